@@ -1,0 +1,1 @@
+"""The commands `rsgeo` and `rsgeo-train`: one command per file, no logic."""

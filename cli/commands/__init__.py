@@ -1,0 +1,1 @@
+"""The commands of `rsgeo`, one per file."""

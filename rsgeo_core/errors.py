@@ -1,0 +1,102 @@
+"""What can go wrong: one small class per kind of failure, each with the exit code of the commands.
+
+A message says what was found and what was expected; `hint` says what to type. Nothing here knows rasters or models.
+"""
+
+from __future__ import annotations
+
+
+class RsgeoError(Exception):
+    """A failure that is told to the user in one message, without a traceback.
+
+    Args:
+        message: what was found and what was expected.
+        hint: what to type or do instead; may be empty.
+    """
+
+    exit_code = 5
+    code = "failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return f"{message}\n{self.hint}" if self.hint else message
+
+
+class RequestError(RsgeoError):
+    """The request cannot be met as asked: a wrong path, flag or combination (exit code 2)."""
+
+    exit_code = 2
+    code = "request"
+
+
+class SceneError(RequestError):
+    """A scene cannot be opened, read or used."""
+
+    code = "scene"
+
+
+class BandError(RequestError):
+    """The scene lacks a band that the model needs, or which one it is cannot be told."""
+
+    code = "bands"
+
+
+class UnitError(RequestError):
+    """The scene's values are not in the unit or range that the model was made for."""
+
+    code = "unit"
+
+
+class ResolutionError(RequestError):
+    """The scene's ground resolution is outside what the model was made for."""
+
+    code = "resolution"
+
+
+class ModelFileError(RequestError):
+    """A model file cannot be read, or says too little about itself to be run."""
+
+    code = "model"
+
+
+class NoModelError(RequestError):
+    """No built-in or installed model fits the scene."""
+
+    code = "no-model"
+
+
+class ResumeError(RequestError):
+    """The unfinished run on disk belongs to another model, other parameters or another source."""
+
+    code = "resume"
+
+
+class OutputError(RequestError):
+    """The output cannot be written where it was asked for."""
+
+    code = "output"
+
+
+class Cancelled(RsgeoError):
+    """The run was cancelled by the user (exit code 3)."""
+
+    exit_code = 3
+    code = "cancelled"
+
+
+class EnvironmentProblem(RsgeoError):
+    """Something that rsgeo stands on is missing: an inference engine, a device (exit code 4)."""
+
+    exit_code = 4
+    code = "environment"
+
+
+class RunError(RsgeoError):
+    """The run failed while it was running: a read error, a full disk, a model that failed (exit code 5)."""
+
+    exit_code = 5
+    code = "runtime"

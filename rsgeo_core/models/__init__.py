@@ -1,0 +1,1 @@
+"""The built-in models: ONNX files, each with its card inside."""

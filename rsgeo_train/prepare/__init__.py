@@ -1,0 +1,1 @@
+"""Datasets on disk to one catalog, one adapter per file."""

@@ -1,0 +1,1 @@
+"""Fine-tuning and supervised training, one task per file."""

@@ -1,0 +1,62 @@
+"""A click group whose commands are imported when they run, so that `--help` answers at once, and that tells our errors."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import rich_click as click
+
+from rsgeo_core.errors import RsgeoError
+
+
+class LazyCommand(click.RichCommand):
+    """Stands for a command in lists; imports the real one when its arguments are parsed."""
+
+    def __init__(self, name: str, module: str, help_line: str) -> None:
+        super().__init__(name, help=help_line, short_help=help_line)
+        self._module = module
+
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None,
+                     **extra: Any) -> click.Context:
+        """The real command's context: from here on the stand-in is out of the way."""
+        command: click.Command = importlib.import_module(self._module).command
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+class LazyGroup(click.RichGroup):
+    """A group made from a table: command name to (module, one line of help).
+
+    Each module holds a click command called `command`. `RsgeoError` and interrupts end a command with one message and
+    the exit code of their class, here and in `rio rsgeo` alike.
+    """
+
+    table: Mapping[str, tuple[str, str]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The command names, in the table's order."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command's stand-in."""
+        return LazyCommand(cmd_name, *self.table[cmd_name]) if cmd_name in self.table else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command and tell its failure without a traceback, unless it is a defect of ours."""
+        try:
+            return super().invoke(ctx)
+        except RsgeoError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Cancelled.", err=True)
+            ctx.exit(3)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception:
+            click.echo(traceback.format_exc(), err=True)
+            click.echo("Error: this is a defect of rsgeo; please report it with the lines above.", err=True)
+            ctx.exit(5)
+        return None

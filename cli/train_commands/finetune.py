@@ -1,0 +1,43 @@
+"""`rsgeo-train finetune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.option("--task", "kind", type=click.Choice(["classification", "segmentation"]), required=True,
+              help="One class a window, or one a pixel.")
+@click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="The catalog.")
+@click.option("--from", "start", default="random", show_default=True, metavar="random",
+              help="Where the weights come from; this version starts from random ones.")
+@click.option("--recipe", help="A YAML file or a shipped recipe, such as finetune-eurosat.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting of the recipe; repeatable.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
+def command(kind: str, catalog: Path, start: str, recipe: str | None, overrides: tuple[str, ...], output: Path,
+            resume: bool) -> None:
+    """Train a network on a catalog, keep its best epoch, score it once on the held-out split.
+
+    A tenth of the train split (data.selection_fraction) selects the best epoch; the val split scores once, into
+    OUTPUT/report. A resumed run equals an uninterrupted one.
+    """
+    from rsgeo_core.errors import RequestError
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.recipe import load_recipe
+
+    if start != "random":
+        raise RequestError(f"--from {start}: this version trains from random weights only.", "Type: --from random")
+    settings = load_recipe(recipe, overrides)
+    samples = read_catalog(catalog)
+
+    from rsgeo_train.training import train
+
+    task = train(kind, settings, samples, output, resume=resume, tell=click.echo, source=catalog)
+
+    from rsgeo_train.evaluate.report import write_report
+
+    summary = write_report(task, settings, samples, output)
+    click.echo(summary)

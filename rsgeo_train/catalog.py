@@ -1,0 +1,160 @@
+"""The catalog: one GeoParquet file that says where every sample of a dataset lies, its label, place and split.
+
+Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be null),
+and per sensor `<sensor>_path` with an optional `<sensor>_window` (column, row, width, height); `label_path` for label
+rasters and polygons. Paths are relative to the catalog; a member of a ZIP is `archive.zip!member`. The header (sensors,
+classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rsgeo_train.errors import DatasetError
+
+HEADER_KEY = b"rsgeo_catalog"
+IGNORED = 255
+"""Label of pixels without a class: left out of losses and scores."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CatalogClass(_Model):
+    """A class: index in the list is its label; `color` is `#rrggbb`; `value` is its value or name in label files."""
+
+    name: str
+    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+    value: str | None = None
+
+
+class CatalogSensor(_Model):
+    """What a sensor's files hold, and its statistics over the train split without nodata.
+
+    Attributes:
+        bands: band names in the order of the files.
+        dtype: numpy name of the stored type.
+        nodata: stored value that means "no measurement"; None where there is none.
+        gsd: ground sampling distance, metres; None where unknown.
+        mean: per band, stored units.
+        std: per band, stored units.
+    """
+
+    bands: list[str]
+    dtype: str
+    nodata: float | None = None
+    gsd: float | None = None
+    mean: list[float] = []
+    std: list[float] = []
+
+
+class CatalogHeader(_Model):
+    """What holds for every row of a catalog.
+
+    Attributes:
+        split_by: how the split was made, in words; reports repeat it.
+        label_kind: `class` (one class a sample), `raster` (values of a label raster), `palette` (colours of a label
+            picture) or `polygons` (a class column of a vector file).
+        label_column: the class column of polygon labels.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    sensors: dict[str, CatalogSensor]
+    classes: list[CatalogClass]
+    split_by: str
+    label_kind: Literal["class", "raster", "palette", "polygons"] = "class"
+    label_column: str | None = None
+
+
+class Catalog:
+    """A header and a table of samples; paths are relative to `root`."""
+
+    def __init__(self, header: CatalogHeader, table: gpd.GeoDataFrame, root: Path) -> None:
+        self.header = header
+        self.table = table
+        self.root = root
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Positions of the rows of a split, in table order."""
+        return np.flatnonzero(self.table["split"].to_numpy() == split)
+
+    def splits(self) -> dict[str, int]:
+        """Number of samples per split."""
+        return {str(k): int(v) for k, v in self.table["split"].value_counts().sort_index().items()}
+
+    def path(self, relative: str) -> str:
+        """A path of the table as one that rasterio opens; members of ZIP archives become `/vsizip/` paths."""
+        archive, _, member = relative.partition("!")
+        absolute = os.path.normpath(self.root / archive)
+        return f"/vsizip/{absolute}/{member}" if member else absolute
+
+    def write(self, path: str | Path) -> None:
+        """Write the catalog as GeoParquet with its header; the file appears only when whole."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(path.name + ".part")
+        self.table.to_parquet(fresh, index=False)
+        table = pq.read_table(fresh)
+        header = {HEADER_KEY: self.header.model_dump_json().encode()}
+        pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **header}), fresh)
+        os.replace(fresh, path)
+
+
+def read_catalog(path: str | Path) -> Catalog:
+    """Read a catalog.
+
+    Raises:
+        DatasetError: no such file, or no rsgeo catalog.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such catalog.", "Make one with: rsgeo-train prepare DATASET --root DIR -o "
+                                                        f"{path}")
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        header = CatalogHeader.model_validate_json(metadata[HEADER_KEY])
+        return Catalog(header, gpd.read_parquet(path), path.parent.resolve())
+    except (pa.ArrowInvalid, KeyError, ValidationError):
+        raise DatasetError(f"{path} is no rsgeo catalog (a GeoParquet file with {HEADER_KEY.decode()} in its "
+                           "metadata).", "Make one with: rsgeo-train prepare") from None
+
+
+def new_table(records: Iterable[dict[str, Any]]) -> gpd.GeoDataFrame:
+    """A catalog table from records; missing place, date and geometry become null."""
+    frame = pd.DataFrame(list(records))
+    for column in ("place", "date", "geometry"):
+        if column not in frame:
+            frame[column] = None
+    for column in ("place", "date"):
+        frame[column] = frame[column].astype("string")
+    return gpd.GeoDataFrame(frame, geometry="geometry", crs="EPSG:4326")
+
+
+def relative_path(path: str | Path, catalog: str | Path) -> str:
+    """`path` as the catalog stores it: relative to the catalog's folder, with forward slashes."""
+    return Path(os.path.relpath(Path(path).resolve(), Path(catalog).resolve().parent)).as_posix()
+
+
+PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+"""Colours for classes that bring none."""
+
+
+def default_color(index: int) -> str:
+    """A colour for class `index`, repeating after ten."""
+    return PALETTE[index % len(PALETTE)]

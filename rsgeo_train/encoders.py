@@ -1,0 +1,109 @@
+"""Backbones behind one contract: any number of bands in; pooled features or maps at several strides out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from rsgeo_train.errors import RecipeError
+from rsgeo_train.recipe import EncoderBlock
+
+
+class Normalise(nn.Module):
+    """(value − mean) / std per band, stored units; the mean itself becomes 0."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) stored units → z-scores."""
+        return (images - self.mean) / self.std
+
+
+class CompactEncoder(nn.Module):
+    """A small convolutional pyramid for dense maps: a stride-2 stem, then two 3×3 convolutions a level.
+
+    The receptive field stays within reach of a halo, and BatchNorm keeps it tile-invariant.
+    """
+
+    def __init__(self, bands: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = list(channels)
+        self.reductions = [2 ** (level + 1) for level in range(len(channels))]
+        levels, width = [], bands
+        for level, wide in enumerate(channels):
+            first = convolution(width, wide, stride=2)
+            levels.append(nn.Sequential(first, convolution(wide, wide)) if level else
+                          nn.Sequential(first, convolution(wide, wide)))
+            width = wide
+        self.levels = nn.ModuleList(levels)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps (B, channels[i], H / reductions[i], W / reductions[i])."""
+        found = []
+        for level in self.levels:
+            images = level(images)
+            found.append(images)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pooled features of the last level, (B, D)."""
+        return self.maps(images)[-1].mean(dim=(2, 3))
+
+    @property
+    def width(self) -> int:
+        """Number of pooled features."""
+        return self.channels[-1]
+
+
+class TimmEncoder(nn.Module):
+    """A timm backbone without its head."""
+
+    def __init__(self, name: str, bands: int, options: dict[str, object], *, dense: bool) -> None:
+        super().__init__()
+        extra = {"features_only": True} if dense else {"num_classes": 0}
+        self.backbone = timm.create_model(name, pretrained=False, in_chans=bands, **extra, **options)
+        if dense:
+            self.channels = list(self.backbone.feature_info.channels())
+            self.reductions = list(self.backbone.feature_info.reduction())
+        else:
+            self.width = int(self.backbone.num_features)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps, finest first."""
+        return self.backbone(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pooled features, (B, width)."""
+        return self.backbone(images)
+
+
+def convolution(bands: int, wide: int, *, stride: int = 1) -> nn.Sequential:
+    """3×3 convolution, BatchNorm, ReLU."""
+    return nn.Sequential(nn.Conv2d(bands, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
+
+
+def build_encoder(config: EncoderBlock, bands: int, *, dense: bool) -> CompactEncoder | TimmEncoder:
+    """The encoder of a recipe.
+
+    Args:
+        config: the recipe's block.
+        bands: number of input bands.
+        dense: whether maps are wanted rather than pooled features.
+
+    Raises:
+        RecipeError: timm has no such backbone.
+    """
+    if config.name == "compact":
+        return CompactEncoder(bands, config.channels)
+    if not timm.is_model(config.name):
+        near = difflib.get_close_matches(config.name, timm.list_models(), 3)
+        raise RecipeError(f"encoder.name: timm has no backbone {config.name!r}.",
+                          f"Did you mean {' or '.join(near)}?" if near else "List them with timm.list_models().")
+    return TimmEncoder(config.name, bands, config.options, dense=dense)

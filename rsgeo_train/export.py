@@ -1,0 +1,292 @@
+"""A run to one model file: raw values in, the card and the STAC item inside, checked against the trained network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from rsgeo_core.card import (
+    CardBand,
+    ClassInfo,
+    Context,
+    Metric,
+    ModelCard,
+    Output,
+    Parity,
+    Provenance,
+    SelfTest,
+    SensorInput,
+    StoredArray,
+)
+from rsgeo_core.onnx_file import with_metadata
+from rsgeo_core.sensors import REGISTRY, Band
+from rsgeo_core.stac import model_item
+from rsgeo_train import onnx_graph
+from rsgeo_train.catalog import Catalog, read_catalog
+from rsgeo_train.errors import ExportError, RunFolderError
+from rsgeo_train.probes import probe
+from rsgeo_train.projection import Projected, fit_projection
+from rsgeo_train.recipe import Recipe, Stretch, load_recipe
+from rsgeo_train.samples import Samples, collate
+from rsgeo_train.training import build_task, input_bands, load_best
+
+PARITY_LIMIT = 1e-4
+SELFTEST_SIDE = 64
+
+
+class CardFacts(BaseModel):
+    """What only people know about a model; `--card FILE` gives it as YAML.
+
+    Attributes:
+        stride: for window models, the recommended step between windows, pixels.
+        typical_top: range of the 99.9th percentile of a right scene (see `CardBand`).
+        tile: recommended tile side of dense models, pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    version: str = "0.1.0"
+    title: str = ""
+    license: str = "other"
+    description: str = ""
+    citation: str = ""
+    experimental: bool = False
+    gsd: float | None = None
+    gsd_range: tuple[float, float] | None = None
+    stride: int | None = None
+    tile: int = 512
+    typical_top: tuple[float, float] | None = None
+    data: str = ""
+    notes: list[str] = []
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote."""
+
+    path: Path
+    card: ModelCard
+    bytes: int
+
+    def lines(self) -> list[str]:
+        """The export in words."""
+        card, parity = self.card, self.card.parity
+        reach = card.context.receptive_field
+        return [f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB",
+                f"parity: largest difference {parity.max_abs_difference:.2g} over {parity.samples} samples"
+                + (f", same class {parity.argmax_agreement:.2%}" if parity.argmax_agreement is not None else ""),
+                f"receptive field: {'unbounded' if reach is None else f'{reach} px'}; tile-invariant: "
+                f"{'yes' if card.context.tile_invariant else 'no'}; recommended halo: {card.context.halo} px"]
+
+
+def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: Sequence[Metric] = (),
+           embedding: int | None = None, weights: str = "float16", catalog: Path | None = None,
+           recipe_name: str = "", tell: Callable[[str], None] = print) -> Exported:
+    """Export the best epoch of a run.
+
+    Args:
+        run: the run folder.
+        output: the `.onnx` file; appears only when whole and checked.
+        facts: name, licence and the like; the run's name where left out.
+        metrics: further scores for the card.
+        embedding: export the encoder with a projection to that many dimensions instead of the classes.
+        weights: how weights are stored, `float16` or `float32`; the graph computes in float32.
+        catalog: the catalog, where the run's own is not to be used.
+        recipe_name: the recipe's name for the card.
+        tell: takes lines of progress.
+
+    Raises:
+        RunFolderError: no finished run.
+        ExportError: the graph does not equal the network within 1e-4.
+    """
+    facts = facts or CardFacts()
+    kind, recipe, samples_catalog = read_run(run, catalog)
+    task = build_task(kind, recipe, samples_catalog)
+    load_best(task, run)
+    network = task.average.module.eval()
+    sensor, bands = input_bands(recipe, samples_catalog)
+    stretch = recipe.sensors[sensor].made_from if sensor in recipe.sensors else None
+    raw, raw_bands = (stretch.sensor, stretch.bands) if stretch else (sensor, bands)
+    images = _sample_images(samples_catalog, sensor, bands, stretch)
+    notes = list(facts.notes)
+    if embedding:
+        projection, note = fit_projection(network, recipe, samples_catalog, sensor, bands, embedding, tell)
+        network, notes = Projected(network, projection).eval(), [*notes, note]
+    dense = kind == "segmentation" and not embedding
+    original = onnx_graph.RawInput(network, stretch).eval()
+    final = onnx_graph.folded(original)
+    if weights == "float16":
+        final = onnx_graph.rounded(final)
+    multiple = getattr(network, "multiple", 1)
+    name = "embedding" if embedding else "logits"
+    side = SELFTEST_SIDE * 2 if dense else images[0].shape[-1]
+    tell("exporting the graph")
+    model = onnx_graph.to_onnx(final, sensor=raw, bands=len(raw_bands), side=side, output=name, dynamic_size=dense,
+                               multiple=multiple)
+    if weights == "float16":
+        model = onnx_graph.halved(model)
+    parity = _parity(model, raw, original, final, images, multiple, weights, classes=not embedding)
+    context = _context(final, len(raw_bands), multiple, facts, side, tell) if dense else Context(
+        receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - (facts.stride or side)) // 2))
+    card = ModelCard(
+        name=facts.name or _plain(run.name), version=facts.version, title=facts.title, license=facts.license,
+        description=facts.description, citation=facts.citation, experimental=facts.experimental,
+        task="embedding" if embedding else kind,
+        inputs=(_input(raw, raw_bands, stretch, network, facts, side, multiple, dense=dense),),
+        outputs=(_output(name, samples_catalog, facts, final, side, embedding, dense=dense),),
+        context=context,
+        provenance=Provenance(
+            method=f"supervised {kind} from random weights, {recipe.encoder.name}", recipe=recipe_name,
+            data=facts.data or samples_catalog.header.name, split=samples_catalog.header.split_by, seed=recipe.seed,
+            metrics=(*([] if embedding else _run_metrics(run)), *metrics), notes=tuple(notes)),
+        parity=parity, selftest=_selftest(model, raw, images[0], name, multiple, dense=dense))
+    parameters = sum(p.numel() for p in final.parameters())
+    item = model_item(card, architecture=recipe.encoder.name, parameters=parameters)
+    data = with_metadata(model, card.metadata(item))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    fresh = output.with_name(output.name + ".part")
+    fresh.write_bytes(data)
+    os.replace(fresh, output)
+    return Exported(output, card, len(data))
+
+
+def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catalog]:
+    """Task, recipe and catalog of a run folder.
+
+    Raises:
+        RunFolderError: the folder is no run.
+    """
+    try:
+        facts = json.loads((run / "task.json").read_text())
+    except FileNotFoundError:
+        raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
+    if catalog is None and facts["catalog"] is None:
+        raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
+    return facts["task"], load_recipe(run / "config.yaml"), read_catalog(catalog or run / facts["catalog"])
+
+
+def read_facts(path: Path | None) -> CardFacts:
+    """Card facts from a YAML file.
+
+    Raises:
+        ExportError: an unknown key or a wrong value.
+    """
+    if path is None:
+        return CardFacts()
+    try:
+        return CardFacts.model_validate(yaml.safe_load(path.read_text()) or {})
+    except (ValidationError, yaml.YAMLError) as error:
+        raise ExportError(f"{path} is no card: {error}", f"Its keys are: {', '.join(CardFacts.model_fields)}") from None
+
+
+def read_metrics(paths: Sequence[Path]) -> list[Metric]:
+    """Scores from JSON files: a list of {name, value, low, high, n, data, note}, or `{"metrics": [...]}`.
+
+    Raises:
+        ExportError: not such a list.
+    """
+    found: list[Metric] = []
+    for path in paths:
+        try:
+            content = json.loads(path.read_text())
+            found += [Metric.model_validate(item) for item in (content["metrics"] if isinstance(content, dict) else content)]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExportError(f"{path} holds no list of metrics: {error}") from None
+    return found
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name.lower()).strip("-._") or "model"
+
+
+def _sample_images(catalog: Catalog, sensor: str, bands: list[str], stretch: Stretch | None,
+                   count: int = 64) -> list[NDArray[np.float32]]:
+    """Raw images (C, H, W) to check with: held-out samples, the stretch undone, and values beyond its ends."""
+    rows = catalog.rows("val") if len(catalog.rows("val")) else catalog.rows("train")
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+    images, _ = collate([Samples(catalog, chosen, sensor, bands, cache=False)[i] for i in range(len(chosen))])
+    values = images.numpy()
+    if stretch:
+        scale, offset = (np.array(v, np.float32)[None, :, None, None] for v in (stretch.scale, stretch.offset))
+        values = np.round((values - offset) / scale)
+        values[-1] *= 4  # saturates, as clouds do
+    return list(values.astype(np.float32))
+
+
+@torch.no_grad()
+def _parity(model: bytes, sensor: str, original: nn.Module, final: nn.Module, images: list[NDArray[np.float32]],
+            multiple: int, weights: str, *, classes: bool) -> Parity:
+    stack = _cut(np.stack(images), multiple)
+    answers = onnx_graph.run(model, sensor, stack)
+    expected = final(torch.from_numpy(stack)).numpy()
+    off = float(np.abs(answers - expected).max())
+    if not off <= PARITY_LIMIT:
+        raise ExportError(f"The exported graph differs from the network by {off:.3g}; at most {PARITY_LIMIT} was expected.")
+    same = None
+    if classes:
+        same = float((answers.argmax(1) == original(torch.from_numpy(stack)).numpy().argmax(1)).mean())
+    return Parity(max_abs_difference=off, argmax_agreement=same, samples=len(stack), weights=weights,
+                  versions={name: version(name) for name in ("torch", "onnx", "onnxruntime")})
+
+
+def _cut(images: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
+    height, width = (side - side % multiple for side in images.shape[-2:])
+    return np.ascontiguousarray(images[..., :height, :width])
+
+
+def _context(network: nn.Module, bands: int, multiple: int, facts: CardFacts, side: int,
+             tell: Callable[[str], None]) -> Context:
+    tell("probing the receptive field")
+    reach = probe(network, bands, multiple)
+    halo = facts.tile // 8 if reach.radius is None else -(-reach.radius // multiple) * multiple
+    return Context(receptive_field=reach.radius, tile_invariant=reach.tile_invariant, halo=halo)
+
+
+def _input(sensor: str, bands: list[str], stretch: Stretch | None, network: nn.Module, facts: CardFacts, side: int,
+           multiple: int, *, dense: bool) -> SensorInput:
+    mean = (network.network if isinstance(network, Projected) else network).normalise.mean.flatten().tolist()
+    card_bands = []
+    for index, name in enumerate(bands):
+        known: Band = REGISTRY[sensor].band(name) if sensor in REGISTRY else Band(name=name)
+        fill = (mean[index] - stretch.offset[index]) / stretch.scale[index] if stretch else mean[index]
+        card_bands.append(CardBand(**known.model_dump(), fill=round(float(fill), 4), typical_top=facts.typical_top))
+    return SensorInput(sensor=sensor, bands=tuple(card_bands), dtype="float32", gsd=facts.gsd,
+                       gsd_range=facts.gsd_range, tile_size=facts.tile if dense else side,
+                       size_multiple=multiple if dense else 1, dynamic_size=dense)
+
+
+def _output(name: str, catalog: Catalog, facts: CardFacts, network: nn.Module, side: int, embedding: int | None, *,
+            dense: bool) -> Output:
+    if embedding:
+        return Output(name=name, kind="embedding", dense=False, stride=facts.stride or side, dimension=embedding)
+    classes = tuple(ClassInfo(value=i + 1, name=entry.name, color=entry.color)
+                    for i, entry in enumerate(catalog.header.classes))
+    return Output(name=name, kind="logits", dense=dense, stride=1 if dense else facts.stride or side, classes=classes)
+
+
+def _run_metrics(run: Path) -> list[Metric]:
+    path = run / "report" / "metrics.json"
+    return read_metrics([path]) if path.is_file() else []
+
+
+def _selftest(model: bytes, sensor: str, image: NDArray[np.float32], output: str, multiple: int, *,
+              dense: bool) -> SelfTest:
+    side = max(SELFTEST_SIDE, multiple) if dense else image.shape[-1]
+    window = np.ascontiguousarray(image[None, :, :side, :side])
+    return SelfTest(inputs={sensor: StoredArray.from_array(window)},
+                    outputs={output: StoredArray.from_array(onnx_graph.run(model, sensor, window).astype(np.float16)
+                             .astype(np.float32) if dense else onnx_graph.run(model, sensor, window))},
+                    tolerance=2e-2 if dense else 1e-3)

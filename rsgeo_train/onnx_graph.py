@@ -1,0 +1,166 @@
+"""A trained network to ONNX bytes: BatchNorm folded, weights stored as float16 and computed as float32."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from rsgeo_train.recipe import Stretch
+
+SMALLEST_HALVED = 256  # weights of fewer elements stay float32: they weigh nothing
+
+
+class RawInput(nn.Module):
+    """A network behind the stretch that makes its training values from raw sensor values."""
+
+    def __init__(self, network: nn.Module, stretch: Stretch | None) -> None:
+        super().__init__()
+        self.network = network
+        self.bounds = (stretch.low, stretch.high) if stretch else None
+        if stretch:
+            self.register_buffer("scale", torch.tensor(stretch.scale, dtype=torch.float32).view(1, -1, 1, 1))
+            self.register_buffer("offset", torch.tensor(stretch.offset, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) float32 raw values → the network's output."""
+        if self.bounds:
+            images = torch.clamp(images * self.scale + self.offset, *self.bounds)
+        return self.network(images)
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy in eval mode with BatchNorm folded into the convolutions before it, where the network can be traced."""
+    network = copy.deepcopy(network).eval()
+    try:
+        traced = torch.fx.symbolic_trace(network)
+    except Exception:  # control flow that depends on data; the runtime folds what it can when it loads the graph
+        return network
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source = node.args[0]
+        if source.op != "call_module" or len(source.users) != 1 or type(modules[source.target]) is not nn.Conv2d:
+            continue
+        fused = fuse_conv_bn_eval(modules[source.target], modules[node.target])
+        parent, _, name = source.target.rpartition(".")
+        setattr(traced.get_submodule(parent), name, fused)
+        modules[source.target] = fused
+        node.replace_all_uses_with(source)
+        traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced.eval()
+
+
+def rounded(network: nn.Module) -> nn.Module:
+    """Round the weights (not biases) in place to what float16 holds; they stay float32."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1 and parameter.numel() >= SMALLEST_HALVED:
+                parameter.copy_(parameter.half().float())
+    return network
+
+
+def to_onnx(network: nn.Module, *, sensor: str, bands: int, side: int, output: str, dynamic_size: bool,
+            multiple: int = 1) -> bytes:
+    """The serialized ONNX model of a network.
+
+    Args:
+        network: (N, C, H, W) float32 → one output; in eval mode.
+        sensor: name of the graph input.
+        bands: C.
+        side: H = W of windows; with a dynamic size, a typical side.
+        output: name of the graph output.
+        dynamic_size: whether H and W may vary; the batch always may.
+        multiple: what H and W are multiples of, where they vary.
+    """
+    shapes: dict[int, object] = {0: torch.export.Dim("batch", min=1)}
+    height = side
+    if dynamic_size:
+        # Height and width differ while tracing, so that they cannot be taken for one another.
+        height = side + multiple
+        shapes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    example = torch.rand(2, bands, height, side)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            program = torch.onnx.export(network, (example,), dynamo=True, external_data=False, input_names=[sensor],
+                                        output_names=[output], dynamic_shapes=(shapes,), verbose=False, opset_version=18)
+        finally:
+            logging.disable(before)
+    model = program.model_proto
+    model.producer_name = "rsgeo-train"
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.initializer, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    model.ClearField("functions")
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def halved(model: bytes) -> bytes:
+    """Store as float16, behind a Cast to float32, every weight that float16 holds exactly (see `rounded`)."""
+    proto = onnx.load(io.BytesIO(model))
+    casts, stored = [], []
+    for tensor in proto.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if values.size < SMALLEST_HALVED or not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, name + "_f16"))
+        casts.append(helper.make_node("Cast", [name + "_f16"], [name], to=TensorProto.FLOAT, name=name + "_f32"))
+        stored.append(name)
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString()
+
+
+def run(model: bytes, sensor: str, images: np.ndarray, *, batch: int = 64) -> np.ndarray:
+    """The graph's output for (N, C, H, W) raw values, by onnxruntime on CPU."""
+    session = open_session(model)
+    parts: Sequence[np.ndarray] = [session.run(None, {sensor: images[i:i + batch].astype(np.float32)})[0]
+                                   for i in range(0, len(images), batch)]
+    return np.concatenate(parts)
+
+
+def open_session(model: bytes):  # noqa: ANN201 - onnxruntime is optional here
+    """An onnxruntime session on CPU.
+
+    Raises:
+        EnvironmentProblem: no onnxruntime is installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        from rsgeo_core.errors import EnvironmentProblem
+
+        raise EnvironmentProblem("An export is checked with onnxruntime, which is not installed.",
+                                 "Install it with: pip install 'rsgeo[cpu]'") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

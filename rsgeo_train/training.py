@@ -1,0 +1,304 @@
+"""Training runs: data in order, Lightning's Trainer, checkpoints, logs, and exact resumption.
+
+A checkpoint holds weights, their average, the optimiser and the position (epoch, batch, step). All randomness is a
+function of the position (see `randomness`), so a resumed run equals an uninterrupted one, bit for bit on CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from rsgeo_train import randomness
+from rsgeo_train.catalog import Catalog, relative_path
+from rsgeo_train.errors import RecipeError, RunFolderError
+from rsgeo_train.recipe import Recipe, load_recipe, write_recipe
+from rsgeo_train.samples import Samples, collate
+from rsgeo_train.tasks.supervised import SupervisedTask
+
+Teller = Callable[[str], None]
+
+
+class TrainingData(L.LightningDataModule):
+    """Train and selection samples; the order of epoch e is a function of (seed, e), cut at the position of a resume."""
+
+    def __init__(self, recipe: Recipe, train: Samples, selection: Samples) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.train = train
+        self.selection = selection
+        self.epoch = 0
+        self.position = 0
+        size = recipe.data.batch_size
+        self.batches_per_epoch = max(1, len(train) // size)
+        self.total_steps = self.batches_per_epoch * recipe.trainer.max_epochs
+        if recipe.trainer.max_steps is not None:
+            self.total_steps = min(self.total_steps, recipe.trainer.max_steps)
+        self.epochs = -(-self.total_steps // self.batches_per_epoch)
+
+    def train_dataloader(self) -> DataLoader:
+        """The batches of this epoch that are still to come."""
+        order = torch.randperm(len(self.train), generator=randomness.generator(self.recipe.seed, "order", self.epoch))
+        size = self.recipe.data.batch_size
+        stop = min(self.batches_per_epoch, self.total_steps - self.epoch * self.batches_per_epoch)
+        batches = [order[i * size:(i + 1) * size].tolist() for i in range(self.position, stop)]
+        # A generator of its own: a loader would otherwise draw its base seed from the global stream.
+        return DataLoader(self.train, batch_sampler=batches, num_workers=self.recipe.data.workers,
+                          collate_fn=collate, generator=torch.Generator())
+
+    def val_dataloader(self) -> DataLoader:
+        """The selection samples in order."""
+        return DataLoader(self.selection, batch_size=self.recipe.data.batch_size, collate_fn=collate,
+                          generator=torch.Generator())
+
+
+class RunFolder(L.Callback):
+    """Keeps the run folder: position, checkpoints `last` and `best`, `metrics.jsonl`, TensorBoard, plain progress."""
+
+    def __init__(self, folder: Path, data: TrainingData, tell: Teller) -> None:
+        self.folder = folder
+        self.data = data
+        self.tell = tell
+        self.best = -1.0
+        self._optimizer: dict[str, Any] | None = None
+        self._started = time.monotonic()
+
+    def resume(self, task: SupervisedTask) -> None:
+        """Load `last` into the task and set the position; later lines of the log are dropped."""
+        state = load_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+        task.load_state_dict(state["task"])
+        task.step = state["step"]
+        self.data.epoch, self.data.position = state["epoch"], state["position"]
+        self.best = state["best"]
+        task.losses = list(state["losses"])
+        self._optimizer = state["optimizer"]
+        log = self.folder / "metrics.jsonl"
+        if log.exists():
+            kept = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= task.step]
+            kept = [line for line in kept if json.loads(line)["epoch"] <= self.data.epoch]
+            log.write_text("".join(line + "\n" for line in kept))
+
+    def on_train_start(self, trainer: L.Trainer, task: SupervisedTask) -> None:
+        """Give the optimiser its state back."""
+        if self._optimizer is not None:
+            trainer.optimizers[0].load_state_dict(self._optimizer)
+            self._optimizer = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, task: SupervisedTask, outputs: Any, batch: Any,
+                           batch_idx: int) -> None:
+        """Advance the position."""
+        self.data.position += 1
+
+    def on_train_batch_start(self, trainer: L.Trainer, task: SupervisedTask, batch: Any, batch_idx: int) -> None:
+        """Save `last` every so many steps, between two steps, when position and weights agree."""
+        if task.step and task.step % self.data.recipe.trainer.checkpoint_every == 0 and self.data.position:
+            self.save(trainer, task, "last")
+
+    def on_validation_end(self, trainer: L.Trainer, task: SupervisedTask) -> None:
+        """Log the epoch; keep the best."""
+        score = selection_score(task)
+        self.data.epoch, self.data.position = self.data.epoch + 1, 0
+        losses = task.losses or [float("nan")]
+        record = {"epoch": self.data.epoch, "step": task.step, "loss": round(float(np.mean(losses)), 6),
+                  **{key: round(value, 6) for key, value in score.items()},
+                  "lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        task.losses = []
+        self._log(record)
+        if score["score"] >= self.best:
+            self.best = score["score"]
+            self.save(trainer, task, "best")
+        self.save(trainer, task, "last")
+        spent = time.monotonic() - self._started
+        self.tell(f"epoch {record['epoch']}/{self.data.epochs}  step {task.step}  "
+                  f"loss {record['loss']:.4f}  selection {score['score']:.4f}  best {self.best:.4f}  {spent:.0f} s")
+
+    def save(self, trainer: L.Trainer, task: SupervisedTask, name: str) -> None:
+        """Write a checkpoint; the name appears only when the file is whole."""
+        path = self.folder / "checkpoints" / f"{name}.ckpt"
+        fresh = path.with_suffix(".part")
+        torch.save({"task": task.state_dict(), "optimizer": trainer.optimizers[0].state_dict(), "step": task.step,
+                    "epoch": self.data.epoch, "position": self.data.position, "best": self.best,
+                    "losses": task.losses}, fresh)
+        os.replace(fresh, path)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        with (self.folder / "metrics.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        with SummaryWriter(str(self.folder / "tensorboard")) as board:
+            for key in ("loss", "score", "lr"):
+                board.add_scalar(key, record[key], record["step"])
+
+
+def selection_score(task: SupervisedTask) -> dict[str, float]:
+    """Accuracy and mean IoU of the last validation; `score` is what selects: accuracy, for dense tasks mean IoU."""
+    counts = task.confusion
+    hits = np.diag(counts)
+    union = counts.sum(0) + counts.sum(1) - hits
+    accuracy = float(hits.sum() / max(1, counts.sum()))
+    miou = float((hits[union > 0] / union[union > 0]).mean()) if (union > 0).any() else 0.0
+    return {"score": miou if getattr(task, "dense", False) else accuracy, "accuracy": accuracy, "miou": miou}
+
+
+def selection_rows(catalog: Catalog, sensor: str, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The train split cut in two: for training and for selection, seeded.
+
+    Stratified by class; for dense labels whole files go to one side. Without a fraction selection is on train.
+    """
+    rows = catalog.rows("train")
+    if len(rows) == 0:
+        raise RunFolderError("The catalog has no train split.")
+    if not fraction:
+        return rows, rows
+    table = catalog.table.iloc[rows]
+    random = np.random.default_rng(randomness.seed_of(seed, "selection"))
+    chosen = np.zeros(len(rows), bool)
+    if catalog.header.label_kind == "class":
+        labels = table["label"].to_numpy()
+        for label in np.unique(labels):
+            members = np.flatnonzero(labels == label)
+            chosen[random.permutation(members)[:round(fraction * len(members))]] = True
+    else:
+        files = table[f"{sensor}_path"].to_numpy()
+        names = np.unique(files)
+        if len(names) > 1:
+            held = random.permutation(names)[:max(1, round(fraction * len(names)))]
+            chosen = np.isin(files, held)
+    if not chosen.any():
+        chosen[random.integers(len(rows))] = len(rows) > 1
+    return rows[~chosen], rows[chosen] if chosen.any() else rows
+
+
+def build_task(kind: str, recipe: Recipe, catalog: Catalog) -> SupervisedTask:
+    """The task of a run, freshly initialised from the recipe's seed."""
+    sensor, bands = input_bands(recipe, catalog)
+    facts = catalog.header.sensors[sensor]
+    numbers = [facts.bands.index(band) for band in bands]
+    mean, std = [facts.mean[n] for n in numbers], [facts.std[n] for n in numbers]
+    torch.manual_seed(randomness.seed_of(recipe.seed, "weights"))
+    if kind == "classification":
+        from rsgeo_train.tasks.classification import ClassificationTask as Task
+    else:
+        from rsgeo_train.tasks.segmentation import SegmentationTask as Task
+    return Task(recipe, mean, std, len(catalog.header.classes))
+
+
+def input_bands(recipe: Recipe, catalog: Catalog) -> tuple[str, list[str]]:
+    """The one sensor that a run uses, and its bands."""
+    known = catalog.header.sensors
+    names = list(recipe.sensors) or list(known)
+    if len(names) != 1 or names[0] not in known:
+        raise RecipeError(f"The recipe asks for sensor(s) {', '.join(names)}; the catalog has {', '.join(known)}, and "
+                          "one sensor is used.", f"Type: --set sensors.{next(iter(known))}.bands=[]")
+    block = recipe.sensors.get(names[0])
+    return names[0], list(block.bands) if block and block.bands else list(known[names[0]].bands)
+
+
+def train(kind: str, recipe: Recipe, catalog: Catalog, folder: Path, *, resume: bool = False,
+          tell: Teller = print, source: Path | None = None) -> SupervisedTask:
+    """Train a task from random weights into a run folder.
+
+    Args:
+        kind: `classification` or `segmentation`.
+        recipe: all settings.
+        catalog: the samples.
+        folder: the run folder; must be empty or new unless resuming.
+        resume: go on from `checkpoints/last.ckpt`.
+        tell: takes one line an epoch.
+        source: the catalog's file, remembered for the export.
+
+    Returns:
+        The task with the weights of the best epoch.
+
+    Raises:
+        RunFolderError: the folder has a run and `resume` is off, or it has none, or its recipe is another.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="torch.utils.data")
+    open_run(folder, kind, recipe, source, resume=resume)
+    if recipe.trainer.threads:
+        torch.set_num_threads(recipe.trainer.threads)
+    sensor, bands = input_bands(recipe, catalog)
+    first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed)
+    if recipe.data.label_fraction < 1:
+        order = np.random.default_rng(randomness.seed_of(recipe.seed, "labels")).permutation(len(first))
+        first = np.sort(first[order[:max(1, round(recipe.data.label_fraction * len(first)))]])
+    data = TrainingData(recipe, Samples(catalog, first, sensor, bands, cache=recipe.data.cache),
+                        Samples(catalog, second, sensor, bands, cache=recipe.data.cache))
+    task = build_task(kind, recipe, catalog)
+    task.total_steps = data.total_steps
+    keeper = RunFolder(folder, data, tell)
+    if resume:
+        keeper.resume(task)
+        tell(f"resumed at step {task.step} of {task.total_steps}")
+    tell(f"{len(first)} samples to train on, {len(second)} to select by, {task.total_steps} steps")
+    if task.step < task.total_steps:
+        trainer = L.Trainer(
+            max_epochs=data.epochs - data.epoch, accelerator=recipe.trainer.accelerator,
+            devices=recipe.trainer.devices, precision=recipe.trainer.precision, gradient_clip_val=recipe.optimizer.clip_norm,
+            callbacks=[keeper], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
+            default_root_dir=str(folder))
+        trainer.fit(task, datamodule=data)
+    load_best(task, folder)
+    return task
+
+
+def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, resume: bool) -> None:
+    """Make the run folder with its `config.yaml`, or check that it is the run to resume."""
+    config = folder / "config.yaml"
+    if resume:
+        if not (folder / "checkpoints" / "last.ckpt").is_file():
+            raise RunFolderError(f"{folder} has no checkpoint to resume from.", "Start it without --resume.")
+        before = load_recipe(config)
+        if before != recipe:
+            raise RunFolderError(f"{folder} was started with other settings ({_difference(before, recipe)}).",
+                                 "Resume with the same ones, or start a new folder.")
+        return
+    if config.exists():
+        raise RunFolderError(f"{folder} has a run already.", "Go on with --resume, or name another folder with -o.")
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe, config)
+    (folder / "task.json").write_text(json.dumps({
+        "task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None}))
+
+
+def load_best(task: SupervisedTask, folder: Path) -> None:
+    """Load the weights of the best epoch (the last ones where no epoch was finished)."""
+    path = folder / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        path = folder / "checkpoints" / "last.ckpt"
+    task.load_state_dict(load_checkpoint(path)["task"])
+    task.eval()
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content.
+
+    Raises:
+        RunFolderError: no such file, or no checkpoint.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunFolderError(f"{path}: no such checkpoint.", "Train with: rsgeo-train finetune") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise RunFolderError(f"{path} is no whole checkpoint: {error}") from None
+
+
+def _difference(before: Recipe, now: Recipe) -> str:
+    old, new = before.model_dump(), now.model_dump()
+    return ", ".join(f"{key}: {old[key]} → {new[key]}" for key in old if old[key] != new[key])

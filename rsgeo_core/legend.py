@@ -59,7 +59,7 @@ class Legend:
         return hits[0]
 
 
-# Twelve colours that stay apart for colour-blind eyes: Paul Tol's muted scheme (SRON/EPS/TN/09-002), then its light one.
+# Colours that stay apart for colour-blind eyes: Paul Tol, SRON/EPS/TN/09-002, muted scheme, then some of the light one.
 _SPARE = ("#88ccee", "#cc6677", "#ddcc77", "#117733", "#332288", "#aa4499", "#44aa99", "#999933", "#882255", "#ee8866",
           "#77aadd", "#bbcc33")
 

@@ -1,4 +1,4 @@
-"""Masks and extents: polygons of any vector file, in the CRS and on the pixels of a raster. Knows nothing of models."""
+"""Masks and extents in any CRS, on the pixels of a raster; and polygons from classes. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from rasterio.features import rasterize
 
 from rsgeo_core.errors import RequestError
 from rsgeo_core.grid import Grid, Span
+from rsgeo_core.polygons import polygonize
+
+__all__ = ["Bounds", "Mask", "VectorError", "polygonize", "read_extent", "read_polygon_frame", "read_polygons"]
 
 Bounds = tuple[float, float, float, float]
 

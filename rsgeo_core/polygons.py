@@ -1,0 +1,237 @@
+"""Polygons from a class map, streamed: memory holds one band of rows and the outlines that are still open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from rsgeo_core.errors import Cancelled, OutputError, RequestError, RunError
+from rsgeo_core.events import CancelToken, Listener, Progress, ignore
+from rsgeo_core.grid import Grid, Span
+from rsgeo_core.ground import PixelAreas
+from rsgeo_core.legend import Legend, MapError, open_class_map, read_legend
+from rsgeo_core.outlines import Areas, Tracer
+from rsgeo_core.simplification import simplified_polygons
+
+DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON", ".json": "GeoJSON"}
+
+_BAND_PIXELS = 1_000_000
+_BATCH_VERTICES = 300_000
+_LONG_EDGE = 64  # pixels; longer edges get more vertices on their way to GeoJSON's longitudes and latitudes
+
+
+def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[int | str] | None = None,
+               min_area: float | None = None, simplify: float | None = None, overwrite: bool = False,
+               on_event: Listener = ignore, cancel: CancelToken | None = None,
+               band_height: int | None = None) -> int:
+    """Turn the areas of a class map into polygons.
+
+    An area is a set of pixels of one class connected through edges. Columns: `value`, `class`, `pixels`, and `area_m2`
+    (`area`, in squared map units, without a CRS), both of the pixels, before any simplifying. Polygons are valid and
+    neighbours share their edges. The result does not depend on `band_height`, but for the order of the rows.
+
+    Args:
+        map_path: class map, 0 and the declared nodata value belong to no area.
+        out_path: .gpkg, .fgb or .geojson (always longitude and latitude, RFC 7946). Appears when it is whole.
+        classes: values or names to keep; all by default.
+        min_area: areas smaller than this are left out, in m² (squared map units without a CRS).
+        simplify: tolerance of line simplification, map units. Shared edges stay shared.
+        overwrite: replace a file that is there.
+        on_event: told the progress in rows.
+        cancel: looked at once a band.
+        band_height: rows read at a time; by default about a million pixels.
+
+    Returns:
+        Number of polygons written.
+
+    Raises:
+        RequestError: not a class map, an unknown class, an unknown format.
+        OutputError: the file is there already or cannot be written.
+        Cancelled: `cancel` was raised; nothing is left behind.
+    """
+    out_path = Path(out_path)
+    driver = _driver(out_path, overwrite)
+    legend = read_legend(map_path)
+    with open_class_map(map_path) as raster:
+        grid = Grid(raster.height, raster.width, raster.transform, raster.crs)
+        if grid.crs is None and driver == "GeoJSON":
+            raise RequestError(f"{map_path} has no CRS, and GeoJSON holds longitudes and latitudes only.",
+                               f"Write a GeoPackage: -o {out_path.with_suffix('.gpkg')}")
+        wanted = None if classes is None else [_value(item, legend) for item in classes]
+        height = band_height or _band_height(raster)
+        # GDAL would fill a twentieth of the memory with blocks, and every block is read only once or twice
+        with rasterio.Env(GDAL_CACHEMAX=64), _scratch(out_path) as folder:
+            batches = _Batches(folder / "batches.gpkg", grid, legend, min_area, simplify, driver == "GeoJSON")
+            tracer = Tracer(grid.width, junctions=bool(simplify))
+            for areas in _traced(raster, tracer, height, wanted, on_event, cancel):
+                batches.add(areas)
+            written = batches.finish()
+            _deliver(batches, folder / out_path.name, driver, grid, out_path)
+    return written
+
+
+def _traced(raster: Any, tracer: Tracer, height: int, wanted: Sequence[int] | None, on_event: Listener,
+            cancel: CancelToken | None) -> Iterator[Areas]:
+    ground = PixelAreas(Grid(raster.height, raster.width, raster.transform, raster.crs))
+    for top in range(0, raster.height, height):
+        if cancel is not None and cancel.is_cancelled:
+            raise Cancelled("Cancelled; no polygons were written.")
+        bottom = min(top + height, raster.height)
+        band = read_classes(raster, Span(top, 0, bottom, raster.width))
+        if wanted is not None:
+            band = np.where(np.isin(band, wanted), band, 0)
+        yield tracer.feed(band, ground.window(Span(top, 0, bottom, raster.width)))
+        on_event(Progress(done=bottom, total=raster.height, unit="rows"))
+    yield tracer.finish()
+
+
+def read_classes(raster: Any, span: Span) -> NDArray[np.int32]:
+    """(h, w) int32 class values of a window of an open class map, 0 where there is no data.
+
+    Raises:
+        RunError: the file cannot be read there.
+        MapError: it holds negative values that are not its nodata value.
+    """
+    try:
+        band = raster.read(1, window=Window(span.left, span.top, span.width, span.height)).astype(np.int32)
+    except rasterio.errors.RasterioIOError as error:
+        raise RunError(f"{raster.name} cannot be read at rows {span.top}–{span.bottom}: {error}.") from None
+    if raster.nodata is not None:
+        band[band == raster.nodata] = 0
+    if band.min(initial=0) < 0:
+        raise MapError(f"{raster.name} holds the value {band.min()}; classes are 1, 2, 3, …, and 0 is no data.")
+    return np.asarray(band, np.int32)
+
+
+class _Batches:
+    """Collects finished areas and appends them to a scratch GeoPackage when they are many."""
+
+    def __init__(self, path: Path, grid: Grid, legend: Legend, min_area: float | None, simplify: float | None,
+                 split_long_edges: bool) -> None:
+        self.path = path
+        self._grid, self._legend, self._min_area, self._simplify = grid, legend, min_area, simplify
+        self._split = _LONG_EDGE * min(grid.pixel_size) if split_long_edges else None
+        self.geometry_type = "MultiPolygon" if simplify else "Polygon"  # a repaired outline may be in pieces
+        self._area_column = "area" if grid.crs is None else "area_m2"
+        self._waiting: list[gpd.GeoDataFrame] = []
+        self._vertices = 0
+        self._written = 0
+        self._begun = False
+
+    def add(self, areas: Areas) -> None:
+        """Take the areas that are large enough."""
+        frame = self._frame(areas)
+        self._waiting.append(frame)
+        self._vertices += int(shapely.get_num_coordinates(frame.geometry.array).sum())
+        if self._vertices >= _BATCH_VERTICES:
+            self._flush()
+
+    def finish(self) -> int:
+        """Write what waits; the number of polygons in the file."""
+        if self._waiting or not self._begun:
+            self._flush()
+        return self._written
+
+    def _frame(self, areas: Areas) -> gpd.GeoDataFrame:
+        t, points = self._grid.transform, areas.points.astype(float)
+        x, y = points[:, 0], points[:, 1]
+        places = np.column_stack((t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f))
+        shapes = simplified_polygons(areas, places, self._simplify) if self._simplify else areas.polygons(places)
+        keep = ~shapely.is_empty(shapes)
+        if self._min_area is not None:
+            keep &= areas.weights >= self._min_area
+        if self._split is not None:
+            shapes = shapely.segmentize(shapes, self._split)
+        values = areas.values[keep]
+        names = {int(value): self._legend.name(int(value)) for value in np.unique(values)}
+        data = {"value": values.astype(np.int32), "class": [names[int(value)] for value in values],
+                "pixels": areas.pixels[keep], self._area_column: areas.weights[keep]}
+        return gpd.GeoDataFrame(data, geometry=shapes[keep], crs=None if self._grid.crs is None
+                                else self._grid.crs.to_wkt())
+
+    def _flush(self) -> None:
+        import pandas as pd
+
+        frame = pd.concat(self._waiting, ignore_index=True) if self._waiting else None
+        self._waiting, self._vertices = [], 0
+        assert frame is not None
+        options = {} if self._begun else {"layer_options": {"SPATIAL_INDEX": "NO"}}
+        pyogrio.write_dataframe(frame, self.path, layer="classes", driver="GPKG", append=self._begun,
+                                geometry_type=self.geometry_type, promote_to_multi=bool(self._simplify), **options)
+        self._begun = True
+        self._written += len(frame)
+
+
+def _deliver(batches: _Batches, whole: Path, driver: str, grid: Grid, out_path: Path) -> None:
+    """Copy the scratch file into the format asked for, streaming, and give it its name."""
+    options: dict[str, Any] = {}
+    if driver == "GeoJSON":
+        fine = grid.gsd is not None and grid.gsd < 1
+        options["layer_options"] = {"RFC7946": "YES", "COORDINATE_PRECISION": "9" if fine else "7"}
+    try:
+        with _fixed_date(), pyogrio.open_arrow(batches.path, use_pyarrow=False) as (meta, stream):
+            pyogrio.write_arrow(stream, whole, layer=out_path.stem, driver=driver, crs=meta["crs"],
+                                geometry_type=batches.geometry_type,
+                                geometry_name=meta["geometry_name"] or "geom", **options)
+        with whole.open("rb+") as file:
+            os.fsync(file.fileno())
+        whole.replace(out_path)
+    except OSError as error:
+        raise OutputError(f"{out_path} cannot be written: {error}.") from None
+
+
+@contextmanager
+def _scratch(out_path: Path) -> Iterator[Path]:
+    """A folder beside the output, so that the last step is a rename; gone afterwards."""
+    try:
+        folder = TemporaryDirectory(prefix=f".{out_path.name}.", suffix=".part", dir=out_path.parent)
+    except OSError as error:
+        raise OutputError(f"{out_path} cannot be written: {error}.") from None
+    with folder as name:
+        try:
+            yield Path(name)
+        except pyogrio.errors.DataSourceError as error:
+            raise OutputError(f"{out_path} cannot be written: {error}.") from None
+
+
+@contextmanager
+def _fixed_date() -> Iterator[None]:
+    """GeoPackages name the time of their last change: a fixed one, so that the same command gives the same bytes."""
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def _driver(out_path: Path, overwrite: bool) -> str:
+    driver = DRIVERS.get(out_path.suffix.lower())
+    if driver is None:
+        raise RequestError(f"{out_path} does not say which vector format to write.",
+                           f"End its name in one of {', '.join(DRIVERS)}.")
+    if out_path.exists() and not overwrite:
+        raise OutputError(f"{out_path} is there already.", "Replace it with --overwrite, or choose another name.")
+    return driver
+
+
+def _value(item: int | str, legend: Legend) -> int:
+    return legend.find(item) if isinstance(item, str) else int(item)
+
+
+def _band_height(raster: Any) -> int:
+    """Rows for about `_BAND_PIXELS`, whole blocks where that is possible."""
+    rows = max(1, _BAND_PIXELS // raster.width)
+    block = int(raster.block_shapes[0][0])
+    return int(rows // block * block if rows >= block else rows)

@@ -103,6 +103,10 @@ def to_onnx(network: nn.Module, *, sensor: str, bands: int, side: int, output: s
             logging.disable(before)
     model = program.model_proto
     model.producer_name = "rsgeo-train"
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "", "height", "width"), strict=False):
+            if name and axis.dim_param:
+                axis.dim_param = name
     for node in model.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")

@@ -55,8 +55,7 @@ def _reach(network: nn.Module, bands: int, side: int, narrow: int, axis: int, po
     shape = (1, bands, side, narrow) if axis == 2 else (1, bands, narrow, side)
     images = torch.zeros(shape)
     images.select(axis, position).fill_(float("nan"))
-    touched = torch.isnan(network(images)).any(1).any(3 if axis == 2 else 2)[0] if axis == 2 else (
-        torch.isnan(network(images)).any(1).any(1)[0])
+    touched = torch.isnan(network(images)).any(dim=(0, 1, 5 - axis))
     cells = torch.nonzero(touched)[:, 0]
     if len(cells) == 0:
         return 0

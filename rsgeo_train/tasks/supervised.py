@@ -48,6 +48,10 @@ class SupervisedTask(L.LightningModule):
         """The training loss."""
         raise NotImplementedError
 
+    def answers(self, images: Tensor) -> Tensor:
+        """Class indices by the averaged network."""
+        return self.average(images.contiguous(memory_format=torch.channels_last)).argmax(1)
+
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         """Set random state and learning rate as functions of the step."""
         torch.manual_seed(randomness.seed_of(self.recipe.seed, "dropout", self.step))
@@ -75,8 +79,7 @@ class SupervisedTask(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Count the averaged network's answers."""
         images, labels = batch
-        guessed = self.average(images.contiguous(memory_format=torch.channels_last)).argmax(1)
-        self.confusion += count(labels.cpu().numpy(), guessed.cpu().numpy(), self.classes)
+        self.confusion += count(labels.cpu().numpy(), self.answers(images).cpu().numpy(), self.classes)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW or SGD; no weight decay on biases and normalisation."""

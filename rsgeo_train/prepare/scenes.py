@@ -1,0 +1,223 @@
+"""Scenes with dense labels to a catalog of chips: windows of the scenes, read when they are needed.
+
+Labels are rasters of class values, pictures of class colours, or polygons with a class column. A scene's place is the
+first folder of its path below the root (the scene itself at the root); places are never on both sides of the split.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+
+from rsgeo_core.sensors import REGISTRY
+from rsgeo_train.catalog import (
+    IGNORED,
+    Catalog,
+    CatalogClass,
+    CatalogHeader,
+    CatalogSensor,
+    default_color,
+    new_table,
+    relative_path,
+)
+from rsgeo_train.errors import DatasetError
+from rsgeo_train.label_rasters import read_label
+from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.samples import statistics
+
+VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb"}
+
+
+class LabelClass(BaseModel):
+    """One entry of the class list: its name, colour on maps, and how label files say it.
+
+    Attributes:
+        value: value in label rasters or in the class column; the position from 1 (or the name) where left out.
+        mask: `#rrggbb` in label pictures.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    color: str | None = None
+    value: int | str | None = None
+    mask: str | None = None
+
+
+def prepare(root: Path, output: Path, *, images: str, labels: str, classes: Path, column: str | None = None,
+            seed: int = 0, sensor: str | None = None, bands: Sequence[str] | None = None, chip: int = 256,
+            step: int | None = None, held_out: Sequence[str] = ()) -> Catalog:
+    """The catalog of labelled scenes.
+
+    Args:
+        root: folder of the dataset.
+        output: path of the catalog.
+        images: pattern of the scenes below `root`.
+        labels: pattern of label rasters, paired by name within the same place; or one vector file.
+        classes: YAML list of `LabelClass`.
+        column: class column of a vector file.
+        seed: seed of the split by place, where no place is named.
+        sensor: sensor key; `rgb8` for three 8-bit bands where left out.
+        bands: band names in file order.
+        chip: side of the chips, pixels.
+        step: step between chips, pixels.
+        held_out: places of the val split.
+
+    Raises:
+        DatasetError: nothing matches, a scene has no label, or sizes differ.
+    """
+    scenes = sorted(path for path in root.glob(images) if path.is_file())
+    if not scenes:
+        raise DatasetError(f"No scene below {root} matches {images}.", "Change --images.")
+    listed = read_classes(classes)
+    label_of, kind = _labels(root, labels, scenes, listed, column)
+    key, names, dtype, nodata = _sensor(scenes[0], sensor, bands)
+    places = {scene: _place(scene, root) for scene in scenes}
+    unknown = set(held_out) - set(places.values())
+    if unknown:
+        raise DatasetError(f"--hold-out {', '.join(sorted(unknown))}: no such place.",
+                           f"Places are: {', '.join(sorted(set(places.values())))}")
+    split = splits.by_place(list(places.values()), seed, held_out)
+    records: list[dict[str, Any]] = []
+    gsds = []
+    for scene in scenes:
+        height, width, gsd = _facts(scene, names, label_of[scene] if kind != "polygons" else None)
+        gsds.append(gsd)
+        for window in windows(height, width, chip, step or chip):
+            records.append({
+                "id": f"{places[scene]}/{scene.stem}/{window[0]}-{window[1]}", "split": split[places[scene]],
+                "place": places[scene], "label": -1, "geometry": georeference.footprint(scene, window),
+                f"{key}_path": relative_path(scene, output), f"{key}_window": list(window),
+                "label_path": relative_path(label_of[scene], output)})
+    held = sorted(place for place, side in split.items() if side == "val")
+    header = CatalogHeader(
+        name=root.resolve().name,
+        sensors={key: CatalogSensor(bands=names, dtype=dtype, nodata=nodata,
+                                    gsd=None if None in gsds else float(np.median(gsds)))},
+        classes=[CatalogClass(name=entry.name, color=entry.color or default_color(i), value=_said(entry, i, kind))
+                 for i, entry in enumerate(listed)],
+        split_by=f"place; held out: {', '.join(held)}", label_kind=kind, label_column=column)
+    catalog = Catalog(header, new_table(records), output.resolve().parent)
+    _drop_unlabelled(catalog, key)
+    facts = header.sensors[key]
+    facts.mean, facts.std = statistics(catalog, key, catalog.rows("train"), limit=400)
+    return catalog
+
+
+def windows(height: int, width: int, chip: int, step: int) -> list[tuple[int, int, int, int]]:
+    """Windows (column, row, width, height) that cover a scene; the last ones are moved inwards to fit."""
+    def starts(length: int) -> list[int]:
+        last = max(0, length - chip)
+        return sorted({*range(0, last, step), last})
+    return [(column, row, min(chip, width), min(chip, height)) for row in starts(height) for column in starts(width)]
+
+
+def read_classes(path: Path) -> list[LabelClass]:
+    """The class list of a YAML file.
+
+    Raises:
+        DatasetError: not a list of classes.
+    """
+    try:
+        listed = [LabelClass.model_validate(entry) for entry in yaml.safe_load(path.read_text())]
+    except (ValidationError, TypeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path} is no list of classes: {error}",
+                           "Write one entry a class: - {name: Water, color: '#0000ff', value: 3}") from None
+    if len(listed) < 2:
+        raise DatasetError(f"{path} lists {len(listed)} class; at least two are needed.")
+    return listed
+
+
+def _said(entry: LabelClass, index: int, kind: str) -> str:
+    if kind == "palette":
+        return (entry.mask or "").lower()
+    if entry.value is not None:
+        return str(entry.value)
+    return entry.name if kind == "polygons" else str(index + 1)
+
+
+def _place(scene: Path, root: Path) -> str:
+    parts = scene.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else scene.stem
+
+
+def _labels(root: Path, labels: str, scenes: list[Path], listed: list[LabelClass],
+            column: str | None) -> tuple[dict[Path, Path], Literal["raster", "palette", "polygons"]]:
+    """Label file per scene, and what kind they are."""
+    if Path(labels).suffix.lower() in VECTORS:
+        path = root / labels
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such label file.")
+        if column is None:
+            raise DatasetError(f"{labels} has polygons; which column is the class?", "Name it with --column.")
+        return dict.fromkeys(scenes, path), "polygons"
+    found = sorted(path for path in root.glob(labels) if path.is_file())
+    pairs: dict[Path, Path] = {}
+    for scene in scenes:
+        same = [path for path in found if path.stem == scene.stem and _place(path, root) == _place(scene, root)]
+        same = same or [path for path in found if path.stem == scene.stem]
+        if len(same) != 1 or same[0] == scene:
+            raise DatasetError(f"{scene.relative_to(root)} matches {len(same)} label files of {labels}; one of the "
+                               "same name was expected.", "Change --labels.")
+        pairs[scene] = same[0]
+    return pairs, "palette" if any(entry.mask for entry in listed) else "raster"
+
+
+def _sensor(scene: Path, sensor: str | None, bands: Sequence[str] | None) -> tuple[str, list[str], str, float | None]:
+    """Sensor key, band names, dtype and nodata of the scenes, from the first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(scene) as source:
+            count, dtype, nodata = source.count, source.dtypes[0], source.nodata
+    if sensor is None:
+        if dtype != "uint8" or count not in (3, 4):
+            raise DatasetError(f"{scene.name} has {count} bands of {dtype}; which sensor is it?",
+                               f"Name it with --sensor ({', '.join(REGISTRY)}) and --bands.")
+        sensor, bands = "rgb8", bands or ["red", "green", "blue"]
+    if bands is None:
+        if sensor not in REGISTRY:
+            raise DatasetError(f"Sensor {sensor} is not known.", f"Name its bands with --bands, or use one of: "
+                                                                 f"{', '.join(REGISTRY)}")
+        bands = [band.name for band in REGISTRY[sensor].bands]
+    if len(bands) > count:
+        raise DatasetError(f"{scene.name} has {count} bands; {len(bands)} were named: {', '.join(bands)}.")
+    names = [*bands, *(f"band{n}" for n in range(len(bands) + 1, count + 1))]
+    return sensor, names, dtype, nodata
+
+
+def _facts(scene: Path, names: list[str], label: Path | None) -> tuple[int, int, float | None]:
+    """Height, width and ground sampling distance (m) of a scene, checked against its label."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(scene) as source:
+                if source.count != len(names):
+                    raise DatasetError(f"{scene} has {source.count} bands; the others have {len(names)}.")
+                shape = source.shape
+                gsd = abs(source.transform.a) if source.crs is not None and source.crs.is_projected else None
+            if label is not None:
+                with rasterio.open(label) as source:
+                    if source.shape != shape:
+                        raise DatasetError(f"{label} has {source.shape} pixels, its scene {shape}.")
+        except RasterioIOError as error:
+            raise DatasetError(f"{scene}: {error}") from None
+    return shape[0], shape[1], gsd
+
+
+def _drop_unlabelled(catalog: Catalog, sensor: str) -> None:
+    """Drop chips without a labelled pixel."""
+    table = catalog.table
+    kept = [bool((read_label(catalog, row.label_path, getattr(row, f"{sensor}_window"),
+                             catalog.path(getattr(row, f"{sensor}_path"))) != IGNORED).any())
+            for row in table.itertuples()]
+    catalog.table = table[kept].reset_index(drop=True)
+    if len(catalog.table) == 0:
+        raise DatasetError("No chip has a labelled pixel.", "Check the class values (or colours, or names) in --classes.")

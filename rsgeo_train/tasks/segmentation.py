@@ -1,0 +1,82 @@
+"""Segmentation: one class a pixel, by an encoder and a U-Net decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rsgeo_train import randomness
+from rsgeo_train.augment import augment
+from rsgeo_train.catalog import IGNORED
+from rsgeo_train.decoders import UNetDecoder
+from rsgeo_train.encoders import Normalise, build_encoder
+from rsgeo_train.errors import RecipeError
+from rsgeo_train.losses.dice import dice_loss
+from rsgeo_train.recipe import Recipe
+from rsgeo_train.tasks.supervised import SupervisedTask
+
+
+class Segmenter(nn.Module):
+    """Normalise, encode, decode to the encoder's finest grid, classify, enlarge to the image's grid."""
+
+    def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
+        super().__init__()
+        self.normalise = Normalise(mean, std)
+        self.encoder = build_encoder(recipe.encoder, len(mean), dense=True)
+        reductions = self.encoder.reductions
+        if any(after != 2 * before for before, after in zip(reductions, reductions[1:], strict=False)):
+            raise RecipeError(f"encoder.name: {recipe.encoder.name} has maps at strides {reductions}; each twice the "
+                              "one before was expected.", "Use compact, or a ResNet of timm.")
+        self.multiple = reductions[-1]
+        self.finest = reductions[0]
+        self.decoder = UNetDecoder(self.encoder.channels)
+        self.dropout = nn.Dropout2d(recipe.method.dropout)
+        self.head = nn.Conv2d(self.encoder.channels[0], classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in the catalog's values, H and W multiples of `multiple` → logits (B, K, H, W)."""
+        logits = self.head(self.dropout(self.decoder(self.encoder.maps(self.normalise(images)))))
+        if self.finest == 1:
+            return logits
+        return F.interpolate(logits, scale_factor=float(self.finest), mode="bilinear", align_corners=False)
+
+
+class SegmentationTask(SupervisedTask):
+    """Cross-entropy over labelled pixels, with a share of Dice."""
+
+    dense = True
+
+    def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
+        super().__init__(recipe, classes)
+        self._set_network(Segmenter(recipe, mean, std, classes))
+
+    def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""
+        random = randomness.generator(self.recipe.seed, "augment", self.step)
+        return self._grown(*augment(images, labels, self.recipe.augment, random))
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy plus `method.dice` times the Dice loss."""
+        value = F.cross_entropy(outputs, labels, ignore_index=IGNORED,
+                                label_smoothing=self.recipe.method.label_smoothing, reduction="sum")
+        value = value / (labels != IGNORED).sum().clamp(min=1)
+        if self.recipe.method.dice:
+            value = value + self.recipe.method.dice * dice_loss(outputs, labels)
+        return value
+
+    def answers(self, images: Tensor) -> Tensor:
+        """Class index per pixel by the averaged network, (B, H, W)."""
+        height, width = images.shape[-2:]
+        grown, _ = self._grown(images, None)
+        return self.average(grown.contiguous(memory_format=torch.channels_last))[..., :height, :width].argmax(1)
+
+    def _grown(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        multiple = self.network.multiple
+        lack = [-side % multiple for side in images.shape[-2:]]
+        if not any(lack):
+            return images, labels
+        pads = (0, lack[1], 0, lack[0])
+        return F.pad(images, pads, mode="replicate"), None if labels is None else F.pad(labels, pads, value=IGNORED)

@@ -1,0 +1,65 @@
+"""`rsgeo check-seams`: measure whether tiling shows."""
+
+from __future__ import annotations
+
+import json
+
+import rich_click as click
+
+from rsgeo_cli.options import device_option, json_option, parse_bands
+
+
+@click.command("check-seams")
+@click.argument("model", metavar="MODEL")
+@click.argument("scene", metavar="SCENE")
+@click.option("--tile", type=click.IntRange(min=1), metavar="N", help="Side of the model's input, pixels.")
+@click.option("--halo", type=click.IntRange(min=0), metavar="N", help="Context around each tile's result, pixels.")
+@click.option("--bands", callback=parse_bands, metavar="B04=3,...", help="Which band of the file is which.")
+@click.option("--size", type=click.IntRange(min=64), default=1024, show_default=True, help="Side of the part that is mapped, pixels.")
+@click.option("--force", is_flag=True, help="Take values and resolutions that the model was not made for.")
+@device_option
+@json_option
+def command(model: str, scene: str, tile: int | None, halo: int | None, bands: dict[str, int], size: int, force: bool,
+            device: str, as_json: bool) -> None:
+    """Map a part of a scene on two tile lattices and say how far they differ.
+
+    Prints the largest difference of the raw output, the mean variation D of the probabilities, the share of pixels
+    whose class differs, and the seam contrast C (class changes on seams over class changes elsewhere; 1 is none).
+    """
+    from dataclasses import asdict
+
+    from rsgeo_core import zoo
+    from rsgeo_core.errors import RequestError
+    from rsgeo_core.inference import InferRequest, choose_layout
+    from rsgeo_core.scene import ReadOptions, Scene
+    from rsgeo_core.seams import measure
+    from rsgeo_core.session import Session
+
+    found = zoo.find(model)
+    card, output = found.card, found.card.output()
+    if not output.dense:
+        click.echo(f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "
+                   "every cell sees the same window however the scene is tiled, so there are no seams.")
+        return
+    options = ReadOptions(bands=bands, border=card.context.border, force=force)
+    with Scene(zoo.named_files({"": (scene,)}, card), card.inputs, options) as opened:
+        opened.check()
+        request = InferRequest(out="-", tile=tile, halo="auto" if halo is None else halo, blend="exact")
+        if tile is None and card.inputs[0].dynamic_size:
+            request = request.model_copy(update={"tile": max(card.inputs[0].tile_size, 4 * card.context.halo)})
+        layout = choose_layout(card, output, request, opened.grid.shape)
+        if min(opened.grid.shape) < layout.core:
+            raise RequestError(f"{scene} is smaller than a tile's core of {layout.core} pixels, so it has no seams.",
+                               "Take a smaller --tile or a larger scene.")
+        report = measure(opened, Session(found.path, card, output, device), card, output, layout, size)
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+        return
+    click.echo(f"tile {report.tile}, halo {report.halo}, {report.cells:,} cells compared")
+    click.echo(f"largest relative difference  {report.largest_difference:.2e}")
+    click.echo(f"mean variation D             {report.mean_variation:.2e}")
+    click.echo(f"class flip rate              {100 * report.flip_rate:.4f} %")
+    if report.seam_contrast is not None:
+        value, low, high = report.seam_contrast
+        click.echo(f"seam contrast C              {value:.3f} [{low:.3f}, {high:.3f}]")
+    click.echo(f"tile_invariant: {'true' if report.tile_invariant else 'false'}")

@@ -1,0 +1,64 @@
+"""Options that several commands share, and how the text of an option becomes a value."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import rich_click as click
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_bands(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, int]:
+    """`B04=3,B03=2` as name to number."""
+    numbers: dict[str, int] = {}
+    for item in (text or "").split(",") if text else []:
+        name, equals, number = item.partition("=")
+        if not equals or not number.strip().isdigit() or int(number) < 1 or not name.strip():
+            raise click.BadParameter(f"{item!r} is not NAME=NUMBER, counted from 1; for example --bands B04=3,B03=2,B02=1")
+        numbers[name.strip()] = int(number)
+    return numbers
+
+
+def parse_sensors(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """`s2=a.tif,b.tif` as sensor key to files; a key given twice adds files."""
+    files: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        key, equals, paths = text.partition("=")
+        if not equals or not paths:
+            raise click.BadParameter(f"{text!r} is not KEY=FILE; for example --sensor s2=scene.tif")
+        files[key] = files.get(key, ()) + tuple(path for path in paths.split(",") if path)
+    return files
+
+
+def parse_scale(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, float] | None:
+    """`0.0001,-0.1` as (scale, offset)."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or numbers[0] == 0:
+        raise click.BadParameter(f"{text!r} is not SCALE or SCALE,OFFSET; for example 0.0001,-0.1")
+    return numbers[0], numbers[1] if len(numbers) == 2 else 0.0
+
+
+def parse_memory(ctx: click.Context, param: click.Parameter, text: str) -> int:
+    """`2GB`, `512MiB` or bytes as bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    if match is None or match[2].lower() not in _UNITS or float(match[1]) <= 0:
+        raise click.BadParameter(f"{text!r} is not a size; for example 2GB or 512MiB")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def json_option(function: Any) -> Any:
+    """`--json`: the result as JSON on standard output."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def device_option(function: Any) -> Any:
+    """`--device`: where the model runs."""
+    return click.option("--device", default="auto", show_default=True, metavar="NAME",
+                        help="auto, cpu, cuda, rocm, coreml or directml.")(function)

@@ -1,0 +1,115 @@
+"""How a run shows itself: a bar on a terminal, plain lines in a pipe, JSON lines on request."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from rsgeo_core import events
+from rsgeo_core.errors import RsgeoError
+
+
+class Display:
+    """A listener that tells a person, or a program with `as_json`, what a run does."""
+
+    def __init__(self, as_json: bool, quiet: bool = False) -> None:
+        self._json, self._quiet = as_json, quiet
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task = None
+        self._last_share = -1
+        self._lock = threading.Lock()
+        self._stage = ""
+
+    def __call__(self, event: events.Event) -> None:
+        """Show an event."""
+        with self._lock:
+            if self._json:
+                click.echo(event.line())
+            elif isinstance(event, events.Stage):
+                self._begin(event)
+            elif isinstance(event, events.Progress):
+                self._advance(event)
+            elif isinstance(event, events.Warn):
+                click.echo(f"Warning: {event.text}", err=True)
+            elif isinstance(event, events.Log) and not self._quiet:
+                click.echo(event.text, err=True)
+
+    def _begin(self, event: events.Stage) -> None:
+        self._stage = {"map": "Mapping", "finish": "Finishing"}.get(event.name, event.name)
+        self._last_share = -1
+        if self._quiet or not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+                                 TextColumn("{task.fields[amount]}"), TimeRemainingColumn(), console=self._console)
+            self._bar.start()
+        elif self._task is not None:
+            self._bar.update(self._task, completed=1.0, total=1.0)
+        self._task = self._bar.add_task(self._stage, total=1.0, amount="")
+
+    def _advance(self, event: events.Progress) -> None:
+        share = event.done / event.total if event.total else 1.0
+        if self._bar is not None and self._task is not None:
+            amount = f"{event.done:,.1f}/{event.total:,.1f} {event.unit}" if event.unit != "file" else ""
+            self._bar.update(self._task, completed=share, total=1.0, amount=amount)
+        elif not self._quiet and self._stage == "Mapping" and int(share * 10) > self._last_share:
+            self._last_share = int(share * 10)
+            eta = f", {event.eta_s:.0f} s left" if event.eta_s else ""
+            click.echo(f"{self._stage}: {100 * share:.0f} % ({event.done:,.1f} of {event.total:,.1f} {event.unit}{eta})", err=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+@contextmanager
+def shown(as_json: bool, quiet: bool = False) -> Iterator[tuple[Display, events.CancelToken]]:
+    """A display and a cancel token that Ctrl-C and SIGTERM raise; a second Ctrl-C ends at once.
+
+    With `as_json` a failure is told as an event too.
+    """
+    display, cancel = Display(as_json, quiet), events.CancelToken()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if cancel.is_cancelled:
+            raise KeyboardInterrupt
+        cancel.cancel()
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
+    try:
+        yield display, cancel
+    except RsgeoError as error:
+        if as_json:
+            code = error.code
+            event = events.CancelledRun() if code == "cancelled" else events.Failure(
+                code=code, text=str(error.args[0]), hint=error.hint)
+            click.echo(event.line())
+            sys.stdout.flush()
+        raise
+    finally:
+        display.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def closing_line(stats: dict[str, object]) -> str:
+    """Time, speed, how busy each stage was, device, peak memory: one line."""
+    busy = stats["busy"]
+    assert isinstance(busy, dict)
+    peak = stats["peak_memory_bytes"]
+    memory = f", peak memory {peak / 1e6:,.0f} MB" if isinstance(peak, int) else ""
+    shares = " · ".join(f"{name} {100 * share:.0f} %" for name, share in busy.items())
+    return (f"{stats['seconds']:.1f} s, {stats['megapixels_per_second']:.2f} MPix/s "
+            f"(busy: {shares}) on {stats['device']}{memory}")

@@ -1,0 +1,292 @@
+"""Reading, the model and writing at the same time, over bounded queues.
+
+The reader turns tiles into batches, the calling thread runs the model, the writer stitches, encodes and puts finished
+block rows on disk. Memory does not grow with the scene: it holds a few tiles and one row of blocks. Knows no formats
+but the journal's parts.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsgeo_core.cog import write_part
+from rsgeo_core.errors import Cancelled
+from rsgeo_core.events import CancelToken
+from rsgeo_core.grid import Span
+from rsgeo_core.journal import Journal
+from rsgeo_core.rasters import Product
+from rsgeo_core.scene import Scene
+from rsgeo_core.session import Session
+from rsgeo_core.stitch import stitcher
+from rsgeo_core.tiling import Layout, Tile, TileRow, plan
+from rsgeo_core.vectors import Mask
+
+_POLL = 0.05  # seconds between looks at the stop flag while waiting
+
+
+@dataclass
+class Busy:
+    """Seconds that each stage worked, rather than waited."""
+
+    read: float = 0.0
+    model: float = 0.0
+    write: float = 0.0
+
+
+@dataclass
+class _Work:
+    """A piece for the model: one tile of a dense model, or some windows of a tile; or the end of a row."""
+
+    row: TileRow
+    tile: Tile | None = None
+    batch: dict[str, NDArray[Any]] | None = None
+    valid: NDArray[np.bool_] | None = None
+    cells: NDArray[np.intp] | None = None  # (n, 2) row and column in the tile's core, for windows
+    is_last: bool = True
+    result: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+class _Stopped(Exception):
+    """Another stage has failed; this one just ends."""
+
+
+class Pipeline:
+    """One run of a model over a region of a scene.
+
+    Args:
+        scene: what is read.
+        session: the model.
+        layout: how they meet.
+        region: the cells wanted, in the output grid of the whole scene.
+        products: what is written.
+        journal: where finished rows go.
+        mask: where results are wanted, on the output grid; None for everywhere.
+        batch: tiles or windows run together.
+        cancel: looked at by every stage.
+        on_progress: told the number of finished cells.
+    """
+
+    def __init__(self, scene: Scene, session: Session, layout: Layout, region: Span, products: Sequence[Product],
+                 journal: Journal, mask: Mask | None, batch: int, cancel: CancelToken,
+                 on_progress: Callable[[int], None]) -> None:
+        self.scene, self.session, self.layout, self.region = scene, session, layout, region
+        self.products, self.journal, self.mask, self.batch = products, journal, mask, batch
+        self.cancel, self.on_progress = cancel, on_progress
+        self.busy = Busy()
+        self.model_runs = 0
+        self._stop = threading.Event()
+        self._errors: list[BaseException] = []
+        depth = max(2, min(batch, 4)) + 1
+        self._to_model: queue.Queue[_Work | None] = queue.Queue(depth)
+        self._to_writer: queue.Queue[_Work | None] = queue.Queue(depth)
+
+    def run(self) -> None:
+        """Do all rows that the journal does not name.
+
+        Raises:
+            Cancelled: the token was raised; finished rows stay in the journal.
+            RsgeoError: a stage failed.
+        """
+        rows = self._pending()
+        if not rows:
+            return
+        threads = [threading.Thread(target=self._guard, args=(stage, *arguments), name=f"rsgeo-{stage.__name__}")
+                   for stage, *arguments in ((self._read, rows), (self._write,))]
+        for thread in threads:
+            thread.start()
+        self._guard(self._infer)
+        for thread in threads:
+            thread.join()
+        if self.cancel.is_cancelled:
+            raise Cancelled("Cancelled; what is finished is kept.", "Go on with --resume.")
+        if self._errors:
+            raise self._errors[0]
+
+    def _pending(self) -> list[TileRow]:
+        """Rows to compute; a blended row needs the row before it too."""
+        rows = list(plan(self.region, self.layout))
+        wanted = {row.index for row in rows if row.finished.height and row.index not in self.journal.finished}
+        if self.layout.blend == "hann":
+            wanted |= {index - 1 for index in wanted}
+        return [row for row in rows if row.index in wanted]
+
+    def _guard(self, stage: Callable[..., None], *arguments: Any) -> None:
+        try:
+            stage(*arguments)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            self._errors.append(error)
+            self._stop.set()
+
+    def _put(self, target: queue.Queue[_Work | None], item: _Work | None) -> None:
+        while True:
+            self._look()
+            try:
+                target.put(item, timeout=_POLL)
+                return
+            except queue.Full:
+                continue
+
+    def _get(self, source: queue.Queue[_Work | None]) -> _Work | None:
+        while True:
+            self._look()
+            try:
+                return source.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+
+    def _look(self) -> None:
+        if self._stop.is_set() or self.cancel.is_cancelled:
+            raise _Stopped
+
+    # Reading -------------------------------------------------------------------------------------------------
+
+    def _read(self, rows: list[TileRow]) -> None:
+        for row in rows:
+            for tile in row.tiles:
+                if tile.write.height <= 0 or tile.write.width <= 0:
+                    continue
+                for work in self._works(row, tile):
+                    self._put(self._to_model, work)
+            self._put(self._to_model, _Work(row))
+        self._put(self._to_model, None)
+
+    def _works(self, row: TileRow, tile: Tile) -> Iterator[_Work]:
+        """The pieces of a tile; none where nothing of it is wanted."""
+        self._look()
+        start = time.perf_counter()
+        inside = self.mask.window(tile.write) if self.mask is not None else None
+        if inside is not None and not inside.any():
+            return
+        values, pixels = self.scene.read(tile.read)
+        valid = cell_validity(pixels, tile, self.layout.stride, self.scene.grid.span)
+        if inside is not None:
+            valid &= inside
+        if not valid.any():
+            self.busy.read += time.perf_counter() - start
+            return
+        prepared = {key: self.session.prepare(key, array) for key, array in values.items()}
+        if self.layout.window is None:
+            self.busy.read += time.perf_counter() - start
+            yield _Work(row, tile, {key: array[None] for key, array in prepared.items()}, valid)
+            return
+        cells = np.argwhere(valid) + (tile.valid.top, tile.valid.left)
+        for first in range(0, len(cells), self.batch):
+            chosen = cells[first:first + self.batch]
+            batch = {key: cut_windows(array, chosen, self.layout.window, self.layout.stride)
+                     for key, array in prepared.items()}
+            self.busy.read += time.perf_counter() - start
+            yield _Work(row, tile, batch, valid, chosen, first + self.batch >= len(cells))
+            start = time.perf_counter()
+
+    # The model -----------------------------------------------------------------------------------------------
+
+    def _infer(self) -> None:
+        waiting: list[_Work] = []
+        while (work := self._get(self._to_model)) is not None:
+            if work.batch is not None:
+                waiting.append(work)
+            if waiting and (work.batch is None or work.cells is not None or len(waiting) == self.batch):
+                self._run_model(waiting)
+                waiting = []
+            if work.batch is None:
+                self._put(self._to_writer, work)
+        self._put(self._to_writer, None)
+
+    def _run_model(self, works: list[_Work]) -> None:
+        start = time.perf_counter()
+        batches = [work.batch for work in works if work.batch is not None]
+        joined = batches[0] if len(batches) == 1 else {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
+        result = self.session.run(joined)
+        self.model_runs += len(result)
+        self.busy.model += time.perf_counter() - start
+        for number, work in enumerate(works):
+            work.batch = None
+            work.result = result if work.cells is not None else result[number]
+            self._put(self._to_writer, work)
+
+    # Writing -------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        joiner = stitcher(self.region, self.layout)
+        index: int | None = None
+        strips: dict[str, NDArray[Any]] = {}
+        whole: NDArray[np.float32] | None = None
+        while (work := self._get(self._to_writer)) is not None:
+            start = time.perf_counter()
+            row = work.row
+            if row.index != index:
+                index = row.index
+                joiner.start(row)
+                strips = {p.role: p.empty(*row.finished.shape) for p in self.products} if row.finished.height else {}
+            if work.tile is not None and work.result is not None and work.valid is not None:
+                output = work.result
+                if work.cells is not None:
+                    if whole is None:
+                        whole = np.zeros((output.shape[1], self.layout.core, self.layout.core), np.float32)
+                    whole[:, work.cells[:, 0], work.cells[:, 1]] = output.reshape(len(output), -1).T
+                    if work.is_last:
+                        self._keep(joiner.place(work.tile, whole, work.valid), row, strips)
+                        whole = None
+                else:
+                    self._keep(joiner.place(work.tile, output, work.valid), row, strips)
+            else:
+                self._keep(joiner.finish(row), row, strips)
+                self._record(row, strips)
+            self.busy.write += time.perf_counter() - start
+
+    def _keep(self, finished: Iterator[tuple[Span, NDArray[np.float32], NDArray[np.bool_]]], row: TileRow,
+              strips: dict[str, NDArray[Any]]) -> None:
+        for span, block, valid in finished:
+            rows, columns = span.shifted(-row.finished.top, -row.finished.left).slices
+            for product in self.products:
+                strips[product.role][:, rows, columns] = product.encode(block, valid)
+
+    def _record(self, row: TileRow, strips: dict[str, NDArray[Any]]) -> None:
+        if not strips or row.index in self.journal.finished:
+            return  # an empty row, or one computed again only for the blend of the next
+        files = []
+        for product in self.products:
+            path = self.journal.part(row.index, product.role)
+            write_part(path, strips[product.role])
+            files.append(path)
+        self.journal.record(row.index, files)
+        self.on_progress(row.finished.height * row.finished.width)
+
+
+def cell_validity(pixels: NDArray[np.bool_], tile: Tile, stride: int, scene: Span) -> NDArray[np.bool_]:
+    """Which cells of `tile.write` have data: at least half of their pixels inside the scene do.
+
+    Args:
+        pixels: validity of `tile.read`, (h, w).
+        tile: the tile.
+        stride: pixels per cell.
+        scene: the scene's own pixels.
+    """
+    covered = tile.write.scaled(stride).intersection(scene)
+    rows, columns = covered.shifted(-tile.read.top, -tile.read.left).slices
+    inside = pixels[rows, columns]
+    if stride == 1:
+        return inside.copy()
+    if inside.all():
+        return np.ones(tile.write.shape, bool)
+    starts = [np.arange(0, size, stride) for size in inside.shape]
+    counts = np.add.reduceat(np.add.reduceat(inside.astype(np.int64), starts[0], axis=0), starts[1], axis=1)
+    sizes = [np.minimum(stride, size - start) for size, start in zip(inside.shape, starts, strict=True)]
+    has_data: NDArray[np.bool_] = 2 * counts >= np.outer(*sizes)
+    return has_data
+
+
+def cut_windows(array: NDArray[Any], cells: NDArray[np.intp], window: int, stride: int) -> NDArray[Any]:
+    """Windows of a tile, one a cell: (n, C, window, window) from (C, h, w) and (n, 2) rows and columns of cells."""
+    views = np.lib.stride_tricks.sliding_window_view(array, (window, window), axis=(1, 2))  # (C, ., ., window, window)
+    return np.ascontiguousarray(views[:, cells[:, 0] * stride, cells[:, 1] * stride].transpose(1, 0, 2, 3))

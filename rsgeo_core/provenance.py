@@ -1,0 +1,77 @@
+"""Where a map comes from: what determines its pixels goes into the file, everything else into a STAC item beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsgeo_core import __version__
+from rsgeo_core.events import WrittenFile
+from rsgeo_core.grid import Grid, to_lonlat
+
+
+def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str, Any]]]:
+    """Name, size and time of each source file; of remote ones only the name."""
+    facts: dict[str, list[dict[str, Any]]] = {}
+    for sensor, paths in files.items():
+        facts[sensor] = []
+        for path in paths:
+            fact: dict[str, Any] = {"name": str(path).rstrip("/").rsplit("/", 1)[-1]}
+            local = Path(path)
+            if local.exists():
+                stat = local.stat()
+                fact |= {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+            facts[sensor].append(fact)
+    return facts
+
+
+def tags(key: Mapping[str, Any]) -> dict[str, str]:
+    """The dataset metadata of a map: only what determines its pixels, so that the same command gives the same bytes."""
+    sources = {sensor: [{k: v for k, v in fact.items() if k != "mtime_ns"} for fact in facts]
+               for sensor, facts in key["sources"].items()}
+    return {
+        "RSGEO_MODEL": f"{key['model']['name']} {key['model']['version']}",
+        "RSGEO_MODEL_SHA256": key["model"]["sha256"],
+        "RSGEO_PARAMETERS": json.dumps(key["parameters"], sort_keys=True),
+        "RSGEO_SOURCE": json.dumps(sources, sort_keys=True),
+    }
+
+
+def map_item(out: Path, grid: Grid, files: Sequence[WrittenFile], key: Mapping[str, Any],
+             stats: Mapping[str, Any]) -> dict[str, Any]:
+    """A STAC item of a map, with time, paths, threads, batch, device and versions."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    footprint, bbox = _footprint(grid)
+    item: dict[str, Any] = {
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [], "id": out.stem,
+        "geometry": footprint,
+        "properties": {
+            "datetime": now, "created": now, "title": f"{key['model']['name']} of {out.stem}",
+            "rsgeo:version": __version__, "rsgeo:key": dict(key), "rsgeo:run": dict(stats),
+            "rsgeo:python": sys.version.split()[0],
+        },
+        "links": [],
+        "assets": {file.role: {"href": f"./{Path(file.path).name}" if Path(file.path).parent == out.parent else file.path,
+                               "type": file.kind, "roles": ["data"]} for file in files},
+    }
+    if bbox is not None:
+        item["bbox"] = bbox
+    return item
+
+
+def _footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
+    if grid.crs is None:
+        return None, None
+    corners = grid.corners()
+    longitudes, latitudes = to_lonlat(grid.crs, corners[:, 0], corners[:, 1])
+    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
+        return None, None
+    ring = [[round(float(x), 7), round(float(y), 7)] for x, y in zip(longitudes, latitudes, strict=True)]
+    xs, ys = [p[0] for p in ring], [p[1] for p in ring]
+    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}, [min(xs), min(ys), max(xs), max(ys)]

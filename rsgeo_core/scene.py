@@ -1,0 +1,426 @@
+"""What the model sees: rasters per sensor on one reference grid, read window by window as values and validity.
+
+Bands are matched by name, never by count; nodata, alpha, masks and NaN become one validity mask; values are converted
+to the unit the model was made for. Knows cards, not models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from rsgeo_core.card import CardBand, SensorInput
+from rsgeo_core.errors import BandError, ResolutionError, RunError, SceneError, UnitError
+from rsgeo_core.grid import Grid, Span
+from rsgeo_core.sensors import normal_name
+
+Border = Literal["reflect", "edge", "fill"]
+NodataRule = Literal["any", "all"]
+
+_COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+_NOT_DATA = (ColorInterp.alpha,)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a scene's values are taken.
+
+    Attributes:
+        bands: band name to 1-based band number, where the file does not say or says it wrong.
+        nodata: stored value that means "no data", beside what the file declares.
+        nodata_rule: a pixel is nodata where `any` or where `all` of the bands read are.
+        value_scale: (scale, offset) of physical values, where the file does not say.
+        border: padding of the scene's own border.
+        force: take values and resolutions outside the model's declared range.
+    """
+
+    bands: Mapping[str, int] | None = None
+    nodata: float | None = None
+    nodata_rule: NodataRule = "any"
+    value_scale: tuple[float, float] | None = None
+    border: Border = "reflect"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class MatchedBand:
+    """One band of the model's input and where it lies: file and 1-based band number, and how that was known."""
+
+    band: CardBand
+    path: str
+    index: int
+    why: str
+
+
+@dataclass
+class _Source:
+    """One open file and the input channels that come from it."""
+
+    dataset: Any
+    channels: list[int]
+    indexes: list[int]
+    nodata: list[float | None]
+    has_mask: bool
+
+
+def open_raster(path: str) -> Any:
+    """A rasterio dataset.
+
+    Raises:
+        SceneError: the file is missing, is no raster, or is cut off.
+    """
+    try:
+        return rasterio.open(path)
+    except RasterioError as error:
+        text = str(error)
+        if "No such file" in text:
+            raise SceneError(f"{path}: no such file.") from None
+        raise SceneError(f"{path} cannot be opened as a raster: {text}",
+                         "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.") from None
+
+
+def raster_grid(dataset: Any, path: str) -> Grid:
+    """The grid of an open dataset.
+
+    Raises:
+        SceneError: it is georeferenced by control points or RPCs only.
+    """
+    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
+        raise SceneError(f"{path} is georeferenced by control points or RPCs, not by a grid.",
+                         f"Rectify it first: rio warp {path} rectified.tif --dst-crs EPSG:4326, or gdalwarp.")
+    return Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
+
+
+def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, int] | None = None) -> list[MatchedBand]:
+    """Find each band of a model's input in a sensor's files.
+
+    By `given` numbers first, then by the files' band descriptions, then by their colours (red, green, blue). A model
+    of unnamed bands takes them in the file's order.
+
+    Raises:
+        BandError: a band is missing or its number does not exist; the message names what is there.
+    """
+    given = {normal_name(name): number for name, number in (given or {}).items()}
+    labels: list[tuple[str, int, str, str]] = []  # path, number, label, how it is known
+    for path in paths:
+        with open_raster(path) as dataset:
+            labels += [(path, number, *_label(dataset, number)) for number in dataset.indexes
+                       if dataset.colorinterp[number - 1] not in _NOT_DATA]
+    known = {normal_name(b.name) for b in wanted.bands} | {normal_name(b.common_name) for b in wanted.bands if b.common_name}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise BandError(f"--bands names {', '.join(unknown)}; the model's bands are {', '.join(map(str, wanted.bands))}.")
+    if all(b.common_name is None and b.name.startswith("band ") for b in wanted.bands) and not given:
+        if len(labels) < len(wanted.bands):
+            raise BandError(f"{_listed(paths)} has {len(labels)} bands; the model takes {len(wanted.bands)}.")
+        return [MatchedBand(band, *labels[i][:2], "the file's order") for i, band in enumerate(wanted.bands)]
+    matched, missing = [], []
+    for band in wanted.bands:
+        number = given.get(normal_name(band.name), given.get(normal_name(band.common_name or band.name)))
+        if number is not None:
+            if number not in [n for _, n, _, _ in labels]:
+                raise BandError(f"--bands {band.name}={number}: {_listed(paths)} has {len(labels)} bands.")
+            matched.append(MatchedBand(band, paths[0], number, "--bands"))
+            continue
+        found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
+        if len(found) > 1:
+            raise BandError(f"{_listed(paths)} has band {band} {len(found)} times: numbers {', '.join(str(n) for _, n, _ in found)}.",
+                            f"Say which one with --bands {band.name}=<band number>.")
+        if found:
+            matched.append(MatchedBand(band, *found[0]))
+        else:
+            missing.append(band)
+    if missing:
+        there = ", ".join(f"{n} ({label})" if label else str(n) for _, n, label, _ in labels)
+        typed = ",".join(f"{band.name}=<number>" for band in missing)
+        raise BandError(f"{_listed(paths)} has bands {there}; needed and not found: {', '.join(map(str, missing))}.",
+                        f"Name them with --bands {typed}, or choose another model: rsgeo models list")
+    return matched
+
+
+class SensorReader:
+    """The bands of one sensor on one grid, read as the model's stored values.
+
+    Args:
+        paths: the sensor's files, all on the same grid.
+        wanted: the model's input.
+        options: how values are taken.
+
+    Raises:
+        BandError, SceneError: a band or file does not fit.
+    """
+
+    def __init__(self, paths: Sequence[str], wanted: SensorInput, options: ReadOptions) -> None:
+        self.paths = tuple(paths)
+        self.wanted = wanted
+        self.options = options
+        self.matched = match_bands(paths, wanted, options.bands)
+        self._sources: list[_Source] = []
+        for path in dict.fromkeys(match.path for match in self.matched):
+            self._sources.append(self._source(path))
+        grids = [raster_grid(source.dataset, source.dataset.name) for source in self._sources]
+        self.grid = grids[0]
+        self.area_or_point = self._sources[0].dataset.tags().get("AREA_OR_POINT", "Area")
+        for source, grid in zip(self._sources[1:], grids[1:], strict=True):
+            if grid != self.grid:
+                raise SceneError(f"{source.dataset.name} is not on the grid of {self._sources[0].dataset.name}.",
+                                 "Resample it first: rio warp FILE out.tif --like REFERENCE")
+        self._fill = np.array([b.fill for b in wanted.bands], np.float32)
+        self._gain = [self._conversion(match) for match in self.matched]
+
+    def _source(self, path: str) -> _Source:
+        dataset = open_raster(path)
+        channels = [i for i, match in enumerate(self.matched) if match.path == path]
+        indexes = [self.matched[i].index for i in channels]
+        flags = [set(dataset.mask_flag_enums[n - 1]) for n in indexes]
+        has_mask = any(MaskFlags.per_dataset in flag or MaskFlags.alpha in flag for flag in flags)
+        nodata = [None if MaskFlags.all_valid in flag and self.options.nodata is None else dataset.nodatavals[n - 1]
+                  for flag, n in zip(flags, indexes, strict=True)]
+        return _Source(dataset, channels, indexes, nodata, has_mask)
+
+    def _conversion(self, match: MatchedBand) -> tuple[float, float] | None:
+        """(gain, offset) from the file's stored values to the model's; None where they are the same."""
+        dataset = next(s.dataset for s in self._sources if s.dataset.name == match.path)
+        scale, offset = dataset.scales[match.index - 1], dataset.offsets[match.index - 1]
+        if (scale, offset) == (1.0, 0.0):
+            if self.options.value_scale is None:
+                return None
+            scale, offset = self.options.value_scale
+        gain, shift = scale / match.band.scale, (offset - match.band.offset) / match.band.scale
+        return None if abs(gain - 1) < 1e-9 and abs(shift) < 1e-9 else (gain, shift)
+
+    def read(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Values and validity under a rectangle that may reach beyond the scene.
+
+        Args:
+            span: scene pixels.
+
+        Returns:
+            (C, h, w) float32 in the model's stored units, the bands' fill values where there is no data; and (h, w)
+            True where there is data. Outside the scene both follow the declared border.
+
+        Raises:
+            RunError: the file cannot be read there.
+        """
+        rows, row_in = border_indices(span.top, span.bottom, self.grid.height, self.options.border)
+        columns, column_in = border_indices(span.left, span.right, self.grid.width, self.options.border)
+        inner = Span(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        values, valid = self._read_inside(inner)
+        if span != inner:
+            rows, columns = rows - inner.top, columns - inner.left
+            values = np.ascontiguousarray(values[:, rows[:, None], columns[None, :]])
+            valid = valid[rows[:, None], columns[None, :]]
+            if self.options.border == "fill":
+                outside = ~(row_in[:, None] & column_in[None, :])
+                values[:, outside] = self._fill[:, None]
+                valid = valid & ~outside
+        return values, valid
+
+    def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        values = np.empty((len(self.matched), *span.shape), np.float32)
+        window = Window(span.left, span.top, span.width, span.height)
+        absent: list[NDArray[np.bool_]] = []
+        for source in self._sources:
+            try:
+                stored = source.dataset.read(source.indexes, window=window)
+                masked = source.dataset.dataset_mask(window=window) == 0 if source.has_mask else None
+            except RasterioError as error:
+                raise RunError(f"{source.dataset.name} cannot be read at rows {span.top}-{span.bottom}, columns "
+                               f"{span.left}-{span.right}: {error}",
+                               "The file seems to be cut off or damaged; get it again.") from None
+            for position, channel in enumerate(source.channels):
+                band = stored[position]
+                gone = self._absent(band, source.nodata[position], masked)
+                values[channel] = band
+                if (conversion := self._gain[channel]) is not None:
+                    values[channel] *= np.float32(conversion[0])
+                    values[channel] += np.float32(conversion[1])
+                if gone is not None:
+                    np.copyto(values[channel], self._fill[channel], where=gone)
+                    absent.append(gone)
+        if not absent:
+            return values, np.ones(span.shape, bool)
+        everywhere = len(absent) == len(self.matched)
+        if self.options.nodata_rule == "all":
+            gone = np.logical_and.reduce(absent) if everywhere else np.zeros(span.shape, bool)
+        else:
+            gone = np.logical_or.reduce(absent)
+            if gone.any():
+                for channel in range(len(values)):
+                    np.copyto(values[channel], self._fill[channel], where=gone)
+        return values, ~gone
+
+    def _absent(self, band: NDArray[Any], nodata: float | None, masked: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Where a band has no data; None where it cannot lack any."""
+        gone = masked
+        for value in (nodata, self.options.nodata):
+            if value is None or np.isnan(value):
+                continue
+            equal = band == value
+            gone = equal if gone is None else gone | equal
+        if np.issubdtype(band.dtype, np.floating):
+            missing = ~np.isfinite(band)
+            gone = missing if gone is None else gone | missing
+        return gone
+
+    def check(self) -> list[str]:
+        """Refuse values and resolutions that the model was not made for, unless forced.
+
+        Returns:
+            What was overridden by force, one sentence each.
+
+        Raises:
+            UnitError, ResolutionError: values or ground resolution are outside the declared range.
+        """
+        overridden: list[str] = []
+        for problem in (self._resolution_problem(), self._unit_problem()):
+            if problem is None:
+                continue
+            if not self.options.force:
+                raise problem
+            overridden.append(str(problem.args[0]))
+        return overridden
+
+    def _resolution_problem(self) -> ResolutionError | None:
+        if self.wanted.gsd_range is None:
+            return None
+        low, high = self.wanted.gsd_range
+        gsd = self.grid.gsd
+        if gsd is None:
+            return ResolutionError(
+                f"{_listed(self.paths)} has no coordinate system, so its ground resolution is unknown; the model needs "
+                f"{low:g} to {high:g} m per pixel.", "If you know that it fits, run with --force.")
+        if low * 0.999 <= gsd <= high * 1.001:
+            return None
+        return ResolutionError(
+            f"{_listed(self.paths)} has {gsd:.3g} m per pixel; the model was made for {low:g} to {high:g} m.",
+            f"Resample it first (gdalwarp -tr {self.wanted.gsd or low:g} {self.wanted.gsd or low:g} -r average, in a CRS in "
+            "metres), choose another model (rsgeo models list), or insist with --force.")
+
+    def _unit_problem(self) -> UnitError | None:
+        ranges = [b.typical_top for b in self.wanted.bands]
+        if any(r is None for r in ranges):
+            return None
+        low = max(r[0] for r in ranges if r)
+        high = min(r[1] for r in ranges if r)
+        band = self.wanted.bands[0]
+        unit = f"{band.unit} / {band.scale:g}" if band.scale != 1 else (band.unit if band.unit != "1" else "8-bit values")
+        dtypes = {s.dataset.dtypes[i - 1] for s in self._sources for i in s.indexes}
+        if dtypes <= {"uint8", "int8"} and high > 255 and all(gain is None for gain in self._gain):
+            return UnitError(f"{_listed(self.paths)} holds 8-bit values; the model needs {unit} (up to about 10000).",
+                             "Use the product before it was stretched to 8 bit, or choose a model for 8-bit images.")
+        top = self.top_percentile()
+        if top is None or low <= top <= high:
+            return None
+        hint = "Say how values become physical ones with --value-scale SCALE[,OFFSET]"
+        if top <= 2 and band.unit == "reflectance":
+            hint += " (reflectance of 0 to 1: --value-scale 1)"
+        return UnitError(f"The brightest values of {_listed(self.paths)} (99.9th percentile: {top:g}) are not {unit}, "
+                         f"where they lie between {low:g} and {high:g}.", hint + ", or insist with --force.")
+
+    def top_percentile(self) -> float | None:
+        """The 99.9th percentile of the brightest band over up to 64 evenly spread blocks; None where all is nodata."""
+        side = 256
+        tops = np.unique(np.linspace(0, max(0, self.grid.height - side), 8).astype(int))
+        lefts = np.unique(np.linspace(0, max(0, self.grid.width - side), 8).astype(int))
+        blocks = []
+        for top in tops:
+            for left in lefts:
+                span = Span(int(top), int(left), int(top) + side, int(left) + side).intersection(self.grid.span)
+                values, valid = self._read_inside(span)
+                blocks.append(values[:, valid][:, ::4])
+        sample = np.concatenate(blocks, axis=1)
+        if not sample.shape[1]:
+            return None
+        return float(np.percentile(sample, 99.9, axis=1).max())
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self._sources:
+            source.dataset.close()
+
+
+class Scene:
+    """Rasters per sensor on the reference grid of the first sensor.
+
+    Args:
+        files: sensor key to its files.
+        inputs: the model's inputs.
+        options: how values are taken.
+
+    Raises:
+        SceneError: a sensor the model needs has no file, or a sensor lies on another grid.
+    """
+
+    def __init__(self, files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput], options: ReadOptions) -> None:
+        missing = [item.sensor for item in inputs if item.sensor not in files]
+        if missing:
+            raise SceneError(f"The model needs {', '.join(missing)}; given: {', '.join(files) or 'nothing'}.",
+                             f"Give it with --sensor {missing[0]}=FILE")
+        self.sensors = {item.sensor: SensorReader(files[item.sensor], item, options) for item in inputs}
+        first = next(iter(self.sensors.values()))
+        self.grid = first.grid
+        for key, reader in self.sensors.items():
+            if reader.grid != self.grid:
+                raise SceneError(f"The files of {key} are not on the grid of {next(iter(self.sensors))}.",
+                                 "Resample them first: rio warp FILE out.tif --like REFERENCE")
+
+    def read(self, span: Span) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
+        """Values per sensor, (C, h, w) float32, and the pixels, (h, w), where every sensor has data."""
+        values, valid = {}, None
+        for key, reader in self.sensors.items():
+            values[key], here = reader.read(span)
+            valid = here if valid is None else valid & here
+        assert valid is not None
+        return values, valid
+
+    def check(self) -> list[str]:
+        """Refuse misuse; see `SensorReader.check`."""
+        return [problem for reader in self.sensors.values() for problem in reader.check()]
+
+    def close(self) -> None:
+        """Close all files."""
+        for reader in self.sensors.values():
+            reader.close()
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def border_indices(start: int, stop: int, size: int, border: Border) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The pixel of an axis that each position start…stop shows, and whether it lies inside.
+
+    `reflect` mirrors about the outermost pixel (which is not repeated) as often as needed; `edge` and `fill` give the
+    nearest pixel.
+    """
+    positions = np.arange(start, stop)
+    inside = (positions >= 0) & (positions < size)
+    if border == "reflect" and size > 1:
+        period = 2 * (size - 1)
+        folded = positions % period
+        return np.where(folded < size, folded, period - folded), inside
+    return np.clip(positions, 0, size - 1), inside
+
+
+def _label(dataset: Any, number: int) -> tuple[str, str]:
+    description = dataset.descriptions[number - 1]
+    if description:
+        return description, "its description"
+    color = _COLORS.get(dataset.colorinterp[number - 1])
+    return (color, "its colour") if color else ("", "")
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(str(path).rsplit("/", 1)[-1] for path in paths)

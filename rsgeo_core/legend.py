@@ -77,18 +77,23 @@ def read_legend(path: str | Path) -> Legend:
     Raises:
         MapError: the file cannot be read as a raster of integer classes.
     """
-    with open_class_map(path) as raster:
-        tag = raster.tags().get(CLASSES_TAG)
-        if tag:
-            try:
-                classes = tuple(ClassInfo.model_validate(item) for item in json.loads(tag))
-            except ValueError:
-                raise MapError(f"{path}: its {CLASSES_TAG} tag is not a list of classes.") from None
-            return Legend(tuple(sorted(classes, key=lambda c: c.value)))
+    with open_class_raster(path) as raster:
+        return legend_of(raster, path)
+
+
+def legend_of(raster: rasterio.DatasetReader, path: str | Path) -> Legend:
+    """As `read_legend`, of an open file."""
+    tag = raster.tags().get(CLASSES_TAG)
+    if tag:
         try:
-            palette: dict[int, tuple[int, ...]] = raster.colormap(1)
+            classes = tuple(ClassInfo.model_validate(item) for item in json.loads(tag))
         except ValueError:
-            palette = {}
+            raise MapError(f"{path}: its {CLASSES_TAG} tag is not a list of classes.") from None
+        return Legend(tuple(sorted(classes, key=lambda c: c.value)))
+    try:
+        palette: dict[int, tuple[int, ...]] = raster.colormap(1)
+    except ValueError:
+        palette = {}
     names = _category_names(Path(f"{path}.aux.xml"))
     if names:
         values = [value for value, name in names.items() if value > 0 and name]
@@ -99,11 +104,11 @@ def read_legend(path: str | Path) -> Legend:
                         for value in sorted(values)))
 
 
-def open_class_map(path: str | Path) -> rasterio.DatasetReader:
+def open_class_raster(path: str | Path) -> rasterio.DatasetReader:
     """Open a raster of integer classes.
 
     Raises:
-        MapError: it cannot be opened, has several bands, or is not of unsigned integers or small signed ones.
+        MapError: it cannot be opened, has several bands, or is not of integers.
     """
     try:
         raster = rasterio.open(path)

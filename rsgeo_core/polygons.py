@@ -12,16 +12,14 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pyogrio
-import rasterio
 import shapely
-from numpy.typing import NDArray
-from rasterio.windows import Window
 
-from rsgeo_core.errors import Cancelled, OutputError, RequestError, RunError
-from rsgeo_core.events import CancelToken, Listener, Progress, ignore
-from rsgeo_core.grid import Grid, Span
+from rsgeo_core.classmap import ClassMap
+from rsgeo_core.errors import Cancelled, OutputError, RequestError
+from rsgeo_core.events import CancelToken, Listener, Progress, Stage, ignore
+from rsgeo_core.grid import Grid
 from rsgeo_core.ground import PixelAreas
-from rsgeo_core.legend import Legend, MapError, open_class_map, read_legend
+from rsgeo_core.legend import Legend
 from rsgeo_core.outlines import Areas, Tracer
 from rsgeo_core.simplification import simplified_polygons
 
@@ -63,56 +61,35 @@ def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[
     """
     out_path = Path(out_path)
     driver = _driver(out_path, overwrite)
-    legend = read_legend(map_path)
-    with open_class_map(map_path) as raster:
-        grid = Grid(raster.height, raster.width, raster.transform, raster.crs)
+    with ClassMap(map_path) as source:
+        grid, legend = source.grid, source.legend
         if grid.crs is None and driver == "GeoJSON":
             raise RequestError(f"{map_path} has no CRS, and GeoJSON holds longitudes and latitudes only.",
                                f"Write a GeoPackage: -o {out_path.with_suffix('.gpkg')}")
         wanted = None if classes is None else [_value(item, legend) for item in classes]
-        height = band_height or _band_height(raster)
-        # GDAL would fill a twentieth of the memory with blocks, and every block is read only once or twice
-        with rasterio.Env(GDAL_CACHEMAX=64), _scratch(out_path) as folder:
+        with _scratch(out_path) as folder:
             batches = _Batches(folder / "batches.gpkg", grid, legend, min_area, simplify, driver == "GeoJSON")
             tracer = Tracer(grid.width, junctions=bool(simplify))
-            for areas in _traced(raster, tracer, height, wanted, on_event, cancel):
+            for areas in _traced(source, tracer, band_height, wanted, on_event, cancel):
                 batches.add(areas)
             written = batches.finish()
             _deliver(batches, folder / out_path.name, driver, grid, out_path)
     return written
 
 
-def _traced(raster: Any, tracer: Tracer, height: int, wanted: Sequence[int] | None, on_event: Listener,
+def _traced(source: ClassMap, tracer: Tracer, band_height: int | None, wanted: Sequence[int] | None, on_event: Listener,
             cancel: CancelToken | None) -> Iterator[Areas]:
-    ground = PixelAreas(Grid(raster.height, raster.width, raster.transform, raster.crs))
-    for top in range(0, raster.height, height):
+    ground = PixelAreas(source.grid)
+    on_event(Stage(name="Tracing", index=0, count=1, weight=1.0))
+    for span in source.bands_of(band_height) if band_height else source.bands(_BAND_PIXELS):
         if cancel is not None and cancel.is_cancelled:
             raise Cancelled("Cancelled; no polygons were written.")
-        bottom = min(top + height, raster.height)
-        band = read_classes(raster, Span(top, 0, bottom, raster.width))
+        band = source.read(span)
         if wanted is not None:
             band = np.where(np.isin(band, wanted), band, 0)
-        yield tracer.feed(band, ground.window(Span(top, 0, bottom, raster.width)))
-        on_event(Progress(done=bottom, total=raster.height, unit="rows"))
+        yield tracer.feed(band, ground.window(span))
+        on_event(Progress(done=span.bottom, total=source.grid.height, unit="rows"))
     yield tracer.finish()
-
-
-def read_classes(raster: Any, span: Span) -> NDArray[np.int32]:
-    """(h, w) int32 class values of a window of an open class map, 0 where there is no data.
-
-    Raises:
-        RunError: the file cannot be read there.
-        MapError: it holds negative values that are not its nodata value.
-    """
-    try:
-        band = raster.read(1, window=Window(span.left, span.top, span.width, span.height)).astype(np.int32)
-    except rasterio.errors.RasterioIOError as error:
-        raise RunError(f"{raster.name} cannot be read at rows {span.top}–{span.bottom}: {error}.") from None
-    if raster.nodata is not None:
-        band[band == raster.nodata] = 0
-    if band.min(initial=0) < 0:
-        raise MapError(f"{raster.name} holds the value {band.min()}; classes are 1, 2, 3, …, and 0 is no data.")
-    return np.asarray(band, np.int32)
 
 
 class _Batches:
@@ -221,6 +198,8 @@ def _driver(out_path: Path, overwrite: bool) -> str:
     if driver is None:
         raise RequestError(f"{out_path} does not say which vector format to write.",
                            f"End its name in one of {', '.join(DRIVERS)}.")
+    if not out_path.parent.is_dir():
+        raise OutputError(f"There is no folder {out_path.parent}.", f"Make it: mkdir -p {out_path.parent}")
     if out_path.exists() and not overwrite:
         raise OutputError(f"{out_path} is there already.", "Replace it with --overwrite, or choose another name.")
     return driver
@@ -229,9 +208,3 @@ def _driver(out_path: Path, overwrite: bool) -> str:
 def _value(item: int | str, legend: Legend) -> int:
     return legend.find(item) if isinstance(item, str) else int(item)
 
-
-def _band_height(raster: Any) -> int:
-    """Rows for about `_BAND_PIXELS`, whole blocks where that is possible."""
-    rows = max(1, _BAND_PIXELS // raster.width)
-    block = int(raster.block_shapes[0][0])
-    return int(rows // block * block if rows >= block else rows)

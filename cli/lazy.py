@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they run, so that `--help` answers at once, and that tells our errors."""
+"""A click group that imports its commands when they run, so that `--help` answers at once, and tells our errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class LazyCommand(click.RichCommand):
         super().__init__(name, help=help_line, short_help=help_line)
         self._module = module
 
-    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None,
-                     **extra: Any) -> click.Context:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
         """The real command's context: from here on the stand-in is out of the way."""
         command: click.Command = importlib.import_module(self._module).command
         return command.make_context(info_name, args, parent=parent, **extra)

@@ -24,7 +24,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int
     widths = [max(len(line[i]) for line in (head, *rows)) for i in range(len(head))]
     lines = []
     for line in (head, *rows):
-        cells = [cell.ljust(width) if i in left else cell.rjust(width)
-                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

@@ -16,7 +16,9 @@ def parse_bands(ctx: click.Context, param: click.Parameter, text: str | None) ->
     for item in (text or "").split(",") if text else []:
         name, equals, number = item.partition("=")
         if not equals or not number.strip().isdigit() or int(number) < 1 or not name.strip():
-            raise click.BadParameter(f"{item!r} is not NAME=NUMBER, counted from 1; for example --bands B04=3,B03=2,B02=1")
+            raise click.BadParameter(
+                f"{item!r} is not NAME=NUMBER, counted from 1; for example --bands B04=3,B03=2,B02=1"
+            )
         numbers[name.strip()] = int(number)
     return numbers
 
@@ -60,5 +62,6 @@ def json_option(function: Any) -> Any:
 
 def device_option(function: Any) -> Any:
     """`--device`: where the model runs."""
-    return click.option("--device", default="auto", show_default=True, metavar="NAME",
-                        help="auto, cpu, cuda, rocm, coreml or directml.")(function)
+    return click.option(
+        "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, rocm, coreml or directml."
+    )(function)

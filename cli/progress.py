@@ -49,8 +49,14 @@ class Display:
         if self._quiet or not self._console.is_terminal:
             return
         if self._bar is None:
-            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-                                 TextColumn("{task.fields[amount]}"), TimeRemainingColumn(), console=self._console)
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[amount]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
             self._bar.start()
         elif self._task is not None:
             self._bar.update(self._task, completed=1.0, total=1.0)
@@ -64,7 +70,10 @@ class Display:
         elif not self._quiet and self._stage == "Mapping" and int(share * 10) > self._last_share:
             self._last_share = int(share * 10)
             eta = f", {event.eta_s:.0f} s left" if event.eta_s else ""
-            click.echo(f"{self._stage}: {100 * share:.0f} % ({event.done:,.1f} of {event.total:,.1f} {event.unit}{eta})", err=True)
+            click.echo(
+                f"{self._stage}: {100 * share:.0f} % ({event.done:,.1f} of {event.total:,.1f} {event.unit}{eta})",
+                err=True,
+            )
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -93,8 +102,11 @@ def shown(as_json: bool, quiet: bool = False) -> Iterator[tuple[Display, events.
     except RsgeoError as error:
         if as_json:
             code = error.code
-            event = events.CancelledRun() if code == "cancelled" else events.Failure(
-                code=code, text=str(error.args[0]), hint=error.hint)
+            event = (
+                events.CancelledRun()
+                if code == "cancelled"
+                else events.Failure(code=code, text=str(error.args[0]), hint=error.hint)
+            )
             click.echo(event.line())
             sys.stdout.flush()
         raise
@@ -111,5 +123,7 @@ def closing_line(stats: dict[str, object]) -> str:
     peak = stats["peak_memory_bytes"]
     memory = f", peak memory {peak / 1e6:,.0f} MB" if isinstance(peak, int) else ""
     shares = " · ".join(f"{name} {100 * share:.0f} %" for name, share in busy.items())
-    return (f"{stats['seconds']:.1f} s, {stats['megapixels_per_second']:.2f} MPix/s "
-            f"(busy: {shares}) on {stats['device']}{memory}")
+    return (
+        f"{stats['seconds']:.1f} s, {stats['megapixels_per_second']:.2f} MPix/s "
+        f"(busy: {shares}) on {stats['device']}{memory}"
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import rich_click as click
+from collections.abc import Mapping
 
+import rich_click as click
 from rsgeo_cli.lazy import LazyGroup
+
 from rsgeo_core import __version__
 
 _COMMANDS = "rsgeo_cli.commands"
@@ -13,7 +15,7 @@ _COMMANDS = "rsgeo_cli.commands"
 class RsgeoGroup(LazyGroup):
     """The commands of `rsgeo`."""
 
-    table = {
+    table: Mapping[str, tuple[str, str]] = {
         "infer": (f"{_COMMANDS}.infer", "Run a model over a scene and write a georeferenced map."),
         "models": (f"{_COMMANDS}.models", "List, show, add and remove models."),
         "info": (f"{_COMMANDS}.info", "Say what a scene or a model is, and what fits it."),

@@ -52,8 +52,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
-        print(f"Error: the Python package {error.name} is missing.\nInstall it with: pip install 'rsgeo[train,cpu]'",
-              file=sys.stderr)
+        print(
+            f"Error: the Python package {error.name} is missing.\nInstall it with: pip install 'rsgeo[train,cpu]'",
+            file=sys.stderr,
+        )
         sys.exit(4)
     except Exception as error:
         print(f"Error: {type(error).__name__}: {error}", file=sys.stderr)

@@ -14,10 +14,14 @@ __all__ = ["CancelToken", "InferRequest", "__version__", "infer"]
 
 def __getattr__(name: str) -> Any:
     """Load the public names when they are used, so that importing a part does not load the inference engine."""
-    if name in ("infer", "InferRequest"):
-        from rsgeo_core import inference
+    if name == "infer":
+        from rsgeo_core.inference import infer
 
-        return getattr(inference, name)
+        return infer
+    if name == "InferRequest":
+        from rsgeo_core.request import InferRequest
+
+        return InferRequest
     if name == "CancelToken":
         from rsgeo_core.events import CancelToken
 

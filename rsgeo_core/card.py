@@ -280,7 +280,8 @@ def read_card(path: str | Path) -> ModelCard:
         raise ModelFileError(
             f"{path} carries neither an rsgeo card nor Deepness keys, so its bands, units and classes are unknown.",
             "Export it with: rsgeo-train export RUN -o model.onnx, or add Deepness metadata (model_type, class_names, "
-            "resolution, tiles_size).")
+            "resolution, tiles_size).",
+        )
     try:
         return ModelCard.model_validate_json(text)
     except ValidationError as error:

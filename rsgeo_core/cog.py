@@ -48,16 +48,39 @@ def write_part(path: Path, stored: NDArray[Any]) -> None:
     """
     count, height, width = stored.shape
     try:
-        with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, dtype=stored.dtype,
-                           tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress="deflate", zlevel=1,
-                           interleave="band", bigtiff="if_safer", transform=_NOWHERE) as dataset:
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=count,
+            height=height,
+            width=width,
+            dtype=stored.dtype,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            compress="deflate",
+            zlevel=1,
+            interleave="band",
+            bigtiff="if_safer",
+            transform=_NOWHERE,
+        ) as dataset:
             dataset.write(stored)
     except (RasterioError, OSError) as error:
         raise _full(path, error) from None
 
 
-def build(parts: Sequence[Part], product: Product, grid: Grid, tags: dict[str, str], folder: Path, target: Path,
-          step: Callable[[float], None], threads: int = 0, is_point: bool = False) -> None:
+def build(
+    parts: Sequence[Part],
+    product: Product,
+    grid: Grid,
+    tags: dict[str, str],
+    folder: Path,
+    target: Path,
+    step: Callable[[float], None],
+    threads: int = 0,
+    is_point: bool = False,
+) -> None:
     """Make the COG of a product.
 
     Args:
@@ -82,14 +105,17 @@ def build(parts: Sequence[Part], product: Product, grid: Grid, tags: dict[str, s
     try:
         for number, shape in enumerate(shapes):
             path = folder / f"{product.role}-overview-{number}.tif"
-            _halve_file(previous, previous_shape, path, shape, product,
-                        lambda share, n=number: step(0.5 * (1 - 0.25 ** n) + 0.5 * share * 0.75 * 0.25 ** n))
+            done, ahead = 0.5 * (1 - 0.25**number), 0.5 * 0.75 * 0.25**number
+            _halve_file(previous, previous_shape, path, shape, product, _scaled(step, done, ahead))
             overviews.append((path, shape))
             previous, previous_shape = path, shape
         base.write_text(_vrt(product, grid, tags, [(p.path, p.top, p.height) for p in parts], overviews, is_point))
         step(0.5)
         options: dict[str, Any] = {
-            "COMPRESS": "DEFLATE", "BLOCKSIZE": BLOCK, "BIGTIFF": "IF_SAFER", "NUM_THREADS": threads or "ALL_CPUS",
+            "COMPRESS": "DEFLATE",
+            "BLOCKSIZE": BLOCK,
+            "BIGTIFF": "IF_SAFER",
+            "NUM_THREADS": threads or "ALL_CPUS",
             "OVERVIEWS": "FORCE_USE_EXISTING" if overviews else "NONE",
             "PREDICTOR": "YES" if product.dtype == "float32" and product.nbits is None else "NO",
         }
@@ -103,22 +129,51 @@ def build(parts: Sequence[Part], product: Product, grid: Grid, tags: dict[str, s
     step(1.0)
 
 
+def _scaled(step: Callable[[float], None], start: float, span: float) -> Callable[[float], None]:
+    """Tell a part's progress as that of the whole."""
+    return lambda share: step(start + span * share)
+
+
 def _verify(target: Path, grid: Grid, is_point: bool) -> None:
     """Read back what was written: same size and the same geotransform to the last bit."""
     with rasterio.open(target) as written:
         same = written.transform == grid.transform or is_point
         if written.shape != grid.shape or not same:
-            raise RunError(f"{target} was written with geotransform {tuple(written.transform)[:6]}, "
-                           f"expected {tuple(grid.transform)[:6]}.")
+            raise RunError(
+                f"{target} was written with geotransform {tuple(written.transform)[:6]}, "
+                f"expected {tuple(grid.transform)[:6]}."
+            )
 
 
-def _halve_file(source: Path, shape: tuple[int, int], target: Path, half: tuple[int, int], product: Product,
-                step: Callable[[float], None]) -> None:
+def _halve_file(
+    source: Path,
+    shape: tuple[int, int],
+    target: Path,
+    half: tuple[int, int],
+    product: Product,
+    step: Callable[[float], None],
+) -> None:
     rows, columns = 2 * BLOCK, 8 * BLOCK
-    with rasterio.open(source) as read, rasterio.open(
-            target, "w", driver="GTiff", height=half[0], width=half[1], count=product.count, dtype=product.dtype,
-            tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress="deflate", zlevel=1, interleave="band",
-            bigtiff="if_safer", transform=_NOWHERE) as write:
+    with (
+        rasterio.open(source) as read,
+        rasterio.open(
+            target,
+            "w",
+            driver="GTiff",
+            height=half[0],
+            width=half[1],
+            count=product.count,
+            dtype=product.dtype,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            compress="deflate",
+            zlevel=1,
+            interleave="band",
+            bigtiff="if_safer",
+            transform=_NOWHERE,
+        ) as write,
+    ):
         for top in range(0, shape[0], rows):
             for left in range(0, shape[1], columns):
                 height, width = min(rows, shape[0] - top), min(columns, shape[1] - left)
@@ -127,8 +182,14 @@ def _halve_file(source: Path, shape: tuple[int, int], target: Path, half: tuple[
             step(min(1.0, (top + rows) / shape[0]))
 
 
-def _vrt(product: Product, grid: Grid, tags: dict[str, str], parts: list[tuple[Path, int, int]],
-         overviews: list[tuple[Path, tuple[int, int]]], is_point: bool) -> str:
+def _vrt(
+    product: Product,
+    grid: Grid,
+    tags: dict[str, str],
+    parts: list[tuple[Path, int, int]],
+    overviews: list[tuple[Path, tuple[int, int]]],
+    is_point: bool,
+) -> str:
     root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs is not None:
         ET.SubElement(root, "SRS", dataAxisToSRSAxisMapping=_axes(grid)).text = grid.crs.to_wkt(version="WKT2_2019")
@@ -148,19 +209,26 @@ def _vrt(product: Product, grid: Grid, tags: dict[str, str], parts: list[tuple[P
             ET.SubElement(band, "ColorInterp").text = "Palette"
             table = ET.SubElement(band, "ColorTable")
             colors = {c.value: c.color for c in product.classes}
-            for value in range(max(colors) + 1):
-                red, green, blue = (int(colors[value][i:i + 2], 16) for i in (1, 3, 5)) if value in colors else (0, 0, 0)
-                ET.SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4="255" if value else "0")
+            for entry in range(max(colors) + 1):
+                color = colors.get(entry, "#000000")
+                red, green, blue = (str(int(color[i : i + 2], 16)) for i in (1, 3, 5))
+                ET.SubElement(table, "Entry", c1=red, c2=green, c3=blue, c4="255" if entry else "0")
         for path, top, height in parts:
             source = ET.SubElement(band, "SimpleSource")
             ET.SubElement(source, "SourceFilename", relativeToVRT="1").text = path.name
             ET.SubElement(source, "SourceBand").text = str(number)
-            size = {"RasterXSize": str(grid.width), "RasterYSize": str(height)}
-            ET.SubElement(source, "SourceProperties", **size, DataType=_TYPES[product.dtype],
-                          BlockXSize=str(BLOCK), BlockYSize=str(BLOCK))
-            rectangle = {"xOff": "0", "xSize": str(grid.width), "ySize": str(height)}
-            ET.SubElement(source, "SrcRect", yOff="0", **rectangle)
-            ET.SubElement(source, "DstRect", yOff=str(top), **rectangle)
+            columns, rows = str(grid.width), str(height)
+            ET.SubElement(
+                source,
+                "SourceProperties",
+                RasterXSize=columns,
+                RasterYSize=rows,
+                DataType=_TYPES[product.dtype],
+                BlockXSize=str(BLOCK),
+                BlockYSize=str(BLOCK),
+            )
+            ET.SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=columns, ySize=rows)
+            ET.SubElement(source, "DstRect", xOff="0", yOff=str(top), xSize=columns, ySize=rows)
         for path, _ in overviews:
             overview = ET.SubElement(band, "Overview")
             ET.SubElement(overview, "SourceFilename", relativeToVRT="1").text = path.name
@@ -187,6 +255,8 @@ def _full(path: Path, error: Exception) -> OutputError | RunError:
         pass
     reason = f"{error}".strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if free is not None and free < 64 << 20:
-        return RunError(f"The disk of {path.parent} is full ({free / 1e6:.1f} MB free) while writing {path.name}.",
-                        "Free some space and go on with --resume, or write elsewhere with -o.")
+        return RunError(
+            f"The disk of {path.parent} is full ({free / 1e6:.1f} MB free) while writing {path.name}.",
+            "Free some space and go on with --resume, or write elsewhere with -o.",
+        )
     return RunError(f"{path} cannot be written: {reason}", "Check the disk, then go on with --resume.")

@@ -35,7 +35,9 @@ def as_card(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     """
     model_type = str(_value(metadata, "model_type", path)).lower()
     if model_type not in _TASKS:
-        raise ModelFileError(f"{path} is a Deepness {model_type}; rsgeo runs {' and '.join(_TASKS)} models of that format.")
+        raise ModelFileError(
+            f"{path} is a Deepness {model_type}; rsgeo runs {' and '.join(_TASKS)} models of that format."
+        )
     mean = _numbers(metadata, "standardization_mean", path)
     std = _numbers(metadata, "standardization_std", path)
     bands = len(mean or std or (0.0, 0.0, 0.0))
@@ -51,15 +53,28 @@ def as_card(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         "license": str(_value(metadata, "license", path, "unknown")),
         "description": "Model with Deepness metadata; input divided by 255.",
         "task": _TASKS[model_type],
-        "inputs": [{
-            "sensor": "rgb8" if bands == 3 else f"bands{bands}",
-            "graph_name": "input",
-            "bands": [{"name": name, "common_name": name if bands == 3 else None, "valid_range": (0, 255),
-                       "fill": 255.0 * mean[i], "typical_top": (2, 255)} for i, name in enumerate(names)],
-            "gsd": gsd, "gsd_range": (gsd / 2, gsd * 2) if gsd else None,
-            "tile_size": tile, "size_multiple": 1, "dynamic_size": False,
-            "normalisation": {"scale": 1 / 255, "mean": mean, "std": std},
-        }],
+        "inputs": [
+            {
+                "sensor": "rgb8" if bands == 3 else f"bands{bands}",
+                "graph_name": "input",
+                "bands": [
+                    {
+                        "name": name,
+                        "common_name": name if bands == 3 else None,
+                        "valid_range": (0, 255),
+                        "fill": 255.0 * mean[i],
+                        "typical_top": (2, 255),
+                    }
+                    for i, name in enumerate(names)
+                ],
+                "gsd": gsd,
+                "gsd_range": (gsd / 2, gsd * 2) if gsd else None,
+                "tile_size": tile,
+                "size_multiple": 1,
+                "dynamic_size": False,
+                "normalisation": {"scale": 1 / 255, "mean": mean, "std": std},
+            }
+        ],
         "outputs": [_output(metadata, model_type, path)],
         "context": {"halo": int(tile * overlap / 100 / 2 + 0.5), "border": "edge"},
     }
@@ -69,16 +84,26 @@ def _output(metadata: Mapping[str, str], model_type: str, path: Path) -> dict[st
     if model_type == "regressor":
         names = _class_names(metadata, path) or ["value"]
         scale = _value(metadata, "reg_output_scaling", path, 1.0)
-        return {"name": "output", "kind": "values", "dense": True, "dimension": len(names), "names": names,
-                "scale": float(scale if not isinstance(scale, list) else scale[0])}
+        return {
+            "name": "output",
+            "kind": "values",
+            "dense": True,
+            "dimension": len(names),
+            "names": names,
+            "scale": float(scale if not isinstance(scale, list) else scale[0]),
+        }
     names = _class_names(metadata, path)
     if not names:
         raise ModelFileError(f"{path} is a Deepness segmentor without class_names.")
     if len(names) == 1:
         names = ["background", *names]
-    return {"name": "output", "kind": "probabilities", "dense": True,
-            "threshold": _value(metadata, "seg_thresh", path, None),
-            "classes": [{"value": i + 1, "name": name, "color": _color(i)} for i, name in enumerate(names)]}
+    return {
+        "name": "output",
+        "kind": "probabilities",
+        "dense": True,
+        "threshold": _value(metadata, "seg_thresh", path, None),
+        "classes": [{"value": i + 1, "name": name, "color": _color(i)} for i, name in enumerate(names)],
+    }
 
 
 def _class_names(metadata: Mapping[str, str], path: Path) -> list[str]:

@@ -10,8 +10,11 @@ from rsgeo_core.scene import open_raster, raster_grid
 
 def describe_card(card: ModelCard, path: Path) -> str:
     """What a model is, a few lines."""
-    lines = [f"{card.name} {card.version}{' (experimental)' if card.experimental else ''}: {card.title or card.task}",
-             f"file         {path} ({path.stat().st_size / 1e6:.1f} MB)", f"licence      {card.license}"]
+    lines = [
+        f"{card.name} {card.version}{' (experimental)' if card.experimental else ''}: {card.title or card.task}",
+        f"file         {path} ({path.stat().st_size / 1e6:.1f} MB)",
+        f"licence      {card.license}",
+    ]
     if card.description:
         lines.append(f"about        {card.description}")
     for item in card.inputs:
@@ -19,26 +22,37 @@ def describe_card(card: ModelCard, path: Path) -> str:
         band = item.bands[0]
         unit = f"{band.unit}, stored value · {band.scale:g}" + (f" + {band.offset:g}" if band.offset else "")
         size = f"tiles of {item.tile_size} pixels" + (", other sizes too" if item.dynamic_size else "")
-        lines.append(f"             {unit}; {size}" + (f"; {item.gsd:g} m per pixel" if item.gsd else "")
-                     + (f" ({item.gsd_range[0]:g} to {item.gsd_range[1]:g})" if item.gsd_range else ""))
+        lines.append(
+            f"             {unit}; {size}"
+            + (f"; {item.gsd:g} m per pixel" if item.gsd else "")
+            + (f" ({item.gsd_range[0]:g} to {item.gsd_range[1]:g})" if item.gsd_range else "")
+        )
     for output in card.outputs:
         what = f"{len(output.classes)} classes" if output.classes else f"{output.dimension} values"
-        lines.append(f"output       {output.name}: {output.kind}, {what}, "
-                     f"one {'cell' if output.dense else 'window'} per {output.stride} pixels")
+        lines.append(
+            f"output       {output.name}: {output.kind}, {what}, "
+            f"one {'cell' if output.dense else 'window'} per {output.stride} pixels"
+        )
         lines += [f"             {c.value:3d} {c.color} {c.name}" for c in output.classes]
     context = card.context
     field = f"{context.receptive_field} pixels" if context.receptive_field is not None else "unknown or unbounded"
     invariant = {True: "yes", False: "no: tiles may show", None: "unknown: measure with rsgeo check-seams"}
-    lines.append(f"context      receptive field {field}; halo {context.halo}; border {context.border}; "
-                 f"tile-invariant: {invariant[context.tile_invariant]}")
+    lines.append(
+        f"context      receptive field {field}; halo {context.halo}; border {context.border}; "
+        f"tile-invariant: {invariant[context.tile_invariant]}"
+    )
     for metric in card.provenance.metrics:
-        interval = f" [{metric.low:.3f}, {metric.high:.3f}]" if metric.low is not None and metric.high is not None else ""
+        interval = (
+            f" [{metric.low:.3f}, {metric.high:.3f}]" if metric.low is not None and metric.high is not None else ""
+        )
         count = f", n = {metric.n}" if metric.n is not None else ""
         note = f" ({metric.note})" if metric.note else ""
         lines.append(f"measured     {metric.name} {metric.value:.3f}{interval} on {metric.data}{count}{note}")
     if card.parity is not None:
-        lines.append(f"parity       max |torch - onnxruntime| {card.parity.max_abs_difference:.1e} on {card.parity.samples} "
-                     f"samples, weights {card.parity.weights}")
+        lines.append(
+            f"parity       max |torch - onnxruntime| {card.parity.max_abs_difference:.1e} on {card.parity.samples} "
+            f"samples, weights {card.parity.weights}"
+        )
     lines += [f"note         {note}" for note in card.provenance.notes]
     if card.provenance.data:
         lines.append(f"trained on   {card.provenance.data}")
@@ -49,11 +63,12 @@ def describe_scene(path: str) -> str:
     """What a raster is, a few lines."""
     with open_raster(path) as dataset:
         grid = raster_grid(dataset, path)
+        dtypes = ", ".join(sorted(set(dataset.dtypes)))
         crs = dataset.crs.to_string() if dataset.crs else "none"
         crs = crs if len(crs) < 60 else (dataset.crs.to_dict().get("proj", "custom") if dataset.crs else crs)
         gsd = grid.gsd
         lines = [
-            f"{path}: {dataset.width} × {dataset.height} pixels, {dataset.count} bands of {', '.join(sorted(set(dataset.dtypes)))}",
+            f"{path}: {dataset.width} × {dataset.height} pixels, {dataset.count} bands of {dtypes}",
             f"CRS          {crs}",
             f"resolution   {grid.pixel_size[0]:g} × {grid.pixel_size[1]:g} CRS units"
             + (f", {gsd:.4g} m on the ground" if gsd is not None else ""),
@@ -61,7 +76,14 @@ def describe_scene(path: str) -> str:
             f"overviews {dataset.overviews(1) or 'none'}",
         ]
         for number in dataset.indexes:
-            words = [w for w in (dataset.descriptions[number - 1], dataset.colorinterp[number - 1].name) if w and w != "undefined"]
+            words = [
+                w
+                for w in (dataset.descriptions[number - 1], dataset.colorinterp[number - 1].name)
+                if w and w != "undefined"
+            ]
             nodata = dataset.nodatavals[number - 1]
-            lines.append(f"band {number:<8}{', '.join(words) or 'no name'}" + (f"; nodata {nodata:g}" if nodata is not None else ""))
+            lines.append(
+                f"band {number:<8}{', '.join(words) or 'no name'}"
+                + (f"; nodata {nodata:g}" if nodata is not None else "")
+            )
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -105,7 +105,7 @@ class CancelledRun(_Event):
     type: Literal["cancelled"] = "cancelled"
 
 
-Event = Union[Hello, Stage, Progress, Log, Warn, Result, Failure, CancelledRun]
+Event = Hello | Stage | Progress | Log | Warn | Result | Failure | CancelledRun
 Listener = Callable[[Event], None]
 
 

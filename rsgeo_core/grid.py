@@ -92,8 +92,9 @@ class Grid:
         if self.crs is None:
             return None
         column, row = self.width / 2, self.height / 2
-        xs, ys = zip(*(self.transform * point for point in ((column, row), (column + 1, row), (column, row + 1))),
-                     strict=True)
+        xs, ys = zip(
+            *(self.transform * point for point in ((column, row), (column + 1, row), (column, row + 1))), strict=True
+        )
         longitudes, latitudes = to_lonlat(self.crs, np.array(xs), np.array(ys))
         if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
             return None
@@ -109,21 +110,32 @@ class Grid:
         return Grid(span.height, span.width, self.transform * Affine.translation(span.left, span.top), self.crs)
 
     def strided(self, stride: int) -> Grid:
-        """The grid of cells of `stride` × `stride` pixels; cell (0, 0) starts at pixel (0, 0), ragged cells are kept."""
+        """The grid of cells of `stride` × `stride` pixels: cell (0, 0) starts at pixel (0, 0), ragged ones are kept."""
         if stride == 1:
             return self
-        return Grid(-(-self.height // stride), -(-self.width // stride), self.transform * Affine.scale(stride), self.crs)
+        return Grid(
+            -(-self.height // stride), -(-self.width // stride), self.transform * Affine.scale(stride), self.crs
+        )
 
     def bounds(self) -> tuple[float, float, float, float]:
         """(min x, min y, max x, max y) of the four corners, in CRS units."""
         corners = self.corners()
-        return (float(corners[:, 0].min()), float(corners[:, 1].min()),
-                float(corners[:, 0].max()), float(corners[:, 1].max()))
+        return (
+            float(corners[:, 0].min()),
+            float(corners[:, 1].min()),
+            float(corners[:, 0].max()),
+            float(corners[:, 1].max()),
+        )
 
     def corners(self) -> NDArray[np.float64]:
         """The four corners, (4, 2) x and y in CRS units, clockwise in pixel space from (0, 0)."""
-        return np.array([self.transform * point for point in
-                         ((0, 0), (self.width, 0), (self.width, self.height), (0, self.height))], float)
+        return np.array(
+            [
+                self.transform * point
+                for point in ((0, 0), (self.width, 0), (self.width, self.height), (0, self.height))
+            ],
+            float,
+        )
 
     def span_of(self, bounds: tuple[float, float, float, float]) -> Span:
         """The pixels touched by map `bounds` (min x, min y, max x, max y), clipped to the grid; may be empty."""
@@ -135,7 +147,9 @@ class Grid:
         return Span(int(low[1]), int(low[0]), int(high[1]), int(high[0])).intersection(self.span)
 
 
-def to_lonlat(crs: CRS, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def to_lonlat(
+    crs: CRS, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Map coordinates as WGS 84 longitudes and latitudes, degrees; not finite where that is impossible."""
     from pyproj import CRS as ProjCRS
     from pyproj import Transformer

@@ -43,8 +43,10 @@ class Journal:
                 _append(path, {"key": key})
                 _flush_folder(self.folder)
         except OSError as error:
-            raise OutputError(f"{self.folder} cannot be written: {error.strerror}.",
-                              "Choose another place with -o, or free some space.") from None
+            raise OutputError(
+                f"{self.folder} cannot be written: {error.strerror}.",
+                "Choose another place with -o, or free some space.",
+            ) from None
         self._path = path
 
     def _load(self, path: Path, key: dict[str, Any]) -> bool:
@@ -58,12 +60,16 @@ class Journal:
             return False
         differing = _differences(lines[0].get("key", {}), key)
         if differing:
-            raise ResumeError(f"The unfinished run in {self.folder} cannot be resumed: {'; '.join(differing)}.",
-                              "Run again without --resume to start over.")
+            raise ResumeError(
+                f"The unfinished run in {self.folder} cannot be resumed: {'; '.join(differing)}.",
+                "Run again without --resume to start over.",
+            )
         for line in lines[1:]:
             sizes = line["files"]
-            if all((self.folder / name).exists() and (self.folder / name).stat().st_size == size
-                   for name, size in sizes.items()):
+            if all(
+                (self.folder / name).exists() and (self.folder / name).stat().st_size == size
+                for name, size in sizes.items()
+            ):
                 self.finished.add(int(line["row"]))
         # A cut-off last line must not swallow the next one.
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -80,6 +86,11 @@ class Journal:
         _flush_folder(self.folder)
         _append(self._path, {"row": row, "files": {file.name: file.stat().st_size for file in files}})
         self.finished.add(row)
+
+    @staticmethod
+    def leftover(out: Path) -> None:
+        """Delete what a run that was killed after its last step left beside `out`."""
+        shutil.rmtree(out.with_name(out.name + ".part"), ignore_errors=True)
 
     def remove(self) -> None:
         """Delete the folder: the run is whole, or is given up."""

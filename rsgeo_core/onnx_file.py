@@ -8,7 +8,6 @@ anywhere. Knows nothing of what the pairs mean.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def write_metadata(path: str | Path, metadata: dict[str, str]) -> None:
     path = Path(path)
     fresh = path.with_name(path.name + ".part")
     fresh.write_bytes(with_metadata(_read(path), metadata))
-    os.replace(fresh, path)
+    fresh.replace(path)
 
 
 def sha256(path: str | Path) -> str:

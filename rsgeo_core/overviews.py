@@ -50,7 +50,7 @@ def halve(stored: NDArray[Any], product: Product) -> NDArray[Any]:
         total = values if total is None else total + values
         count = here.astype(np.float32) if count is None else count + here
     assert total is not None and count is not None
-    mean = total / np.maximum(count, 1)
+    mean: NDArray[np.float32] = (total / np.maximum(count, 1)).astype(np.float32)
     valid = count[0] > 0
     if product.reduction == "renormalised":
         return product.encode(mean, valid)
@@ -58,7 +58,7 @@ def halve(stored: NDArray[Any], product: Product) -> NDArray[Any]:
 
 
 def _mode(stored: NDArray[Any]) -> NDArray[Any]:
-    """The most frequent of four class values; nodata (0) counts only where all are; of equals the first in reading order."""
+    """The most frequent of four class values, of equals the first in reading order; nodata (0) only where all are."""
     a, b, c, d = stored[:, 0::2, 0::2], stored[:, 0::2, 1::2], stored[:, 1::2, 0::2], stored[:, 1::2, 1::2]
     # First a value that occurs at least twice, else the first that is no nodata.
     first = np.where(a != 0, a, np.where(b != 0, b, np.where(c != 0, c, d)))
@@ -69,7 +69,8 @@ def _mode(stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _store(mean: NDArray[np.float32], valid: NDArray[np.bool_], product: Product) -> NDArray[Any]:
-    stored = (mean - np.float32(product.offset)) / np.float32(product.scale)
+    stored: NDArray[Any] = (mean - np.float32(product.offset)) / np.float32(product.scale)
     if np.issubdtype(np.dtype(product.dtype), np.integer):
         stored = np.rint(stored)
-    return np.where(valid, stored, np.float32(product.nodata)).astype(product.dtype)
+    kept: NDArray[Any] = np.where(valid, stored, np.float32(product.nodata))
+    return kept.astype(product.dtype)

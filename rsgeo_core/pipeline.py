@@ -74,9 +74,19 @@ class Pipeline:
         on_progress: told the number of finished cells.
     """
 
-    def __init__(self, scene: Scene, session: Session, layout: Layout, region: Span, products: Sequence[Product],
-                 journal: Journal, mask: Mask | None, batch: int, cancel: CancelToken,
-                 on_progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        session: Session,
+        layout: Layout,
+        region: Span,
+        products: Sequence[Product],
+        journal: Journal,
+        mask: Mask | None,
+        batch: int,
+        cancel: CancelToken,
+        on_progress: Callable[[int], None],
+    ) -> None:
         self.scene, self.session, self.layout, self.region = scene, session, layout, region
         self.products, self.journal, self.mask, self.batch = products, journal, mask, batch
         self.cancel, self.on_progress = cancel, on_progress
@@ -98,8 +108,10 @@ class Pipeline:
         rows = self._pending()
         if not rows:
             return
-        threads = [threading.Thread(target=self._guard, args=(stage, *arguments), name=f"rsgeo-{stage.__name__}")
-                   for stage, *arguments in ((self._read, rows), (self._write,))]
+        threads = [
+            threading.Thread(target=self._guard, args=(stage, *arguments), name=f"rsgeo-{stage.__name__}")
+            for stage, *arguments in ((self._read, rows), (self._write,))
+        ]
         for thread in threads:
             thread.start()
         self._guard(self._infer)
@@ -179,11 +191,13 @@ class Pipeline:
             self.busy.read += time.perf_counter() - start
             yield _Work(row, tile, {key: array[None] for key, array in prepared.items()}, valid)
             return
-        cells = np.argwhere(valid) + (tile.valid.top, tile.valid.left)
+        cells = np.argwhere(valid) + np.array([tile.valid.top, tile.valid.left])
         for first in range(0, len(cells), self.batch):
-            chosen = cells[first:first + self.batch]
-            batch = {key: cut_windows(array, chosen, self.layout.window, self.layout.stride)
-                     for key, array in prepared.items()}
+            chosen = cells[first : first + self.batch]
+            batch = {
+                key: cut_windows(array, chosen, self.layout.window, self.layout.stride)
+                for key, array in prepared.items()
+            }
             self.busy.read += time.perf_counter() - start
             yield _Work(row, tile, batch, valid, chosen, first + self.batch >= len(cells))
             start = time.perf_counter()
@@ -205,7 +219,9 @@ class Pipeline:
     def _run_model(self, works: list[_Work]) -> None:
         start = time.perf_counter()
         batches = [work.batch for work in works if work.batch is not None]
-        joined = batches[0] if len(batches) == 1 else {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
+        joined = (
+            batches[0] if len(batches) == 1 else {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
+        )
         result = self.session.run(joined)
         self.model_runs += len(result)
         self.busy.model += time.perf_counter() - start
@@ -244,8 +260,12 @@ class Pipeline:
                 self._record(row, strips)
             self.busy.write += time.perf_counter() - start
 
-    def _keep(self, finished: Iterator[tuple[Span, NDArray[np.float32], NDArray[np.bool_]]], row: TileRow,
-              strips: dict[str, NDArray[Any]]) -> None:
+    def _keep(
+        self,
+        finished: Iterator[tuple[Span, NDArray[np.float32], NDArray[np.bool_]]],
+        row: TileRow,
+        strips: dict[str, NDArray[Any]],
+    ) -> None:
         for span, block, valid in finished:
             rows, columns = span.shifted(-row.finished.top, -row.finished.left).slices
             for product in self.products:
@@ -276,7 +296,8 @@ def cell_validity(pixels: NDArray[np.bool_], tile: Tile, stride: int, scene: Spa
     rows, columns = covered.shifted(-tile.read.top, -tile.read.left).slices
     inside = pixels[rows, columns]
     if stride == 1:
-        return inside.copy()
+        copied: NDArray[np.bool_] = inside.copy()
+        return copied
     if inside.all():
         return np.ones(tile.write.shape, bool)
     starts = [np.arange(0, size, stride) for size in inside.shape]

@@ -33,8 +33,10 @@ def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str,
 
 def tags(key: Mapping[str, Any]) -> dict[str, str]:
     """The dataset metadata of a map: only what determines its pixels, so that the same command gives the same bytes."""
-    sources = {sensor: [{k: v for k, v in fact.items() if k != "mtime_ns"} for fact in facts]
-               for sensor, facts in key["sources"].items()}
+    sources = {
+        sensor: [{k: v for k, v in fact.items() if k != "mtime_ns"} for fact in facts]
+        for sensor, facts in key["sources"].items()
+    }
     return {
         "RSGEO_MODEL": f"{key['model']['name']} {key['model']['version']}",
         "RSGEO_MODEL_SHA256": key["model"]["sha256"],
@@ -43,22 +45,36 @@ def tags(key: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def map_item(out: Path, grid: Grid, files: Sequence[WrittenFile], key: Mapping[str, Any],
-             stats: Mapping[str, Any]) -> dict[str, Any]:
+def map_item(
+    out: Path, grid: Grid, files: Sequence[WrittenFile], key: Mapping[str, Any], stats: Mapping[str, Any]
+) -> dict[str, Any]:
     """A STAC item of a map, with time, paths, threads, batch, device and versions."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     footprint, bbox = _footprint(grid)
     item: dict[str, Any] = {
-        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [], "id": out.stem,
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+        "id": out.stem,
         "geometry": footprint,
         "properties": {
-            "datetime": now, "created": now, "title": f"{key['model']['name']} of {out.stem}",
-            "rsgeo:version": __version__, "rsgeo:key": dict(key), "rsgeo:run": dict(stats),
+            "datetime": now,
+            "created": now,
+            "title": f"{key['model']['name']} of {out.stem}",
+            "rsgeo:version": __version__,
+            "rsgeo:key": dict(key),
+            "rsgeo:run": dict(stats),
             "rsgeo:python": sys.version.split()[0],
         },
         "links": [],
-        "assets": {file.role: {"href": f"./{Path(file.path).name}" if Path(file.path).parent == out.parent else file.path,
-                               "type": file.kind, "roles": ["data"]} for file in files},
+        "assets": {
+            file.role: {
+                "href": f"./{Path(file.path).name}" if Path(file.path).parent == out.parent else file.path,
+                "type": file.kind,
+                "roles": ["data"],
+            }
+            for file in files
+        },
     }
     if bbox is not None:
         item["bbox"] = bbox

@@ -58,7 +58,8 @@ class Product:
 
     def empty(self, height: int, width: int) -> NDArray[Any]:
         """(count, height, width), all nodata."""
-        return np.full((self.count, height, width), self.nodata, self.dtype)
+        array: NDArray[Any] = np.full((self.count, height, width), self.nodata, self.dtype)
+        return array
 
     def encode(self, block: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[Any]:
         """Stored numbers of finished cells.
@@ -83,13 +84,14 @@ class Product:
             return _encode_embedding(block, valid, self)
         if self.role == "values":
             values = block * np.float32(self.output.scale)
-            return np.where(valid & np.isfinite(values).all(axis=0), values, np.float32(np.nan)).astype(self.dtype)
+            kept: NDArray[Any] = np.where(valid & np.isfinite(values).all(axis=0), values, np.float32(np.nan))
+            return kept.astype(self.dtype)
         scores = _class_scores(block, self.output)
         if self.role == "classes":
             winner, best = _argmax(scores, self.dtype)
             if self.output.threshold is not None and self.output.kind == "probabilities" and len(block) > 1:
                 winner[best < self.output.threshold] = 1
-            winner[~(valid & (best == best))] = 0  # noqa: PLR0124 - false where the model gave NaN
+            winner[~(valid & ~np.isnan(best))] = 0
             return winner[None]
         probabilities = _probabilities(scores, self.output)
         if self.role == "confidence":
@@ -103,11 +105,12 @@ class Product:
             with np.errstate(invalid="ignore"):
                 stored = np.rint(np.clip(probabilities, 0, 1) * 254) + 1
             return np.where(valid, stored, 0).astype(np.uint8)
-        return np.where(valid, probabilities, np.float32(np.nan)).astype(self.dtype)
+        fractions: NDArray[Any] = np.where(valid, probabilities, np.float32(np.nan))
+        return fractions.astype(self.dtype)
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Values of stored numbers, NaN where nodata: (count, h, w) float32."""
-        values = stored.astype(np.float32)
+        values: NDArray[np.float32] = stored.astype(np.float32)
         if self.quantisation == "int8":
             values = np.sign(values) * (np.abs(values) / np.float32(127.5)) ** 2
         else:
@@ -120,8 +123,16 @@ class Product:
 def class_product(output: Output) -> Product:
     """The class raster: uint8 (uint16 above 254 classes), 0 nodata, class values as in the card."""
     listed = json.dumps([c.model_dump() for c in output.classes], ensure_ascii=False)
-    return Product("classes", "uint8" if len(output.classes) <= 254 else "uint16", ("class",), 0, "mode", output,
-                   classes=output.classes, tags={"RSGEO_CLASSES": listed})
+    return Product(
+        "classes",
+        "uint8" if len(output.classes) <= 254 else "uint16",
+        ("class",),
+        0,
+        "mode",
+        output,
+        classes=output.classes,
+        tags={"RSGEO_CLASSES": listed},
+    )
 
 
 def probability_product(output: Output, dtype: Quantisation = "uint8") -> Product:
@@ -143,7 +154,8 @@ def embedding_product(output: Output, quantisation: Quantisation = "uint8") -> P
     """One band a dimension, L2-normalised.
 
     `uint8`: stored = round(127 v) + 128, 1…255, 0 nodata. `int8`: AlphaEarth's rule, sign(v)·round(127.5·√|v|) clipped
-    to ±127, −128 nodata (Brown et al. 2025, AlphaEarth Foundations, arXiv 2507.22291). `float16`, `float32`: NaN nodata.
+    to ±127, −128 nodata (Brown et al. 2025, AlphaEarth Foundations, arXiv 2507.22291). `float16`, `float32`: NaN is
+    nodata.
     """
     names = tuple(f"embedding {i:02d}" for i in range(output.dimension or 0))
     rules: dict[Quantisation, tuple[str, float, float, float, int | None, str]] = {
@@ -154,15 +166,23 @@ def embedding_product(output: Output, quantisation: Quantisation = "uint8") -> P
     }
     dtype, nodata, scale, offset, nbits, rule = rules[quantisation]
     tags = {"RSGEO_QUANTISATION": quantisation, "RSGEO_DEQUANTISE": rule, "RSGEO_NORM": "L2"}
-    return Product("embedding", dtype, names, nodata, "renormalised", output, scale, offset, quantisation, nbits=nbits,
-                   tags=tags)
+    return Product(
+        "embedding", dtype, names, nodata, "renormalised", output, scale, offset, quantisation, nbits=nbits, tags=tags
+    )
 
 
 def value_product(output: Output) -> Product:
     """Regression values, float32 with NaN as nodata."""
     names = output.names or tuple(f"value {i + 1}" for i in range(output.dimension or 1))
-    return Product("values", "float32", names, float("nan"), "mean", output,
-                   tags={"RSGEO_UNIT": output.unit} if output.unit else {})
+    return Product(
+        "values",
+        "float32",
+        names,
+        float("nan"),
+        "mean",
+        output,
+        tags={"RSGEO_UNIT": output.unit} if output.unit else {},
+    )
 
 
 def dequantise(stored: NDArray[Any], quantisation: Quantisation) -> NDArray[np.float32]:

@@ -84,8 +84,10 @@ def open_raster(path: str) -> Any:
         text = str(error)
         if "No such file" in text:
             raise SceneError(f"{path}: no such file.") from None
-        raise SceneError(f"{path} cannot be opened as a raster: {text}",
-                         "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.") from None
+        raise SceneError(
+            f"{path} cannot be opened as a raster: {text}",
+            "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.",
+        ) from None
 
 
 def raster_grid(dataset: Any, path: str) -> Grid:
@@ -95,8 +97,10 @@ def raster_grid(dataset: Any, path: str) -> Grid:
         SceneError: it is georeferenced by control points or RPCs only.
     """
     if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
-        raise SceneError(f"{path} is georeferenced by control points or RPCs, not by a grid.",
-                         f"Rectify it first: rio warp {path} rectified.tif --dst-crs EPSG:4326, or gdalwarp.")
+        raise SceneError(
+            f"{path} is georeferenced by control points or RPCs, not by a grid.",
+            f"Rectify it first: rio warp {path} rectified.tif --dst-crs EPSG:4326, or gdalwarp.",
+        )
     return Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
 
 
@@ -113,12 +117,19 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     labels: list[tuple[str, int, str, str]] = []  # path, number, label, how it is known
     for path in paths:
         with open_raster(path) as dataset:
-            labels += [(path, number, *_label(dataset, number)) for number in dataset.indexes
-                       if dataset.colorinterp[number - 1] not in _NOT_DATA]
-    known = {normal_name(b.name) for b in wanted.bands} | {normal_name(b.common_name) for b in wanted.bands if b.common_name}
+            labels += [
+                (path, number, *_label(dataset, number))
+                for number in dataset.indexes
+                if dataset.colorinterp[number - 1] not in _NOT_DATA
+            ]
+    known = {normal_name(b.name) for b in wanted.bands} | {
+        normal_name(b.common_name) for b in wanted.bands if b.common_name
+    }
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise BandError(f"--bands names {', '.join(unknown)}; the model's bands are {', '.join(map(str, wanted.bands))}.")
+        raise BandError(
+            f"--bands names {', '.join(unknown)}; the model's bands are {', '.join(map(str, wanted.bands))}."
+        )
     if all(b.common_name is None and b.name.startswith("band ") for b in wanted.bands) and not given:
         if len(labels) < len(wanted.bands):
             raise BandError(f"{_listed(paths)} has {len(labels)} bands; the model takes {len(wanted.bands)}.")
@@ -133,8 +144,11 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
             continue
         found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
         if len(found) > 1:
-            raise BandError(f"{_listed(paths)} has band {band} {len(found)} times: numbers {', '.join(str(n) for _, n, _ in found)}.",
-                            f"Say which one with --bands {band.name}=<band number>.")
+            raise BandError(
+                f"{_listed(paths)} has band {band} {len(found)} times: "
+                f"numbers {', '.join(str(n) for _, n, _ in found)}.",
+                f"Say which one with --bands {band.name}=<band number>.",
+            )
         if found:
             matched.append(MatchedBand(band, *found[0]))
         else:
@@ -142,8 +156,10 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     if missing:
         there = ", ".join(f"{n} ({label})" if label else str(n) for _, n, label, _ in labels)
         typed = ",".join(f"{band.name}=<number>" for band in missing)
-        raise BandError(f"{_listed(paths)} has bands {there}; needed and not found: {', '.join(map(str, missing))}.",
-                        f"Name them with --bands {typed}, or choose another model: rsgeo models list")
+        raise BandError(
+            f"{_listed(paths)} has bands {there}; needed and not found: {', '.join(map(str, missing))}.",
+            f"Name them with --bands {typed}, or choose another model: rsgeo models list",
+        )
     return matched
 
 
@@ -172,8 +188,10 @@ class SensorReader:
         self.area_or_point = self._sources[0].dataset.tags().get("AREA_OR_POINT", "Area")
         for source, grid in zip(self._sources[1:], grids[1:], strict=True):
             if grid != self.grid:
-                raise SceneError(f"{source.dataset.name} is not on the grid of {self._sources[0].dataset.name}.",
-                                 "Resample it first: rio warp FILE out.tif --like REFERENCE")
+                raise SceneError(
+                    f"{source.dataset.name} is not on the grid of {self._sources[0].dataset.name}.",
+                    "Resample it first: rio warp FILE out.tif --like REFERENCE",
+                )
         self._fill = np.array([b.fill for b in wanted.bands], np.float32)
         self._gain = [self._conversion(match) for match in self.matched]
 
@@ -183,8 +201,10 @@ class SensorReader:
         indexes = [self.matched[i].index for i in channels]
         flags = [set(dataset.mask_flag_enums[n - 1]) for n in indexes]
         has_mask = any(MaskFlags.per_dataset in flag or MaskFlags.alpha in flag for flag in flags)
-        nodata = [None if MaskFlags.all_valid in flag and self.options.nodata is None else dataset.nodatavals[n - 1]
-                  for flag, n in zip(flags, indexes, strict=True)]
+        nodata = [
+            None if MaskFlags.all_valid in flag and self.options.nodata is None else dataset.nodatavals[n - 1]
+            for flag, n in zip(flags, indexes, strict=True)
+        ]
         return _Source(dataset, channels, indexes, nodata, has_mask)
 
     def _conversion(self, match: MatchedBand) -> tuple[float, float] | None:
@@ -234,9 +254,11 @@ class SensorReader:
                 stored = source.dataset.read(source.indexes, window=window)
                 masked = source.dataset.dataset_mask(window=window) == 0 if source.has_mask else None
             except RasterioError as error:
-                raise RunError(f"{source.dataset.name} cannot be read at rows {span.top}-{span.bottom}, columns "
-                               f"{span.left}-{span.right}: {error}",
-                               "The file seems to be cut off or damaged; get it again.") from None
+                raise RunError(
+                    f"{source.dataset.name} cannot be read at rows {span.top}-{span.bottom}, columns "
+                    f"{span.left}-{span.right}: {error}",
+                    "The file seems to be cut off or damaged; get it again.",
+                ) from None
             for position, channel in enumerate(source.channels):
                 band = stored[position]
                 gone = self._absent(band, source.nodata[position], masked)
@@ -259,7 +281,9 @@ class SensorReader:
                     np.copyto(values[channel], self._fill[channel], where=gone)
         return values, ~gone
 
-    def _absent(self, band: NDArray[Any], nodata: float | None, masked: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    def _absent(
+        self, band: NDArray[Any], nodata: float | None, masked: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
         """Where a band has no data; None where it cannot lack any."""
         gone = masked
         for value in (nodata, self.options.nodata):
@@ -294,17 +318,20 @@ class SensorReader:
         if self.wanted.gsd_range is None:
             return None
         low, high = self.wanted.gsd_range
-        gsd = self.grid.gsd
+        gsd, wish = self.grid.gsd, self.wanted.gsd or low
         if gsd is None:
             return ResolutionError(
                 f"{_listed(self.paths)} has no coordinate system, so its ground resolution is unknown; the model needs "
-                f"{low:g} to {high:g} m per pixel.", "If you know that it fits, run with --force.")
+                f"{low:g} to {high:g} m per pixel.",
+                "If you know that it fits, run with --force.",
+            )
         if low * 0.999 <= gsd <= high * 1.001:
             return None
         return ResolutionError(
             f"{_listed(self.paths)} has {gsd:.3g} m per pixel; the model was made for {low:g} to {high:g} m.",
-            f"Resample it first (gdalwarp -tr {self.wanted.gsd or low:g} {self.wanted.gsd or low:g} -r average, in a CRS in "
-            "metres), choose another model (rsgeo models list), or insist with --force.")
+            f"Resample it first (gdalwarp -tr {wish:g} {wish:g} -r average, in a CRS in "
+            "metres), choose another model (rsgeo models list), or insist with --force.",
+        )
 
     def _unit_problem(self) -> UnitError | None:
         ranges = [b.typical_top for b in self.wanted.bands]
@@ -313,19 +340,26 @@ class SensorReader:
         low = max(r[0] for r in ranges if r)
         high = min(r[1] for r in ranges if r)
         band = self.wanted.bands[0]
-        unit = f"{band.unit} / {band.scale:g}" if band.scale != 1 else (band.unit if band.unit != "1" else "8-bit values")
+        unit = (
+            f"{band.unit} / {band.scale:g}" if band.scale != 1 else (band.unit if band.unit != "1" else "8-bit values")
+        )
         dtypes = {s.dataset.dtypes[i - 1] for s in self._sources for i in s.indexes}
         if dtypes <= {"uint8", "int8"} and high > 255 and all(gain is None for gain in self._gain):
-            return UnitError(f"{_listed(self.paths)} holds 8-bit values; the model needs {unit} (up to about 10000).",
-                             "Use the product before it was stretched to 8 bit, or choose a model for 8-bit images.")
+            return UnitError(
+                f"{_listed(self.paths)} holds 8-bit values; the model needs {unit} (up to about 10000).",
+                "Use the product before it was stretched to 8 bit, or choose a model for 8-bit images.",
+            )
         top = self.top_percentile()
         if top is None or low <= top <= high:
             return None
         hint = "Say how values become physical ones with --value-scale SCALE[,OFFSET]"
         if top <= 2 and band.unit == "reflectance":
             hint += " (reflectance of 0 to 1: --value-scale 1)"
-        return UnitError(f"The brightest values of {_listed(self.paths)} (99.9th percentile: {top:g}) are not {unit}, "
-                         f"where they lie between {low:g} and {high:g}.", hint + ", or insist with --force.")
+        return UnitError(
+            f"The brightest values of {_listed(self.paths)} (99.9th percentile: {top:g}) are not {unit}, "
+            f"where they lie between {low:g} and {high:g}.",
+            hint + ", or insist with --force.",
+        )
 
     def top_percentile(self) -> float | None:
         """The 99.9th percentile of the brightest band over up to 64 evenly spread blocks; None where all is nodata."""
@@ -364,15 +398,19 @@ class Scene:
     def __init__(self, files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput], options: ReadOptions) -> None:
         missing = [item.sensor for item in inputs if item.sensor not in files]
         if missing:
-            raise SceneError(f"The model needs {', '.join(missing)}; given: {', '.join(files) or 'nothing'}.",
-                             f"Give it with --sensor {missing[0]}=FILE")
+            raise SceneError(
+                f"The model needs {', '.join(missing)}; given: {', '.join(files) or 'nothing'}.",
+                f"Give it with --sensor {missing[0]}=FILE",
+            )
         self.sensors = {item.sensor: SensorReader(files[item.sensor], item, options) for item in inputs}
         first = next(iter(self.sensors.values()))
         self.grid = first.grid
         for key, reader in self.sensors.items():
             if reader.grid != self.grid:
-                raise SceneError(f"The files of {key} are not on the grid of {next(iter(self.sensors))}.",
-                                 "Resample them first: rio warp FILE out.tif --like REFERENCE")
+                raise SceneError(
+                    f"The files of {key} are not on the grid of {next(iter(self.sensors))}.",
+                    "Resample them first: rio warp FILE out.tif --like REFERENCE",
+                )
 
     def read(self, span: Span) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
         """Values per sensor, (C, h, w) float32, and the pixels, (h, w), where every sensor has data."""
@@ -395,7 +433,9 @@ class Scene:
     def __enter__(self) -> Scene:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

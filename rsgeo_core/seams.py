@@ -43,8 +43,9 @@ class SeamReport:
     cells: int
 
 
-def measure(scene: Scene, session: Session, card: ModelCard, output: Output, layout: Layout,
-            size: int = 1024, seed: int = 0) -> SeamReport:
+def measure(
+    scene: Scene, session: Session, card: ModelCard, output: Output, layout: Layout, size: int = 1024, seed: int = 0
+) -> SeamReport:
     """Map up to `size` × `size` pixels of a scene's middle on two lattices, half a tile apart.
 
     Args:
@@ -59,7 +60,9 @@ def measure(scene: Scene, session: Session, card: ModelCard, output: Output, lay
     step = layout.step * layout.stride
     height, width = min(grid.height, size), min(grid.width, size)
     top, left = (grid.height - height) // 2 // step * step, (grid.width - width) // 2 // step * step
-    region = Span(top // layout.stride, left // layout.stride, (top + height) // layout.stride, (left + width) // layout.stride)
+    region = Span(
+        top // layout.stride, left // layout.stride, (top + height) // layout.stride, (left + width) // layout.stride
+    )
     shift = max(1, layout.step // 2)
     unit = max(1, card.inputs[0].size_multiple // layout.stride)
     shift = max(unit, shift // unit * unit)
@@ -75,8 +78,16 @@ def measure(scene: Scene, session: Session, card: ModelCard, output: Output, lay
         contrast = _contrast(classes, layout, region, np.random.default_rng(seed))
     else:
         variation, flips, contrast = float(np.abs(first - second).mean() / scale), 0.0, None
-    return SeamReport(layout.tile, max(0, layout.lead), largest, variation, flips, contrast,
-                      largest <= 1e-6 and flips == 0.0, first[0].size)
+    return SeamReport(
+        layout.tile,
+        max(0, layout.lead),
+        largest,
+        variation,
+        flips,
+        contrast,
+        largest <= 1e-6 and flips == 0.0,
+        first[0].size,
+    )
 
 
 def _map(scene: Scene, session: Session, layout: Layout, region: Span, shift: int) -> NDArray[np.float32]:
@@ -109,8 +120,9 @@ def _probabilities(scores: NDArray[np.float32], output: Output) -> NDArray[np.fl
     return normalised
 
 
-def _contrast(classes: NDArray[np.intp], layout: Layout, region: Span,
-              random: np.random.Generator) -> tuple[float, float, float] | None:
+def _contrast(
+    classes: NDArray[np.intp], layout: Layout, region: Span, random: np.random.Generator
+) -> tuple[float, float, float] | None:
     """P(class change | edge on a seam) / P(change | other edge), with a bootstrap over seam lines."""
     on: list[tuple[int, int]] = []  # changes and edges of each seam line
     off_changes = off_edges = 0

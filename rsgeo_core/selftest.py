@@ -40,8 +40,10 @@ def selftest(model: Model, device: str = "auto") -> SelfTestResult:
         if output.name not in stored.outputs:
             continue
         session = Session(model.path, model.card, output, device)
-        batch = {item.sensor: session.prepare(item.sensor, stored.inputs[item.name].array().astype(np.float32))
-                 for item in model.card.inputs}
+        batch = {
+            item.sensor: session.prepare(item.sensor, stored.inputs[item.name].array().astype(np.float32))
+            for item in model.card.inputs
+        }
         expected = stored.outputs[output.name].array().astype(np.float32)
         got = session.run(batch)
         differences[output.name] = float(np.abs(got - expected).max()) if got.shape == expected.shape else float("inf")

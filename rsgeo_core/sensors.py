@@ -7,8 +7,8 @@ data users handbook, Airbus SPOT 6/7 and Pléiades user guides, USDA NAIP.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,7 +47,9 @@ class Band(BaseModel):
         return any(normal_name(name) == wanted for name in names)
 
     def __str__(self) -> str:
-        words = [word for word in (self.common_name, f"{self.wavelength_nm:g} nm" if self.wavelength_nm else None) if word]
+        words = [
+            word for word in (self.common_name, f"{self.wavelength_nm:g} nm" if self.wavelength_nm else None) if word
+        ]
         return f"{self.name} ({', '.join(words)})" if words else self.name
 
 
@@ -92,8 +94,16 @@ def normal_name(label: str) -> str:
 
 def _reflectance(name: str, common: str | None, nm: float, gsd: float | None, *aliases: str) -> Band:
     """A band stored as reflectance × 10,000, the convention of Sentinel-2 products before baseline 04.00."""
-    return Band(name=name, common_name=common, wavelength_nm=nm, unit="reflectance", scale=1e-4,
-                valid_range=(0, 28000), gsd=gsd, aliases=aliases)
+    return Band(
+        name=name,
+        common_name=common,
+        wavelength_nm=nm,
+        unit="reflectance",
+        scale=1e-4,
+        valid_range=(0, 28000),
+        gsd=gsd,
+        aliases=aliases,
+    )
 
 
 def _display(name: str, nm: float, gsd: float | None = None, *aliases: str) -> Band:
@@ -101,36 +111,81 @@ def _display(name: str, nm: float, gsd: float | None = None, *aliases: str) -> B
     return Band(name=name, common_name=name, wavelength_nm=nm, unit="1", valid_range=(0, 255), gsd=gsd, aliases=aliases)
 
 
-_S2 = Sensor(key="s2", title="Sentinel-2 MSI, reflectance × 10,000", dtype="uint16", bands=(
-    _reflectance("B01", "coastal", 442.7, 60), _reflectance("B02", "blue", 492.4, 10),
-    _reflectance("B03", "green", 559.8, 10), _reflectance("B04", "red", 664.6, 10),
-    _reflectance("B05", "rededge071", 704.1, 20, "rededge1"), _reflectance("B06", "rededge075", 740.5, 20, "rededge2"),
-    _reflectance("B07", "rededge078", 782.8, 20, "rededge3"), _reflectance("B08", "nir", 832.8, 10),
-    _reflectance("B8A", "nir08", 864.7, 20), _reflectance("B09", "nir09", 945.1, 60),
-    _reflectance("B10", "cirrus", 1373.5, 60), _reflectance("B11", "swir16", 1613.7, 20, "swir1"),
-    _reflectance("B12", "swir22", 2202.4, 20, "swir2")))
+_S2 = Sensor(
+    key="s2",
+    title="Sentinel-2 MSI, reflectance × 10,000",
+    dtype="uint16",
+    bands=(
+        _reflectance("B01", "coastal", 442.7, 60),
+        _reflectance("B02", "blue", 492.4, 10),
+        _reflectance("B03", "green", 559.8, 10),
+        _reflectance("B04", "red", 664.6, 10),
+        _reflectance("B05", "rededge071", 704.1, 20, "rededge1"),
+        _reflectance("B06", "rededge075", 740.5, 20, "rededge2"),
+        _reflectance("B07", "rededge078", 782.8, 20, "rededge3"),
+        _reflectance("B08", "nir", 832.8, 10),
+        _reflectance("B8A", "nir08", 864.7, 20),
+        _reflectance("B09", "nir09", 945.1, 60),
+        _reflectance("B10", "cirrus", 1373.5, 60),
+        _reflectance("B11", "swir16", 1613.7, 20, "swir1"),
+        _reflectance("B12", "swir22", 2202.4, 20, "swir2"),
+    ),
+)
 
-_S1 = Sensor(key="s1", title="Sentinel-1 C-band SAR backscatter, dB", dtype="float32", bands=(
-    Band(name="VV", unit="dB", valid_range=(-60, 40), gsd=10),
-    Band(name="VH", unit="dB", valid_range=(-60, 40), gsd=10)))
+_S1 = Sensor(
+    key="s1",
+    title="Sentinel-1 C-band SAR backscatter, dB",
+    dtype="float32",
+    bands=(
+        Band(name="VV", unit="dB", valid_range=(-60, 40), gsd=10),
+        Band(name="VH", unit="dB", valid_range=(-60, 40), gsd=10),
+    ),
+)
 
 _RGBN = (_display("red", 660), _display("green", 560), _display("blue", 490), _display("nir", 830))
 
-REGISTRY: Mapping[str, Sensor] = MappingProxyType({sensor.key: sensor for sensor in (
-    _S2,
-    _S1,
-    Sensor(key="rgb8", title="8-bit red, green, blue of any camera", dtype="uint8", bands=_RGBN[:3]),
-    Sensor(key="rgbn8", title="8-bit red, green, blue, near infrared of any camera", dtype="uint8", bands=_RGBN),
-    Sensor(key="naip", title="USDA NAIP aerial, 8 bit", dtype="uint8", bands=_RGBN),
-    Sensor(key="spot", title="SPOT 6/7 pansharpened, 8 bit", dtype="uint8", bands=_RGBN),
-    Sensor(key="phr", title="Pléiades pansharpened, 8 bit", dtype="uint8", bands=_RGBN),
-    Sensor(key="landsat8", title="Landsat 8/9 OLI, collection 2 level 2 reflectance", dtype="uint16", bands=tuple(
-        Band(name=name, common_name=common, wavelength_nm=nm, unit="reflectance", scale=2.75e-5, offset=-0.2,
-             valid_range=(1, 65455), gsd=30)
-        for name, common, nm in (("B1", "coastal", 443), ("B2", "blue", 482), ("B3", "green", 561.5),
-                                 ("B4", "red", 654.5), ("B5", "nir08", 865), ("B6", "swir16", 1608.5),
-                                 ("B7", "swir22", 2200.5)))),
-)})
+REGISTRY: Mapping[str, Sensor] = MappingProxyType(
+    {
+        sensor.key: sensor
+        for sensor in (
+            _S2,
+            _S1,
+            Sensor(key="rgb8", title="8-bit red, green, blue of any camera", dtype="uint8", bands=_RGBN[:3]),
+            Sensor(
+                key="rgbn8", title="8-bit red, green, blue, near infrared of any camera", dtype="uint8", bands=_RGBN
+            ),
+            Sensor(key="naip", title="USDA NAIP aerial, 8 bit", dtype="uint8", bands=_RGBN),
+            Sensor(key="spot", title="SPOT 6/7 pansharpened, 8 bit", dtype="uint8", bands=_RGBN),
+            Sensor(key="phr", title="Pléiades pansharpened, 8 bit", dtype="uint8", bands=_RGBN),
+            Sensor(
+                key="landsat8",
+                title="Landsat 8/9 OLI, collection 2 level 2 reflectance",
+                dtype="uint16",
+                bands=tuple(
+                    Band(
+                        name=name,
+                        common_name=common,
+                        wavelength_nm=nm,
+                        unit="reflectance",
+                        scale=2.75e-5,
+                        offset=-0.2,
+                        valid_range=(1, 65455),
+                        gsd=30,
+                    )
+                    for name, common, nm in (
+                        ("B1", "coastal", 443),
+                        ("B2", "blue", 482),
+                        ("B3", "green", 561.5),
+                        ("B4", "red", 654.5),
+                        ("B5", "nir08", 865),
+                        ("B6", "swir16", 1608.5),
+                        ("B7", "swir22", 2200.5),
+                    )
+                ),
+            ),
+        )
+    }
+)
 """Every sensor that rsgeo knows by key."""
 
 

@@ -37,8 +37,10 @@ def onnxruntime() -> Any:
     try:
         import onnxruntime as module
     except ImportError as error:
-        raise EnvironmentProblem(f"The inference engine onnxruntime cannot be imported: {error}.",
-                                 'Install it with: pip install "rsgeo[cpu]" (or "rsgeo[gpu]" for NVIDIA)') from None
+        raise EnvironmentProblem(
+            f"The inference engine onnxruntime cannot be imported: {error}.",
+            'Install it with: pip install "rsgeo[cpu]" (or "rsgeo[gpu]" for NVIDIA)',
+        ) from None
     return module
 
 
@@ -64,8 +66,15 @@ class Session:
         EnvironmentProblem: onnxruntime or the device is missing.
     """
 
-    def __init__(self, path: Path, card: ModelCard, output: Output, device: str = "auto", threads: int = 0,
-                 cancel: CancelToken | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        card: ModelCard,
+        output: Output,
+        device: str = "auto",
+        threads: int = 0,
+        cancel: CancelToken | None = None,
+    ) -> None:
         engine = onnxruntime()
         self._engine = engine
         self.card = card
@@ -80,12 +89,18 @@ class Session:
         except EnvironmentProblem:
             raise
         except Exception as error:  # onnxruntime raises its own classes, one a status code
-            raise ModelFileError(f"{path} cannot be loaded by onnxruntime {engine.__version__}: {_first_line(error)}",
-                                 "Export or download it again; a newer onnxruntime may be needed.") from None
-        self.device = next(name for name, provider in _PROVIDERS.items() if provider == self._session.get_providers()[0])
+            raise ModelFileError(
+                f"{path} cannot be loaded by onnxruntime {engine.__version__}: {_first_line(error)}",
+                "Export or download it again; a newer onnxruntime may be needed.",
+            ) from None
+        self.device = next(
+            name for name, provider in _PROVIDERS.items() if provider == self._session.get_providers()[0]
+        )
         if device not in ("auto", self.device):
-            raise EnvironmentProblem(f"{device} was asked for, but the model would run on {self.device}.",
-                                     f"Install the driver and libraries of {device}, or run with --device {self.device}.")
+            raise EnvironmentProblem(
+                f"{device} was asked for, but the model would run on {self.device}.",
+                f"Install the driver and libraries of {device}, or run with --device {self.device}.",
+            )
         self._check_graph(path, output)
         self._run_options = engine.RunOptions()
         self._lock = threading.Lock()
@@ -99,15 +114,18 @@ class Session:
         if device == "auto":
             return [_PROVIDERS[name] for name in devices()]
         if device not in _PROVIDERS:
-            raise EnvironmentProblem(f"No device is called {device!r}.", f"Choose one of: auto, {', '.join(_PROVIDERS)}")
+            raise EnvironmentProblem(
+                f"No device is called {device!r}.", f"Choose one of: auto, {', '.join(_PROVIDERS)}"
+            )
         if _PROVIDERS[device] not in available:
             raise EnvironmentProblem(
                 f"{device} was asked for; this onnxruntime offers {', '.join(devices())}.",
-                'For NVIDIA: pip uninstall onnxruntime; pip install "rsgeo[gpu]". Or run with --device cpu.')
+                'For NVIDIA: pip uninstall onnxruntime; pip install "rsgeo[gpu]". Or run with --device cpu.',
+            )
         return [_PROVIDERS[device], *(["CPUExecutionProvider"] if device != "cpu" else [])]
 
     def _check_graph(self, path: Path, output: Output) -> None:
-        """Match card and graph; models with foreign metadata have their single input and first output taken as they are."""
+        """Match card and graph; of models with foreign metadata the only input and the first output are taken."""
         graph_inputs = {item.name: item for item in self._session.get_inputs()}
         graph_outputs = [item.name for item in self._session.get_outputs()]
         self.input_names: dict[str, str] = {}
@@ -122,7 +140,9 @@ class Session:
             self.input_names[item.sensor] = name
         self.output_name = graph_outputs[0] if foreign else output.name
         if self.output_name not in graph_outputs:
-            raise ModelFileError(f"{path}: the card names output {output.name}; the graph has {', '.join(graph_outputs)}.")
+            raise ModelFileError(
+                f"{path}: the card names output {output.name}; the graph has {', '.join(graph_outputs)}."
+            )
         first = graph_inputs[self.input_names[self.card.inputs[0].sensor]]
         self.fixed_batch = first.shape[0] if isinstance(first.shape[0], int) else None
         self.fixed_size = first.shape[2] if isinstance(first.shape[2], int) else None
@@ -169,8 +189,10 @@ class Session:
     def _run_once(self, batch: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         count = len(next(iter(batch.values())))
         if self.fixed_batch is not None and count < self.fixed_batch:
-            batch = {key: np.concatenate([value, np.repeat(value[-1:], self.fixed_batch - count, axis=0)])
-                     for key, value in batch.items()}
+            batch = {
+                key: np.concatenate([value, np.repeat(value[-1:], self.fixed_batch - count, axis=0)])
+                for key, value in batch.items()
+            }
         feed = {self.input_names[sensor]: values for sensor, values in batch.items()}
         try:
             (result,) = self._session.run([self.output_name], feed, self._run_options)
@@ -185,8 +207,14 @@ class Session:
 
 
 def _numpy_type(onnx_type: str) -> type:
-    types = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8,
-             "tensor(uint16)": np.uint16, "tensor(int16)": np.int16, "tensor(double)": np.float64}
+    types = {
+        "tensor(float)": np.float32,
+        "tensor(float16)": np.float16,
+        "tensor(uint8)": np.uint8,
+        "tensor(uint16)": np.uint16,
+        "tensor(int16)": np.int16,
+        "tensor(double)": np.float64,
+    }
     if onnx_type not in types:
         raise ModelFileError(f"The graph's input is {onnx_type}; expected one of {', '.join(types)}.")
     return types[onnx_type]

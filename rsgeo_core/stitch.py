@@ -91,7 +91,7 @@ def _advance(ring: NDArray[np.generic], rows: int) -> None:
     """Move (C, h, w) up by `rows` in place; what enters is zero."""
     if rows:
         ring[:, : ring.shape[1] - rows] = ring[:, rows:].copy()
-        ring[:, ring.shape[1] - rows:] = 0
+        ring[:, ring.shape[1] - rows :] = 0
 
 
 def stitcher(region: Span, layout: Layout) -> ExactStitcher | BlendStitcher:

@@ -18,15 +18,16 @@ def aux_xml(classes: Sequence[ClassInfo]) -> str:
         ET.SubElement(names, "Category").text = by_value[value].name if value in by_value else "nodata"
     table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
     # GDAL's field types and usages: 0 integer, 2 string; 5 MinMax, 2 Name, 6-8 red, green, blue.
-    for index, (name, kind, usage) in enumerate((("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7),
-                                                 ("Blue", 0, 8))):
+    for index, (name, kind, usage) in enumerate(
+        (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+    ):
         field = ET.SubElement(table, "FieldDefn", index=str(index))
         ET.SubElement(field, "Name").text = name
         ET.SubElement(field, "Type").text = str(kind)
         ET.SubElement(field, "Usage").text = str(usage)
     for index, item in enumerate(classes):
         row = ET.SubElement(table, "Row", index=str(index))
-        for text in (str(item.value), item.name, *(str(int(item.color[i:i + 2], 16)) for i in (1, 3, 5))):
+        for text in (str(item.value), item.name, *(str(int(item.color[i : i + 2], 16)) for i in (1, 3, 5))):
             ET.SubElement(row, "F").text = text
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"

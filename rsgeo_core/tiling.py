@@ -114,8 +114,9 @@ def window_layout(window: int, stride: int, cells: int) -> Layout:
 
     A window of 64 pixels for a cell of 16 reaches 24 pixels beyond it on each side.
     """
-    return Layout(tile=(cells - 1) * stride + window, lead=(window - stride) // 2, core=cells, stride=stride,
-                  window=window)
+    return Layout(
+        tile=(cells - 1) * stride + window, lead=(window - stride) // 2, core=cells, stride=stride, window=window
+    )
 
 
 def plan(region: Span, layout: Layout) -> Iterator[TileRow]:
@@ -165,8 +166,9 @@ def _indices(start: int, stop: int, layout: Layout) -> tuple[int, int]:
 
 
 def _tile(row: int, column: int, region: Span, layout: Layout) -> Tile:
-    core = Span(row * layout.step, column * layout.step,
-                row * layout.step + layout.core, column * layout.step + layout.core)
+    core = Span(
+        row * layout.step, column * layout.step, row * layout.step + layout.core, column * layout.step + layout.core
+    )
     write = core.intersection(region)
     top, left = core.top * layout.stride - layout.lead, core.left * layout.stride - layout.lead
     return Tile(

@@ -62,8 +62,10 @@ def find(name_or_path: str) -> Model:
     for model in models:
         if model.card.name == name_or_path:
             return model
-    raise RequestError(f"No model is called {name_or_path!r}, and there is no such file.",
-                       f"Known models: {', '.join(m.card.name for m in models)}. See: rsgeo models list")
+    raise RequestError(
+        f"No model is called {name_or_path!r}, and there is no such file.",
+        f"Known models: {', '.join(m.card.name for m in models)}. See: rsgeo models list",
+    )
 
 
 def choose(files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task | None) -> tuple[Model, list[str]]:
@@ -90,8 +92,10 @@ def choose(files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task 
             return model, reasons
         reasons.append(f"{model.card.name}: {reason}")
     listed = "\n".join(f"  {reason}" for reason in reasons)
-    raise NoModelError(f"No model fits this scene:\n{listed}",
-                       "Choose one with --model NAME|FILE, name bands with --bands, or add a model: rsgeo models add FILE")
+    raise NoModelError(
+        f"No model fits this scene:\n{listed}",
+        "Choose one with --model NAME|FILE, name bands with --bands, or add a model: rsgeo models add FILE",
+    )
 
 
 def named_files(files: Mapping[str, Sequence[str]], card: ModelCard) -> dict[str, Sequence[str]]:
@@ -111,15 +115,19 @@ def add(path: Path) -> Model:
     """
     card = read_card(path)
     if any(model.card.name == card.name for model in all_models()[0]):
-        raise RequestError(f"A model called {card.name} is there already.", f"Remove it first: rsgeo models remove {card.name}")
+        raise RequestError(
+            f"A model called {card.name} is there already.", f"Remove it first: rsgeo models remove {card.name}"
+        )
     target = user_folder() / f"{card.name}.onnx"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_name(target.name + ".part")
         shutil.copyfile(path, fresh)
-        os.replace(fresh, target)
+        fresh.replace(target)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}.", "Set RSGEO_MODELS to a folder of yours.") from None
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror}.", "Set RSGEO_MODELS to a folder of yours."
+        ) from None
     return Model(target, card, False)
 
 

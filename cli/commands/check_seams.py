@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import rich_click as click
-
 from rsgeo_cli.options import device_option, json_option, parse_bands
 
 
@@ -15,12 +14,27 @@ from rsgeo_cli.options import device_option, json_option, parse_bands
 @click.option("--tile", type=click.IntRange(min=1), metavar="N", help="Side of the model's input, pixels.")
 @click.option("--halo", type=click.IntRange(min=0), metavar="N", help="Context around each tile's result, pixels.")
 @click.option("--bands", callback=parse_bands, metavar="B04=3,...", help="Which band of the file is which.")
-@click.option("--size", type=click.IntRange(min=64), default=1024, show_default=True, help="Side of the part that is mapped, pixels.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=64),
+    default=1024,
+    show_default=True,
+    help="Side of the part that is mapped, pixels.",
+)
 @click.option("--force", is_flag=True, help="Take values and resolutions that the model was not made for.")
 @device_option
 @json_option
-def command(model: str, scene: str, tile: int | None, halo: int | None, bands: dict[str, int], size: int, force: bool,
-            device: str, as_json: bool) -> None:
+def command(
+    model: str,
+    scene: str,
+    tile: int | None,
+    halo: int | None,
+    bands: dict[str, int],
+    size: int,
+    force: bool,
+    device: str,
+    as_json: bool,
+) -> None:
     """Map a part of a scene on two tile lattices and say how far they differ.
 
     Prints the largest difference of the raw output, the mean variation D of the probabilities, the share of pixels
@@ -30,7 +44,8 @@ def command(model: str, scene: str, tile: int | None, halo: int | None, bands: d
 
     from rsgeo_core import zoo
     from rsgeo_core.errors import RequestError
-    from rsgeo_core.inference import InferRequest, choose_layout
+    from rsgeo_core.fitting import choose_layout
+    from rsgeo_core.request import InferRequest
     from rsgeo_core.scene import ReadOptions, Scene
     from rsgeo_core.seams import measure
     from rsgeo_core.session import Session
@@ -38,8 +53,10 @@ def command(model: str, scene: str, tile: int | None, halo: int | None, bands: d
     found = zoo.find(model)
     card, output = found.card, found.card.output()
     if not output.dense:
-        click.echo(f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "
-                   "every cell sees the same window however the scene is tiled, so there are no seams.")
+        click.echo(
+            f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "
+            "every cell sees the same window however the scene is tiled, so there are no seams."
+        )
         return
     options = ReadOptions(bands=bands, border=card.context.border, force=force)
     with Scene(zoo.named_files({"": (scene,)}, card), card.inputs, options) as opened:
@@ -49,8 +66,10 @@ def command(model: str, scene: str, tile: int | None, halo: int | None, bands: d
             request = request.model_copy(update={"tile": max(card.inputs[0].tile_size, 4 * card.context.halo)})
         layout = choose_layout(card, output, request, opened.grid.shape)
         if min(opened.grid.shape) < layout.core:
-            raise RequestError(f"{scene} is smaller than a tile's core of {layout.core} pixels, so it has no seams.",
-                               "Take a smaller --tile or a larger scene.")
+            raise RequestError(
+                f"{scene} is smaller than a tile's core of {layout.core} pixels, so it has no seams.",
+                "Take a smaller --tile or a larger scene.",
+            )
         report = measure(opened, Session(found.path, card, output, device), card, output, layout, size)
     if as_json:
         click.echo(json.dumps(asdict(report)))

@@ -43,4 +43,6 @@ def command(no_selftest: bool) -> None:
     for text in broken:
         click.echo(f"not usable   {text}")
     if failed:
-        raise EnvironmentProblem(f"{len(failed)} models do not run here.", "Reinstall rsgeo, or another version of onnxruntime.")
+        raise EnvironmentProblem(
+            f"{len(failed)} models do not run here.", "Reinstall rsgeo, or another version of onnxruntime."
+        )

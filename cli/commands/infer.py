@@ -6,56 +6,131 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
-
 from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sensors
 
 
 @click.command("infer")
 @click.argument("scenes", nargs=-1, metavar="SCENE...")
-@click.option("-o", "--out", required=True, metavar="OUT",
-              help="The map to write; with several scenes a folder, in which each map is named after its scene.")
-@click.option("-m", "--model", metavar="NAME|FILE",
-              help="A model by name or an ONNX file. By default the model that fits the scene's bands and resolution.")
-@click.option("--sensor", "sensors", multiple=True, callback=parse_sensors, metavar="KEY=FILE,...",
-              help="Files of one sensor, on one grid, for models that name their sensors.")
-@click.option("--bands", callback=parse_bands, metavar="B04=3,...", help="Which band of the file is which, counted from 1.")
-@click.option("--task", type=click.Choice(["classification", "segmentation", "embedding", "regression"]),
-              help="What to compute, for models with several outputs.")
-@click.option("--stride", type=click.IntRange(min=1), metavar="N", help="Pixels per cell of the map, for models that classify windows.")
-@click.option("--tile", type=click.IntRange(min=1), metavar="N", help="Side of the model's input, pixels. By default chosen.")
-@click.option("--halo", metavar="N|auto", default="auto", show_default=True, help="Context around each tile's result, pixels.")
-@click.option("--blend", type=click.Choice(["exact", "hann"]),
-              help="exact keeps each tile's core, hann blends overlapping tiles. By default what the model needs.")
-@click.option("--extent", metavar="XMIN,YMIN,XMAX,YMAX|FILE", help="Only this part, in the scene's CRS or that of --extent-crs, "
-              "or the bounds of a raster or vector file.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="OUT",
+    help="The map to write; with several scenes a folder, in which each map is named after its scene.",
+)
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    help="A model by name or an ONNX file. By default the model that fits the scene's bands and resolution.",
+)
+@click.option(
+    "--sensor",
+    "sensors",
+    multiple=True,
+    callback=parse_sensors,
+    metavar="KEY=FILE,...",
+    help="Files of one sensor, on one grid, for models that name their sensors.",
+)
+@click.option(
+    "--bands", callback=parse_bands, metavar="B04=3,...", help="Which band of the file is which, counted from 1."
+)
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "segmentation", "embedding", "regression"]),
+    help="What to compute, for models with several outputs.",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Pixels per cell of the map, for models that classify windows.",
+)
+@click.option(
+    "--tile", type=click.IntRange(min=1), metavar="N", help="Side of the model's input, pixels. By default chosen."
+)
+@click.option(
+    "--halo", metavar="N|auto", default="auto", show_default=True, help="Context around each tile's result, pixels."
+)
+@click.option(
+    "--blend",
+    type=click.Choice(["exact", "hann"]),
+    help="exact keeps each tile's core, hann blends overlapping tiles. By default what the model needs.",
+)
+@click.option(
+    "--extent",
+    metavar="XMIN,YMIN,XMAX,YMAX|FILE",
+    help="Only this part, in the scene's CRS or that of --extent-crs, or the bounds of a raster or vector file.",
+)
 @click.option("--extent-crs", metavar="CRS", help="CRS of the numbers of --extent, such as EPSG:4326.")
-@click.option("--mask", type=click.Path(), metavar="FILE", help="Only inside these polygons (any vector file, any CRS).")
-@click.option("--probabilities", type=click.Path(), metavar="FILE", help="Also write one band of probabilities a class.")
+@click.option(
+    "--mask", type=click.Path(), metavar="FILE", help="Only inside these polygons (any vector file, any CRS)."
+)
+@click.option(
+    "--probabilities", type=click.Path(), metavar="FILE", help="Also write one band of probabilities a class."
+)
 @click.option("--confidence", type=click.Path(), metavar="FILE", help="Also write the winning class's probability.")
-@click.option("--entropy", type=click.Path(), metavar="FILE", help="Also write the normalised entropy of the probabilities.")
+@click.option(
+    "--entropy", type=click.Path(), metavar="FILE", help="Also write the normalised entropy of the probabilities."
+)
 @click.option("--vector", type=click.Path(), metavar="FILE.gpkg", help="Also write the classes as polygons.")
-@click.option("--quantisation", type=click.Choice(["uint8", "int8", "float16", "float32"]), default="uint8", show_default=True,
-              help="How embeddings and probabilities are stored.")
-@click.option("--nodata", type=float, metavar="VALUE", help="A value that means no data, beside what the file declares.")
-@click.option("--nodata-rule", type=click.Choice(["any", "all"]), default="any", show_default=True,
-              help="A pixel has no data where any, or where all, of the bands have none.")
-@click.option("--value-scale", callback=parse_scale, metavar="SCALE[,OFFSET]",
-              help="Physical value = stored · SCALE + OFFSET, where the file does not say. Reflectance of 0 to 1: 1.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, rocm, coreml or directml.")
+@click.option(
+    "--quantisation",
+    type=click.Choice(["uint8", "int8", "float16", "float32"]),
+    default="uint8",
+    show_default=True,
+    help="How embeddings and probabilities are stored.",
+)
+@click.option(
+    "--nodata", type=float, metavar="VALUE", help="A value that means no data, beside what the file declares."
+)
+@click.option(
+    "--nodata-rule",
+    type=click.Choice(["any", "all"]),
+    default="any",
+    show_default=True,
+    help="A pixel has no data where any, or where all, of the bands have none.",
+)
+@click.option(
+    "--value-scale",
+    callback=parse_scale,
+    metavar="SCALE[,OFFSET]",
+    help="Physical value = stored · SCALE + OFFSET, where the file does not say. Reflectance of 0 to 1: 1.",
+)
+@click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, rocm, coreml or directml."
+)
 @click.option("--batch", metavar="N|auto", default="auto", show_default=True, help="Tiles or windows run together.")
-@click.option("--memory", callback=parse_memory, default="2GB", show_default=True, metavar="SIZE", help="Working memory to plan for.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="Threads of the CPU; 0 takes all cores.")
+@click.option(
+    "--memory",
+    callback=parse_memory,
+    default="2GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Working memory to plan for.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="Threads of the CPU; 0 takes all cores."
+)
 @click.option("--resume", is_flag=True, help="Go on with a killed run; leave finished maps as they are.")
 @click.option("--force", is_flag=True, help="Take values and resolutions that the model was not made for.")
 @click.option("--json", "as_json", is_flag=True, help="Tell events as JSON lines on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only warnings and the closing line.")
-def command(scenes: tuple[str, ...], out: str, sensors: dict[str, tuple[str, ...]], halo: str, batch: str, as_json: bool,
-            quiet: bool, **options: Any) -> None:
+def command(
+    scenes: tuple[str, ...],
+    out: str,
+    sensors: dict[str, tuple[str, ...]],
+    halo: str,
+    batch: str,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Run a model over a scene of any size and write a georeferenced map.
 
     The map lies on the scene's own grid (models that classify windows: one cell per --stride pixels), 0 is nodata,
-    classes count from 1. It is a cloud-optimised GeoTIFF, with a QGIS style and a STAC item beside it, and appears under
-    its name only when it is whole.
+    classes count from 1. It is a cloud-optimised GeoTIFF, with a QGIS style and a STAC item beside it, and appears
+    under its name only when it is whole.
 
     Ground resolution is in metres, the extent in CRS units, tile and halo in scene pixels.
 
@@ -68,22 +143,35 @@ def command(scenes: tuple[str, ...], out: str, sensors: dict[str, tuple[str, ...
         rsgeo infer night/*.tif -o maps/ --resume
     """
     from rsgeo_cli.progress import closing_line, shown
+
     from rsgeo_core.errors import RequestError
-    from rsgeo_core.inference import InferRequest, run
+    from rsgeo_core.inference import run
+    from rsgeo_core.request import InferRequest
 
     if not scenes and not sensors:
         raise RequestError("No scene was given.", "Type: rsgeo infer SCENE -o OUT")
     if len(scenes) > 1 and (sensors or any(options[n] for n in ("probabilities", "confidence", "entropy", "vector"))):
-        raise RequestError("With several scenes, --sensor, --probabilities, --confidence, --entropy and --vector are not possible.",
-                           "Run one scene at a time.")
+        raise RequestError(
+            "With several scenes, --sensor, --probabilities, --confidence, --entropy and --vector are not possible.",
+            "Run one scene at a time.",
+        )
     requests = []
     for scene in scenes or (None,):
         target = str(Path(out) / f"{Path(scene).stem}.tif") if scene is not None and len(scenes) > 1 else out
-        requests.append(InferRequest(scene=(scene,) if scene else (), out=target, sensors=sensors,
-                                     halo=_number_or_auto(halo, "--halo") or 0 if halo != "auto" else "auto",
-                                     batch=_number_or_auto(batch, "--batch"), **options))
+        requests.append(
+            InferRequest(
+                scene=(scene,) if scene else (),
+                out=target,
+                sensors=sensors,
+                halo=_number_or_auto(halo, "--halo") or 0 if halo != "auto" else "auto",
+                batch=_number_or_auto(batch, "--batch"),
+                **options,
+            )
+        )
     if len({r.out for r in requests}) < len(requests):
-        raise RequestError("Two scenes have the same name, so their maps would overwrite each other.", "Run them into two folders.")
+        raise RequestError(
+            "Two scenes have the same name, so their maps would overwrite each other.", "Run them into two folders."
+        )
     failed: list[tuple[str, Exception]] = []
     for request in requests:
         try:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import rich_click as click
-
 from rsgeo_cli.options import json_option
 
 
@@ -29,15 +28,31 @@ def list_models(as_json: bool) -> None:
 
     models, broken = zoo.all_models()
     if as_json:
-        click.echo(json.dumps([{"name": m.card.name, "version": m.card.version, "task": m.card.task, "path": str(m.path),
-                                "built_in": m.built_in, "experimental": m.card.experimental} for m in models]))
+        click.echo(
+            json.dumps(
+                [
+                    {
+                        "name": m.card.name,
+                        "version": m.card.version,
+                        "task": m.card.task,
+                        "path": str(m.path),
+                        "built_in": m.built_in,
+                        "experimental": m.card.experimental,
+                    }
+                    for m in models
+                ]
+            )
+        )
         return
     table = Table("model", "task", "bands", "metres per pixel", "what it is", box=None, pad_edge=False)
     for model in models:
         card, item = model.card, model.card.inputs[0]
         gsd = f"{item.gsd_range[0]:g}–{item.gsd_range[1]:g}" if item.gsd_range else "any"
-        title = (card.title or card.description) + (" (experimental)" if card.experimental else "") + (
-            "" if model.built_in else " [yours]")
+        title = (
+            (card.title or card.description)
+            + (" (experimental)" if card.experimental else "")
+            + ("" if model.built_in else " [yours]")
+        )
         table.add_row(card.name, card.task, ", ".join(b.name for b in item.bands), gsd, title)
     Console(width=None if Console().is_terminal else 160).print(table)
     for text in broken:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import rich_click as click
-
 from rsgeo_cli.options import device_option
 
 
@@ -20,6 +19,8 @@ def command(model: str, device: str) -> None:
     for name, difference in result.differences.items():
         click.echo(f"{name}: largest difference {difference:.2e} (tolerance {result.tolerance:.0e}) on {result.device}")
     if not result.passed:
-        raise RunError(f"{model} does not give its stored result on {result.device}.",
-                       "Run it with --device cpu, or install another version of onnxruntime.")
+        raise RunError(
+            f"{model} does not give its stored result on {result.device}.",
+            "Run it with --device cpu, or install another version of onnxruntime.",
+        )
     click.echo("passed")

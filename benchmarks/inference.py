@@ -1,0 +1,269 @@
+"""How near `rsgeo infer` comes to the limit: bare onnxruntime, reading, writing, rsgeo and GeoDeep, in one run.
+
+    python benchmarks/inference.py [--sizes 4096,16384] [--folder DIR] [--rounds 1]
+
+Each figure is a process of its own, start-up included, timed from outside; memory is the process's peak as the
+operating system tells it. Efficiency is η = rsgeo's pixels per second · (tile / (tile − 2 halo))² over the smallest of
+the three limits, all measured inside their process without start-up (`peers.md` T1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+TILE, HALO = 512, 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="4096,16384")
+    parser.add_argument("--folder", default=None, help="where scenes and maps go (several GB)")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of each measurement; the median is printed")
+    parser.add_argument("--part", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        _PARTS[arguments.part[0]](*arguments.part[1:])
+        return
+    folder = Path(arguments.folder or tempfile.mkdtemp(prefix="rsgeo-bench-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.path.insert(0, str(HERE))
+    import networks
+
+    networks.write_u_net(folder / "u-net.onnx")
+    networks.write_deepness_u_net(folder / "u-net-deepness.onnx", tile=TILE, overlap=100 * 2 * HALO / TILE)
+    networks.write_classifier(folder / "classifier.onnx")
+    for size in map(int, arguments.sizes.split(",")):
+        scene = folder / f"scene-{size}.tif"
+        if not scene.exists():
+            make_scene(scene, size)
+        print(f"\n### {size} × {size} × 3 uint8 ({size * size / 1e6:.1f} MPix), {os.cpu_count()} cores\n")
+        u_net(folder, scene, size, arguments.rounds)
+        classifier(folder, scene, size, arguments.rounds)
+
+
+def u_net(folder: Path, scene: Path, size: int, rounds: int) -> None:
+    """The U-Net at equal tiles, and with the tile left to rsgeo."""
+    out, core = folder / "map.tif", TILE - 2 * HALO
+    tiles = (-(-size // core)) ** 2
+    model, deepness = folder / "u-net.onnx", folder / "u-net-deepness.onnx"
+    table = Table(size)
+    bare = table.row("bare onnxruntime, same tiles", _part("bare", model, TILE, TILE, tiles, 1), rounds)
+    read = table.row("reading only", _part("read", scene, model, TILE, HALO), rounds)
+    write = table.row("writing only", _part("write", scene, model, TILE, HALO, folder / "w.tif"), rounds)
+    ours = table.row("rsgeo, same tiles", _rsgeo(scene, out, model, "--tile", TILE, "--halo", HALO), rounds)
+    auto = table.row("rsgeo, tile left to it", _rsgeo(scene, out, model), rounds)
+    same = table.row("rsgeo, Deepness model", _rsgeo(scene, out, deepness), rounds)
+    geodeep = table.row(
+        "GeoDeep, same tiles",
+        [sys.executable, "-c", _GEODEEP, str(scene), str(deepness), str(folder / "g.tif")],
+        rounds,
+    )
+    limit = min(tiles * TILE * TILE / bare["inside"], size * size / read["inside"], size * size / write["inside"])
+    eta = size * size / ours["seconds_inside"] * (TILE / core) ** 2 / limit
+    print(
+        f"\nη (T1) {eta:.3f}; whole process / bare {ours['wall'] / bare['wall']:.3f} (same tiles), "
+        f"{same['wall'] / bare['wall']:.3f} (Deepness model)"
+    )
+    if geodeep["ok"]:
+        print(
+            f"GeoDeep / rsgeo: {geodeep['wall'] / ours['wall']:.2f} at equal tiles, "
+            f"{geodeep['wall'] / same['wall']:.2f} with "
+            f"the same file, {geodeep['wall'] / auto['wall']:.2f} with the tile left to rsgeo; "
+            f"GeoDeep / bare {geodeep['wall'] / bare['wall']:.2f}"
+        )
+
+
+def classifier(folder: Path, scene: Path, size: int, rounds: int) -> None:
+    """The classifier, one window of 64 pixels a cell; GeoDeep has no such task."""
+    model, windows, batch = folder / "classifier.onnx", (-(-size // 64)) ** 2, 64
+    table = Table(size)
+    bare = table.row("classifier: bare onnxruntime", _part("bare", model, 64, 64, windows, batch), rounds)
+    ours = table.row("classifier: rsgeo", _rsgeo(scene, folder / "c.tif", model), rounds)
+    print(
+        f"\nclassifier: whole process / bare {ours['wall'] / bare['wall']:.3f}; "
+        f"inside {bare['inside'] / ours['seconds_inside']:.3f}"
+    )
+
+
+class Table:
+    """Rows printed as they are measured."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        print(
+            f"| {'what':30} | wall s | MPix/s | inside s | peak MB |\n"
+            f"|{'-' * 32}|-------:|-------:|---------:|--------:|"
+        )
+
+    def row(self, name: str, command: list[str], rounds: int) -> dict[str, float]:
+        """Run a process `rounds` times and print the medians."""
+        runs = [_timed(command) for _ in range(rounds)]
+        middle = sorted(runs, key=lambda run: run["wall"])[len(runs) // 2]
+        inside = middle.get("inside", middle.get("seconds_inside", float("nan")))
+        state = "" if middle["ok"] else " FAILED"
+        print(
+            f"| {name + state:30} | {middle['wall']:6.1f} | {self.size**2 / 1e6 / middle['wall']:6.2f} | {inside:8.1f} "
+            f"| {middle['peak'] / 1e6:7.0f} |",
+            flush=True,
+        )
+        return middle
+
+
+def make_scene(path: Path, size: int) -> None:
+    """A scene of smooth random fields, tiled and compressed like a real one, written block by block."""
+    import rasterio
+    from rasterio.transform import from_origin
+    from rasterio.windows import Window
+
+    random = np.random.default_rng(0)
+    base = random.integers(0, 256, (3, 2048 // 16 + 1, 2048 // 16 + 1)).astype(np.float32)
+    block = np.stack([np.kron(b, np.ones((16, 16), np.float32))[:2048, :2048] for b in base])
+    block = np.clip(block * 0.8 + random.normal(0, 6, block.shape), 1, 255).astype(np.uint8)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=size,
+        height=size,
+        count=3,
+        dtype="uint8",
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        compress="deflate",
+        crs="EPSG:32633",
+        photometric="rgb",
+        transform=from_origin(500000, 5000000, 0.1, 0.1),
+        bigtiff="if_safer",
+    ) as dataset:
+        for top in range(0, size, 2048):
+            for left in range(0, size, 2048):
+                window = Window(left, top, min(2048, size - left), min(2048, size - top))
+                dataset.write(block[:, : window.height, : window.width], window=window)
+
+
+def _rsgeo(scene: Path, out: Path, model: Path, *options: object) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        "from rsgeo_cli.rsgeo import main; main()",
+        "infer",
+        str(scene),
+        "-o",
+        str(out),
+        "--model",
+        str(model),
+        "--json",
+        *map(str, options),
+    ]
+
+
+_GEODEEP = """
+import sys
+from geodeep import segment
+from geodeep.segmentation import save_mask_to_raster
+mask = segment(sys.argv[1], sys.argv[2])
+save_mask_to_raster(sys.argv[1], mask, sys.argv[3])
+"""
+
+
+def _part(*arguments: object) -> list[str]:
+    return [sys.executable, str(HERE / "inference.py"), "--part", *map(str, arguments)]
+
+
+def _timed(command: list[str]) -> dict[str, float]:
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        errors.seek(0)
+        told = errors.read().decode()
+    result: dict[str, float] = {"wall": time.perf_counter() - start, "peak": usage.ru_maxrss * 1024, "ok": status == 0}
+    if status != 0:
+        print(told[-2000:], file=sys.stderr)
+    for line in output.decode().splitlines():
+        if line.startswith("{"):
+            event = json.loads(line)
+            if "inside" in event:
+                result["inside"] = event["inside"]
+            elif event.get("type") == "result":
+                result["seconds_inside"] = event["stats"]["seconds"]
+    return result
+
+
+def _bare(model: str, height: str, width: str, count: str, batch: str) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    values = random.integers(0, 255, (int(batch), 3, int(height), int(width))).astype(np.float32)
+    name = session.get_inputs()[0].name
+    start = time.perf_counter()
+    for _ in range(-(-int(count) // int(batch))):
+        session.run(None, {name: values})
+    print(json.dumps({"inside": time.perf_counter() - start}))
+
+
+def _stage_objects(scene: str, model: str, tile: str, halo: str):
+    from rsgeo_core import zoo
+    from rsgeo_core.scene import ReadOptions, Scene
+    from rsgeo_core.tiling import dense_layout, plan
+
+    card = zoo.find(model).card
+    opened = Scene(zoo.named_files({"": (scene,)}, card), card.inputs, ReadOptions())
+    layout = dense_layout(int(tile), int(halo), 1, card.inputs[0].size_multiple, "exact")
+    return card, opened, layout, list(plan(opened.grid.span, layout))
+
+
+def _read(scene: str, model: str, tile: str, halo: str) -> None:
+    _, opened, _, rows = _stage_objects(scene, model, tile, halo)
+    start = time.perf_counter()
+    for row in rows:
+        for piece in row.tiles:
+            opened.read(piece.read)
+    print(json.dumps({"inside": time.perf_counter() - start}))
+
+
+def _write(scene: str, model: str, tile: str, halo: str, out: str) -> None:
+    from rsgeo_core import cog
+    from rsgeo_core.journal import Journal
+    from rsgeo_core.rasters import class_product
+
+    card, opened, layout, rows = _stage_objects(scene, model, tile, halo)
+    product = class_product(card.output())
+    random = np.random.default_rng(0)
+    field = np.kron(random.normal(size=(4, layout.core // 8 + 1, layout.core // 8 + 1)), np.ones((8, 8)))
+    block = field[:, : layout.core, : layout.core].astype(np.float32)
+    start = time.perf_counter()
+    journal = Journal(Path(out), {}, resume=False)
+    for row in rows:
+        strip = product.empty(*row.finished.shape)
+        for piece in row.tiles:
+            height, width = piece.write.shape
+            target = piece.write.shifted(-row.finished.top, 0).slices
+            strip[:, target[0], target[1]] = product.encode(block[:, :height, :width], np.ones((height, width), bool))
+        path = journal.part(row.index, product.role)
+        cog.write_part(path, strip)
+        journal.record(row.index, [path])
+    parts = [cog.Part(journal.part(r.index, product.role), r.finished.top, r.finished.height) for r in rows]
+    cog.build(parts, product, opened.grid, {}, journal.folder, Path(out), lambda share: None)
+    journal.remove()
+    print(json.dumps({"inside": time.perf_counter() - start}))
+
+
+_PARTS = {"bare": _bare, "read": _read, "write": _write}
+
+if __name__ == "__main__":
+    main()

@@ -121,17 +121,7 @@ def read_polygons(path: str | Path, crs: CRS | None, layer: str | None = None) -
 def read_polygon_frame(path: str | Path, crs: CRS | None, layer: str | None = None,
                        columns: Sequence[str] = ()) -> gpd.GeoDataFrame:
     """As `read_polygons`, with the attribute `columns` asked for and one row per feature that has polygons."""
-    layer = layer or _only_polygon_layer(path)
-    try:
-        fields = [str(name) for name in pyogrio.read_info(path, layer=layer)["fields"]]
-        for column in columns:
-            if column not in fields:
-                raise VectorError(f"{path} has no column {column}; it has {', '.join(fields) or 'no columns'}.")
-        frame = pyogrio.read_dataframe(path, layer=layer, columns=list(columns))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise _unreadable(path, error) from None
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise VectorError(f"{path} has no geometries; a mask needs polygons.")
+    frame = _read(path, layer or _only_polygon_layer(path), columns)
     polygons = np.array([_polygonal(geometry) for geometry in frame.geometry.array], dtype=object)
     keep = ~(shapely.is_missing(polygons) | shapely.is_empty(polygons))
     if not keep.any():
@@ -141,6 +131,34 @@ def read_polygon_frame(path: str | Path, crs: CRS | None, layer: str | None = No
     moved = _reproject(polygons[keep], source, crs, str(path))
     return gpd.GeoDataFrame(frame.loc[keep, list(columns)].reset_index(drop=True), geometry=moved,
                             crs=None if crs is None else crs.to_wkt())
+
+
+def read_points(path: str | Path, crs: CRS | None, layer: str, columns: Sequence[str] = ()) -> gpd.GeoDataFrame:
+    """The points of a vector layer in the CRS of a raster, with the attribute `columns`; a row per point.
+
+    Raises:
+        VectorError: no such file or column, no points, no CRS.
+    """
+    frame = _read(path, layer, columns).explode(ignore_index=True)
+    frame = frame[frame.geometry.geom_type == "Point"].reset_index(drop=True)
+    if frame.empty:
+        raise VectorError(f"{path} holds no points.")
+    source = _vector_crs(path, frame.crs, crs)
+    return frame if source is None or crs is None else frame.to_crs(crs.to_wkt())
+
+
+def _read(path: str | Path, layer: str, columns: Sequence[str]) -> gpd.GeoDataFrame:
+    try:
+        fields = [str(name) for name in pyogrio.read_info(path, layer=layer)["fields"]]
+        for column in columns:
+            if column not in fields:
+                raise VectorError(f"{path} has no column {column}; it has {', '.join(fields) or 'no columns'}.")
+        frame = pyogrio.read_dataframe(path, layer=layer, columns=list(columns))
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise VectorError(f"{path} has no geometries.")
+    return frame
 
 
 def read_extent(extent: str | Path, extent_crs: str | None, crs: CRS | None) -> Bounds:

@@ -33,6 +33,8 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
     images, dense = _symmetries(images, dense, config, random)
     if config.scale != (1.0, 1.0) or config.shift or config.rotate:
         images, dense = _affine(images, dense, config, random)
+    if config.haze:
+        images = _without_haze(images, config, random)
     if config.brightness or config.contrast or config.tint:
         images = _light(images, config, random)
     if config.erase:
@@ -114,6 +116,20 @@ def _affine(images: Tensor, dense: Tensor | None, config: AugmentBlock,
         shifted = F.grid_sample((dense[:, None] - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
         dense = shifted[:, 0].round().long() + IGNORED
     return F.grid_sample(images, grid, "bilinear", "reflection", align_corners=False), dense
+
+
+def _without_haze(images: Tensor, config: AugmentBlock, random: torch.Generator) -> Tensor:
+    """Take off a random share of the path reflectance, never more than the darkest pixels have.
+
+    Dark-object subtraction (Chavez, 1988): what the darkest hundredth of a band shows is at most its haze.
+    """
+    count, bands = images.shape[:2]
+    share = _uniform(random, count, 0.2, 1.15) * (torch.rand(count, generator=random) < config.haze_share)
+    share = (share[:, None] * _uniform(random, count * bands, 0.8, 1.2).view(count, bands)).to(images)
+    path = share * torch.tensor(config.haze).to(images)
+    darkest = images.flatten(2).quantile(0.01, dim=2)
+    off = torch.minimum(path, 0.9 * darkest.clamp(min=0))
+    return images - off[:, :, None, None]
 
 
 def _light(images: Tensor, config: AugmentBlock, random: torch.Generator) -> Tensor:

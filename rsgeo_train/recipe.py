@@ -69,6 +69,9 @@ class AugmentBlock(_Block):
         brightness: share of the mean added to all bands; contrast: relative; tint: share added per band.
         erase: probability of a filled rectangle.
         mixup: alpha of the Beta distribution of mixup (Zhang et al., 2018).
+        haze: path reflectance per band, in the catalog's units, of which a random share is taken off, as atmospheric
+            correction does; a network that has seen both takes top-of-atmosphere and surface reflectance.
+        haze_share: share of the samples that are treated so.
     """
 
     flip: bool = True
@@ -82,6 +85,8 @@ class AugmentBlock(_Block):
     tint: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
+    haze: list[float] = []
+    haze_share: float = Field(default=0.6, ge=0, le=1)
 
 
 class DataBlock(_Block):

@@ -207,8 +207,8 @@ def input_bands(recipe: Recipe, catalog: Catalog) -> tuple[str, list[str]]:
 
 
 def train(kind: str, recipe: Recipe, catalog: Catalog, folder: Path, *, resume: bool = False,
-          tell: Teller = print, source: Path | None = None) -> SupervisedTask:
-    """Train a task from random weights into a run folder.
+          tell: Teller = print, source: Path | None = None, start: Path | None = None) -> SupervisedTask:
+    """Train a task into a run folder.
 
     Args:
         kind: `classification` or `segmentation`.
@@ -218,6 +218,7 @@ def train(kind: str, recipe: Recipe, catalog: Catalog, folder: Path, *, resume: 
         resume: go on from `checkpoints/last.ckpt`.
         tell: takes one line an epoch.
         source: the catalog's file, remembered for the export.
+        start: run folder whose best weights are the first ones; random ones where left out.
 
     Returns:
         The task with the weights of the best epoch.
@@ -240,6 +241,9 @@ def train(kind: str, recipe: Recipe, catalog: Catalog, folder: Path, *, resume: 
                         Samples(catalog, second, sensor, bands, cache=recipe.data.cache))
     task = build_task(kind, recipe, catalog)
     task.total_steps = data.total_steps
+    if start is not None and not resume:
+        start_from(task, start)
+        tell(f"starting from the best weights of {start}")
     keeper = RunFolder(folder, data, tell)
     if resume:
         keeper.resume(task)
@@ -274,6 +278,30 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
     write_recipe(recipe, config)
     (folder / "task.json").write_text(json.dumps({
         "task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None}))
+
+
+def start_from(task: SupervisedTask, run: Path) -> None:
+    """Give a task the averaged weights of another run's best epoch.
+
+    Raises:
+        RunFolderError: the run is of another network, or cut another selection from train.
+    """
+    before = load_recipe(run / "config.yaml")
+    if (before.seed, before.data.selection_fraction) != (task.recipe.seed, task.recipe.data.selection_fraction):
+        raise RunFolderError(
+            f"{run} has seed {before.seed} and selection_fraction {before.data.selection_fraction}; this run has "
+            f"{task.recipe.seed} and {task.recipe.data.selection_fraction}, so it would be selected on samples that the "
+            "other trained on.", f"Type: --set seed={before.seed} --set data.selection_fraction="
+                                 f"{before.data.selection_fraction}")
+    state = load_checkpoint(run / "checkpoints" / "best.ckpt")["task"]
+    weights = {key.removeprefix("average.module."): value for key, value in state.items()
+               if key.startswith("average.module.")}
+    own = task.network.state_dict()
+    other = [key for key in own if key not in weights or weights[key].shape != own[key].shape]
+    if other or len(weights) != len(own):
+        raise RunFolderError(f"{run} is of another network: {', '.join(other[:3]) or 'it has more weights'} differ.",
+                             "Start from a run with the same encoder, bands and classes.")
+    task.network.load_state_dict(weights)
 
 
 def load_best(task: SupervisedTask, folder: Path) -> None:

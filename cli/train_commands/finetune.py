@@ -11,8 +11,8 @@ import rich_click as click
 @click.option("--task", "kind", type=click.Choice(["classification", "segmentation"]), required=True,
               help="One class a window, or one a pixel.")
 @click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="The catalog.")
-@click.option("--from", "start", default="random", show_default=True, metavar="random",
-              help="Where the weights come from; this version starts from random ones.")
+@click.option("--from", "start", default="random", show_default=True, metavar="random|RUN",
+              help="Where the weights come from: random ones, or the best epoch of another run of the same network.")
 @click.option("--recipe", help="A YAML file or a shipped recipe, such as finetune-eurosat.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting of the recipe; repeatable.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The run folder.")
@@ -28,14 +28,17 @@ def command(kind: str, catalog: Path, start: str, recipe: str | None, overrides:
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.recipe import load_recipe
 
-    if start != "random":
-        raise RequestError(f"--from {start}: this version trains from random weights only.", "Type: --from random")
+    if start == "imagenet":
+        raise RequestError("--from imagenet: this version downloads no weights.", "Type: --from random")
+    if start != "random" and not Path(start).is_dir():
+        raise RequestError(f"--from {start}: no such run folder.", "Type: --from random, or name a run folder.")
     settings = load_recipe(recipe, overrides)
     samples = read_catalog(catalog)
 
     from rsgeo_train.training import train
 
-    task = train(kind, settings, samples, output, resume=resume, tell=click.echo, source=catalog)
+    task = train(kind, settings, samples, output, resume=resume, tell=click.echo, source=catalog,
+                 start=None if start == "random" else Path(start))
 
     from rsgeo_train.evaluate.report import write_report
 

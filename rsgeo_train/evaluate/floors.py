@@ -1,0 +1,66 @@
+"""Floors: what the most frequent class and plain image statistics reach, beside every score."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from rsgeo_train.catalog import IGNORED
+from rsgeo_train.samples import Samples
+from rsgeo_train.tasks.supervised import count
+
+PIXELS_PER_SAMPLE = 200
+
+
+def majority(train: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Confusion (K, K) of always answering the most frequent class of train."""
+    return count(truth, np.full_like(truth, np.bincount(train, minlength=classes).argmax()), classes)
+
+
+def image_statistics(train: Samples, held: Samples, classes: int) -> NDArray[np.int64]:
+    """Confusion of a logistic regression on mean, spread and quantiles of each band of a window."""
+    model = _regression()
+    _fit(model, np.stack([_described(train.stored(i)[0]) for i in range(len(train))]), train.labels())
+    return count(held.labels(), model.predict(np.stack([_described(held.stored(i)[0]) for i in range(len(held))])),
+                 classes)
+
+
+def pixel_samples(samples: Samples, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Band values (N, C) and classes (N,) of some labelled pixels of every sample."""
+    random = np.random.default_rng(seed)
+    values, classes = [], []
+    for index in range(len(samples)):
+        image, label = samples.stored(index)
+        known = np.flatnonzero(label.ravel() != IGNORED)
+        chosen = random.choice(known, min(PIXELS_PER_SAMPLE, len(known)), replace=False) if len(known) else known
+        values.append(image.reshape(len(image), -1)[:, chosen].T.astype(float))
+        classes.append(label.ravel()[chosen].astype(np.int64))
+    return np.concatenate(values), np.concatenate(classes)
+
+
+def pixel_colours(train: tuple[NDArray[np.float64], NDArray[np.int64]],
+                  held: tuple[NDArray[np.float64], NDArray[np.int64]], classes: int) -> NDArray[np.int64]:
+    """Confusion of a logistic regression on the band values of single pixels."""
+    model = _regression()
+    _fit(model, train[0], train[1])
+    return count(held[1], model.predict(held[0]), classes)
+
+
+def _regression():  # noqa: ANN202 - a scikit-learn pipeline
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+
+
+def _fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None:  # noqa: ANN001
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(values, classes)
+
+
+def _described(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    pixels = image.reshape(len(image), -1).astype(float)
+    return np.concatenate([pixels.mean(1), pixels.std(1), *np.percentile(pixels, [2, 25, 50, 75, 98], axis=1)])

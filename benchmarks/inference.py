@@ -39,13 +39,13 @@ def main() -> None:
     sys.path.insert(0, str(HERE))
     import networks
 
-    networks.write_u_net(folder / "u-net.onnx")
-    networks.write_deepness_u_net(folder / "u-net-deepness.onnx", tile=TILE, overlap=100 * 2 * HALO / TILE)
+    networks.write_u_net(folder / "u-net.onnx", width=8)
+    networks.write_deepness_u_net(folder / "u-net-deepness.onnx", width=8, tile=TILE, overlap=100 * 2 * HALO / TILE)
     networks.write_classifier(folder / "classifier.onnx")
     for size in map(int, arguments.sizes.split(",")):
         scene = folder / f"scene-{size}.tif"
         if not scene.exists():
-            make_scene(scene, size)
+            subprocess.run(_part("scene", scene, size), check=True)  # apart, so that no child inherits its memory
         print(f"\n### {size} × {size} × 3 uint8 ({size * size / 1e6:.1f} MPix), {os.cpu_count()} cores\n")
         u_net(folder, scene, size, arguments.rounds)
         classifier(folder, scene, size, arguments.rounds)
@@ -119,13 +119,14 @@ class Table:
         return middle
 
 
-def make_scene(path: Path, size: int) -> None:
+def _scene(name: str, side: str) -> None:
     """A scene of smooth random fields, tiled and compressed like a real one, written block by block."""
     import rasterio
     from rasterio.transform import from_origin
     from rasterio.windows import Window
 
     random = np.random.default_rng(0)
+    path, size = Path(name), int(side)
     base = random.integers(0, 256, (3, 2048 // 16 + 1, 2048 // 16 + 1)).astype(np.float32)
     block = np.stack([np.kron(b, np.ones((16, 16), np.float32))[:2048, :2048] for b in base])
     block = np.clip(block * 0.8 + random.normal(0, 6, block.shape), 1, 255).astype(np.uint8)
@@ -263,7 +264,7 @@ def _write(scene: str, model: str, tile: str, halo: str, out: str) -> None:
     print(json.dumps({"inside": time.perf_counter() - start}))
 
 
-_PARTS = {"bare": _bare, "read": _read, "write": _write}
+_PARTS = {"scene": _scene, "bare": _bare, "read": _read, "write": _write}
 
 if __name__ == "__main__":
     main()

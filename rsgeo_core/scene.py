@@ -235,14 +235,14 @@ class SensorReader:
         columns, column_in = border_indices(span.left, span.right, self.grid.width, self.options.border)
         inner = Span(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
         values, valid = self._read_inside(inner)
-        if span != inner:
-            rows, columns = rows - inner.top, columns - inner.left
-            values = np.ascontiguousarray(values[:, rows[:, None], columns[None, :]])
-            valid = valid[rows[:, None], columns[None, :]]
-            if self.options.border == "fill":
-                outside = ~(row_in[:, None] & column_in[None, :])
-                values[:, outside] = self._fill[:, None]
-                valid = valid & ~outside
+        if span == inner:
+            return values, valid
+        values = _extend(values, rows, row_in, columns, column_in)
+        valid = _extend(valid, rows, row_in, columns, column_in)
+        if self.options.border == "fill":
+            outside = ~(row_in[:, None] & column_in[None, :])
+            values[:, outside] = self._fill[:, None]
+            valid &= ~outside
         return values, valid
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -251,8 +251,12 @@ class SensorReader:
         absent: list[NDArray[np.bool_]] = []
         for source in self._sources:
             try:
-                stored = source.dataset.read(source.indexes, window=window)
-                masked = source.dataset.dataset_mask(window=window) == 0 if source.has_mask else None
+                if self._is_plain(source):
+                    source.dataset.read(source.indexes, window=window, out=values)
+                    stored, masked = values, None
+                else:
+                    stored = source.dataset.read(source.indexes, window=window)
+                    masked = source.dataset.dataset_mask(window=window) == 0 if source.has_mask else None
             except RasterioError as error:
                 raise RunError(
                     f"{source.dataset.name} cannot be read at rows {span.top}-{span.bottom}, columns "
@@ -260,9 +264,10 @@ class SensorReader:
                     "The file seems to be cut off or damaged; get it again.",
                 ) from None
             for position, channel in enumerate(source.channels):
-                band = stored[position]
-                gone = self._absent(band, source.nodata[position], masked)
-                values[channel] = band
+                gone = None
+                if stored is not values:
+                    gone = self._absent(stored[position], source.nodata[position], masked)
+                    values[channel] = stored[position]
                 if (conversion := self._gain[channel]) is not None:
                     values[channel] *= np.float32(conversion[0])
                     values[channel] += np.float32(conversion[1])
@@ -280,6 +285,12 @@ class SensorReader:
                 for channel in range(len(values)):
                     np.copyto(values[channel], self._fill[channel], where=gone)
         return values, ~gone
+
+    def _is_plain(self, source: _Source) -> bool:
+        """Whether a file holds all channels, small integers without nodata, which GDAL itself can put in place."""
+        no_nodata = not source.has_mask and self.options.nodata is None and all(v is None for v in source.nodata)
+        small = {source.dataset.dtypes[n - 1] for n in source.indexes} <= {"uint8", "int8", "uint16", "int16"}
+        return no_nodata and small and len(self._sources) == 1
 
     def _absent(
         self, band: NDArray[Any], nodata: float | None, masked: NDArray[np.bool_] | None
@@ -452,6 +463,29 @@ def border_indices(start: int, stop: int, size: int, border: Border) -> tuple[ND
         folded = positions % period
         return np.where(folded < size, folded, period - folded), inside
     return np.clip(positions, 0, size - 1), inside
+
+
+def _extend(
+    inner: NDArray[Any],
+    rows: NDArray[np.intp],
+    row_in: NDArray[np.bool_],
+    columns: NDArray[np.intp],
+    column_in: NDArray[np.bool_],
+) -> NDArray[Any]:
+    """`inner[..., rows, columns]` of absolute indices, copying the inside in one go and gathering only the border."""
+    rows, columns = rows - rows.min(), columns - columns.min()
+    top, left = np.flatnonzero(row_in), np.flatnonzero(column_in)
+    if not (top.size and left.size) or top.size != inner.shape[-2] or left.size != inner.shape[-1]:
+        gathered: NDArray[Any] = inner[..., rows[:, None], columns[None, :]]
+        return gathered
+    whole = np.empty((*inner.shape[:-2], rows.size, columns.size), inner.dtype)
+    middle = slice(int(top[0]), int(top[-1]) + 1)
+    whole[..., middle, int(left[0]) : int(left[-1]) + 1] = inner
+    beside = np.flatnonzero(~column_in)
+    whole[..., middle, beside] = inner[..., :, columns[beside]]
+    above = np.flatnonzero(~row_in)
+    whole[..., above, :] = whole[..., rows[above] + middle.start, :]
+    return whole
 
 
 def _label(dataset: Any, number: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rasterio
 
@@ -34,8 +34,10 @@ from rsgeo_core.rasters import (
 from rsgeo_core.request import InferRequest
 from rsgeo_core.scene import ReadOptions, Scene
 from rsgeo_core.session import Session, devices, onnxruntime
-from rsgeo_core.vectors import Mask, read_extent, read_polygons
 from rsgeo_core.zoo import Model
+
+if TYPE_CHECKING:
+    from rsgeo_core.vectors import Mask
 
 
 def infer(
@@ -273,6 +275,10 @@ class _Run:
         request, grid = self.request, scene.grid
         cells = grid.strided(layout.stride)
         region = cells.span
+        if request.extent is None and request.mask is None:
+            return region, None
+        from rsgeo_core.vectors import Mask, read_extent, read_polygons  # geopandas takes half a second to import
+
         if request.extent is not None:
             bounds = read_extent(request.extent, request.extent_crs, grid.crs)
             pixels = grid.span_of(bounds)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,9 @@ from rsgeo_core.scene import Scene
 from rsgeo_core.session import Session
 from rsgeo_core.stitch import stitcher
 from rsgeo_core.tiling import Layout, Tile, TileRow, plan
-from rsgeo_core.vectors import Mask
+
+if TYPE_CHECKING:
+    from rsgeo_core.vectors import Mask
 
 _POLL = 0.05  # seconds between looks at the stop flag while waiting
 

@@ -209,12 +209,13 @@ class Pipeline:
     def _infer(self) -> None:
         waiting: list[_Work] = []
         while (work := self._get(self._to_model)) is not None:
-            if work.batch is not None:
+            ends_row = work.batch is None
+            if not ends_row:
                 waiting.append(work)
-            if waiting and (work.batch is None or work.cells is not None or len(waiting) == self.batch):
+            if waiting and (ends_row or work.cells is not None or len(waiting) == self.batch):
                 self._run_model(waiting)
                 waiting = []
-            if work.batch is None:
+            if ends_row:
                 self._put(self._to_writer, work)
         self._put(self._to_writer, None)
 

@@ -39,9 +39,9 @@ def command(map_path: str, reference: str, class_column: str | None, layer: str 
     """Compare a class map with reference data: confusion matrix, accuracy, and area of each class with intervals.
 
     Classes match by name, or by value where the reference has numbers only. Pixels without a class in the map or a
-    label in the reference are left out. Estimates adjusted for mapped areas follow Olofsson et al. 2014 and hold for samples
-    drawn at random within each map class; labelled polygons are no such sample, which is why intervals from resampling
-    whole polygons stand beside them.
+    label in the reference are left out. Estimates adjusted for mapped areas follow Olofsson et al. 2014 and hold for
+    samples drawn at random within each map class; labelled polygons are no such sample, which is why intervals from
+    resampling whole polygons stand beside them.
 
     Examples:
 

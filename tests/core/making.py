@@ -15,15 +15,35 @@ from affine import Affine
 NORTH_UP = Affine(10, 0, 500000, 0, -10, 5300000)
 
 
-def write_scene(path: Path, pixels: np.ndarray, *, transform: Affine | None = NORTH_UP, crs: Any = "EPSG:32632",
-                descriptions: tuple[str, ...] = (), mask: np.ndarray | None = None, tags: dict[str, str] | None = None,
-                **profile: Any) -> Path:
+def write_scene(
+    path: Path,
+    pixels: np.ndarray,
+    *,
+    transform: Affine | None = NORTH_UP,
+    crs: Any = "EPSG:32632",
+    descriptions: tuple[str, ...] = (),
+    mask: np.ndarray | None = None,
+    tags: dict[str, str] | None = None,
+    **profile: Any,
+) -> Path:
     """Write (C, H, W) pixels as a GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
-            path, "w", driver="GTiff", count=count, height=height, width=width, dtype=pixels.dtype, crs=crs,
-            **({} if transform is None else {"transform": transform}), **profile) as dataset:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=count,
+            height=height,
+            width=width,
+            dtype=pixels.dtype,
+            crs=crs,
+            **({} if transform is None else {"transform": transform}),
+            **profile,
+        ) as dataset,
+    ):
         if tags:
             dataset.update_tags(**tags)
         dataset.write(pixels)
@@ -59,5 +79,11 @@ def command(*arguments: str | Path, program: str = "rsgeo") -> list[str]:
 
 def rsgeo(*arguments: str | Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `rsgeo` as a real process."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, check=False,
-                          env={**os.environ, **environment})
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **environment},
+    )

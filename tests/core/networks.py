@@ -49,22 +49,41 @@ class Network:
         self.last = out
         return out
 
-    def conv(self, source: str, inside: int, outside: int, kernel: int = 3, stride: int = 1, dilation: int = 1,
-             relu: bool = True, pad: bool = True) -> str:
+    def conv(
+        self,
+        source: str,
+        inside: int,
+        outside: int,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        relu: bool = True,
+        pad: bool = True,
+    ) -> str:
         weight = self.random.normal(0, 1 / np.sqrt(inside * kernel * kernel), (outside, inside, kernel, kernel))
         edge = dilation * (kernel // 2) if pad else 0
-        out = self.op("Conv", source, self.constant(weight), self.constant(self.random.normal(0, 0.1, outside)),
-                      kernel_shape=[kernel] * 2, strides=[stride] * 2, dilations=[dilation] * 2, pads=[edge] * 4)
+        out = self.op(
+            "Conv",
+            source,
+            self.constant(weight),
+            self.constant(self.random.normal(0, 0.1, outside)),
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            dilations=[dilation] * 2,
+            pads=[edge] * 4,
+        )
         return self.op("Relu", out) if relu else out
 
     def bytes(self, shape: tuple[Any, ...] | None = None, dtype: int = TensorProto.FLOAT) -> bytes:
         """The finished model; `shape` is that of the output."""
         self.nodes.append(helper.make_node("Identity", [self.last], ["y"]))
         graph = helper.make_graph(
-            self.nodes, "net",
+            self.nodes,
+            "net",
             [helper.make_tensor_value_info("x", dtype, [self.batch, self.channels, *self.size])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape or [self.batch, None, None, None])],
-            self.weights)
+            self.weights,
+        )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9)
         onnx.checker.check_model(model)
         data = model.SerializeToString()
@@ -124,8 +143,15 @@ def strided(seed: int = 3, outputs: int = 4) -> Known:
     x = net.conv(x, 4, 6, stride=2)
     x = net.conv(x, 6, 6, stride=2)
     x = net.conv(x, 6, 6)
-    x = net.op("Resize", x, "", net.constant([1, 1, 8, 8]), mode="nearest",
-               coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    x = net.op(
+        "Resize",
+        x,
+        "",
+        net.constant([1, 1, 8, 8]),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
     x = net.op("Concat", x, skip, axis=1)
     net.conv(x, 10, outputs, relu=False)
     return Known(net.bytes(), 23, 23, 8, outputs=outputs)
@@ -154,8 +180,13 @@ def vision_transformer(seed: int = 6, outputs: int = 3, side: int = 64, patch: i
     net = Network(3, seed, size=(side, side))
     tokens = (side // patch) ** 2
     random = net.random
-    x = net.op("Conv", "x", net.constant(random.normal(0, 0.1, (width, 3, patch, patch))),
-               kernel_shape=[patch] * 2, strides=[patch] * 2)
+    x = net.op(
+        "Conv",
+        "x",
+        net.constant(random.normal(0, 0.1, (width, 3, patch, patch))),
+        kernel_shape=[patch] * 2,
+        strides=[patch] * 2,
+    )
     x = net.op("Reshape", x, net.constant([0, width, tokens], np.int64))
     x = net.op("Transpose", x, perm=[0, 2, 1])
     x = net.op("Add", x, net.constant(random.normal(0, 0.5, (1, tokens, width))))
@@ -195,8 +226,9 @@ def band_reader(channels: int = 3, outputs: int | None = None) -> bytes:
     """The input itself, dense: what the model sees comes out (the first `outputs` bands)."""
     net = Network(channels)
     if outputs is not None:
-        net.op("Slice", "x", net.constant([0], np.int64), net.constant([outputs], np.int64),
-               net.constant([1], np.int64))
+        net.op(
+            "Slice", "x", net.constant([0], np.int64), net.constant([outputs], np.int64), net.constant([1], np.int64)
+        )
     return net.bytes()
 
 
@@ -204,22 +236,58 @@ def classes(count: int) -> list[dict[str, Any]]:
     return [{"value": i + 1, "name": f"class {i + 1}", "color": COLOURS[i % len(COLOURS)]} for i in range(count)]
 
 
-def card(*, kind: str = "logits", outputs: int = 4, channels: int = 3, dense: bool = True, stride: int = 1,
-         tile: int = 64, multiple: int = 1, dynamic: bool = True, halo: int = 0, border: str = "reflect",
-         receptive_field: int | None = None, invariant: bool | None = True, name: str = "net",
-         bands: list[dict[str, Any]] | None = None, **inputs: Any) -> ModelCard:
+def card(
+    *,
+    kind: str = "logits",
+    outputs: int = 4,
+    channels: int = 3,
+    dense: bool = True,
+    stride: int = 1,
+    tile: int = 64,
+    multiple: int = 1,
+    dynamic: bool = True,
+    halo: int = 0,
+    border: str = "reflect",
+    receptive_field: int | None = None,
+    invariant: bool | None = True,
+    name: str = "net",
+    bands: list[dict[str, Any]] | None = None,
+    **inputs: Any,
+) -> ModelCard:
     """A card for a network with input `x` and output `y`."""
-    task = {"logits": "segmentation" if dense else "classification", "values": "regression",
-            "probabilities": "segmentation", "embedding": "embedding"}[kind]
+    task = {
+        "logits": "segmentation" if dense else "classification",
+        "values": "regression",
+        "probabilities": "segmentation",
+        "embedding": "embedding",
+    }[kind]
     output: dict[str, Any] = {"name": "y", "kind": kind, "dense": dense, "stride": stride}
     output |= {"classes": classes(outputs)} if kind in ("logits", "probabilities") else {"dimension": outputs}
-    return ModelCard.model_validate({
-        "name": name, "version": "1", "license": "MIT", "task": task,
-        "inputs": [{"sensor": "x", "bands": bands or [{"name": f"band {i + 1}"} for i in range(channels)],
-                    "tile_size": tile, "size_multiple": multiple, "dynamic_size": dynamic, **inputs}],
-        "outputs": [output],
-        "context": {"receptive_field": receptive_field, "tile_invariant": invariant, "halo": halo, "border": border},
-    })
+    return ModelCard.model_validate(
+        {
+            "name": name,
+            "version": "1",
+            "license": "MIT",
+            "task": task,
+            "inputs": [
+                {
+                    "sensor": "x",
+                    "bands": bands or [{"name": f"band {i + 1}"} for i in range(channels)],
+                    "tile_size": tile,
+                    "size_multiple": multiple,
+                    "dynamic_size": dynamic,
+                    **inputs,
+                }
+            ],
+            "outputs": [output],
+            "context": {
+                "receptive_field": receptive_field,
+                "tile_invariant": invariant,
+                "halo": halo,
+                "border": border,
+            },
+        }
+    )
 
 
 def save(path: Path, data: bytes, model_card: ModelCard) -> Path:
@@ -231,9 +299,16 @@ def save(path: Path, data: bytes, model_card: ModelCard) -> Path:
 def save_known(folder: Path, known: Known, kind: str = "values", name: str = "net", **changes: Any) -> Path:
     """Write a known network with the card it deserves."""
     settings: dict[str, Any] = {
-        "kind": kind, "outputs": known.outputs, "channels": known.channels, "stride": known.stride,
-        "multiple": known.multiple, "halo": max(0, known.context), "name": name,
-        "receptive_field": known.radius if known.radius >= 0 else None, "invariant": known.radius >= 0}
+        "kind": kind,
+        "outputs": known.outputs,
+        "channels": known.channels,
+        "stride": known.stride,
+        "multiple": known.multiple,
+        "halo": max(0, known.context),
+        "name": name,
+        "receptive_field": known.radius if known.radius >= 0 else None,
+        "invariant": known.radius >= 0,
+    }
     return save(folder / f"{name}-{kind}.onnx", known.data, card(**{**settings, **changes}))
 
 
@@ -252,8 +327,9 @@ def one_shot(known: Known, scene: np.ndarray, border: str = "reflect", fill: flo
     _, height, width = scene.shape
     bottom, right = (pad + -side % known.multiple for side in (height, width))
     widths = ((0, 0), (pad, bottom), (pad, right))
-    padded = (np.pad(scene, widths, "constant", constant_values=fill) if border == "fill"
-              else np.pad(scene, widths, border))
+    padded = (
+        np.pad(scene, widths, "constant", constant_values=fill) if border == "fill" else np.pad(scene, widths, border)
+    )
     result = run(known.data, padded[None].astype(np.float32))[0]
     first = pad // known.stride
-    return result[:, first:first - (-height // known.stride), first:first - (-width // known.stride)]
+    return result[:, first : first - (-height // known.stride), first : first - (-width // known.stride)]

@@ -12,8 +12,12 @@ from making import NORTH_UP, random_scene, read, write_scene
 from rsgeo_core import infer
 
 DRAWS = 50
-NETWORKS = {"plain": networks.plain(), "strided": networks.strided(), "dilated": networks.dilated(),
-            "coarse": networks.coarse()}
+NETWORKS = {
+    "plain": networks.plain(),
+    "strided": networks.strided(),
+    "dilated": networks.dilated(),
+    "coarse": networks.coarse(),
+}
 SIDES = (1, 2, 7, 13, 31, 64, 97, 101, 127, 150)
 
 
@@ -34,8 +38,14 @@ def draw(known: networks.Known, seed: int) -> dict[str, int | tuple[int, int, in
     bottom, right = int(random.integers(top, height)) + 1, int(random.integers(left, width)) + 1
     if seed % 3 == 0:
         top, left, bottom, right = 0, 0, height, width
-    return {"height": height, "width": width, "tile": tile, "halo": halo, "batch": int(random.choice((1, 2, 5))),
-            "region": (top, left, bottom, right)}
+    return {
+        "height": height,
+        "width": width,
+        "tile": tile,
+        "halo": halo,
+        "batch": int(random.choice((1, 2, 5))),
+        "region": (top, left, bottom, right),
+    }
 
 
 def extent(region: tuple[int, int, int, int]) -> str:
@@ -54,12 +64,18 @@ def test_a_tiled_run_equals_the_one_shot_run(name: str, tmp_path: Path) -> None:
         case = draw(known, seed)
         pixels = random_scene((3, case["height"], case["width"]), seed)
         scene = write_scene(tmp_path / "scene.tif", pixels)
-        top, left, bottom, right = (e // known.stride if i < 2 else -(-e // known.stride)
-                                    for i, e in enumerate(case["region"]))
+        top, left, bottom, right = (
+            e // known.stride if i < 2 else -(-e // known.stride) for i, e in enumerate(case["region"])
+        )
         expected = networks.one_shot(known, pixels)[:, top:bottom, left:right]
         whole = case["region"] == (0, 0, case["height"], case["width"])
-        options = {"tile": case["tile"], "halo": case["halo"], "batch": case["batch"], "threads": 1,
-                   **({} if whole else {"extent": extent(case["region"])})}
+        options = {
+            "tile": case["tile"],
+            "halo": case["halo"],
+            "batch": case["batch"],
+            "threads": 1,
+            **({} if whole else {"extent": extent(case["region"])}),
+        }
         infer(scene, tmp_path / "values.tif", values, **options)
         tiled = read(tmp_path / "values.tif")
         assert tiled.shape == expected.shape, case
@@ -79,8 +95,14 @@ def test_with_the_next_smaller_halo_it_differs(name: str, tmp_path: Path) -> Non
     enough = -(-known.context // known.multiple) * known.multiple
     short = enough - known.multiple
     for halo in (enough, short):
-        infer(scene, tmp_path / "map.tif", networks.save_known(tmp_path, known), threads=1, halo=halo,
-              tile=2 * halo + 4 * known.multiple)
+        infer(
+            scene,
+            tmp_path / "map.tif",
+            networks.save_known(tmp_path, known),
+            threads=1,
+            halo=halo,
+            tile=2 * halo + 4 * known.multiple,
+        )
         difference = np.abs(read(tmp_path / "map.tif") - expected)
         if halo == enough:
             assert difference.max() <= 1e-6 * np.abs(expected).max()
@@ -95,12 +117,12 @@ def test_the_context_is_what_the_construction_says(name: str) -> None:
     side = 4 * (-(-known.context // known.multiple) * known.multiple + 8 * known.multiple)
     start = side // 2 // known.multiple * known.multiple
     base = np.zeros((1, 3, side, side), np.float32)
-    quiet = networks.run(known.data, base)[0, :, :, start // known.stride:]
+    quiet = networks.run(known.data, base)[0, :, :, start // known.stride :]
     reaches = {}
     for distance in (known.context, known.context + 1):
         loud = base.copy()
         loud[:, :, :, start - distance] = 1000.0
-        moved = networks.run(known.data, loud)[0, :, :, start // known.stride:]
+        moved = networks.run(known.data, loud)[0, :, :, start // known.stride :]
         reaches[distance] = bool(np.abs(moved - quiet).max() > 0)
     assert reaches == {known.context: True, known.context + 1: False}
 

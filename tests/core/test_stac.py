@@ -35,11 +35,18 @@ def validators():
         if path.name == "processing.json":
             resources.append((address.replace("v1.2.0", "v1.1.0"), schema))
     for name in ("Feature", "Geometry"):
-        resources.append((f"https://geojson.org/schema/{name}.json", {
-            "type": "object", "required": ["type", "geometry"] if name == "Feature" else ["type", "coordinates"]}))
+        resources.append(
+            (
+                f"https://geojson.org/schema/{name}.json",
+                {"type": "object", "required": ["type", "geometry"] if name == "Feature" else ["type", "coordinates"]},
+            )
+        )
     registry = referencing.Registry().with_resources(
-        [(address, referencing.Resource.from_contents(schema, default_specification=DRAFT7))
-         for address, schema in resources])
+        [
+            (address, referencing.Resource.from_contents(schema, default_specification=DRAFT7))
+            for address, schema in resources
+        ]
+    )
     known = dict(resources)
     item = next(v for k, v in known.items() if k.endswith("item.json"))
     mlm = next(v for k, v in known.items() if "mlm" in k)
@@ -47,20 +54,40 @@ def validators():
 
 
 def problems(validators, item) -> list[str]:
-    return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:200]}" for v in validators for e in v.iter_errors(item)]
+    return [
+        f"{'/'.join(map(str, e.absolute_path))}: {e.message[:200]}" for v in validators for e in v.iter_errors(item)
+    ]
 
 
 def card(task: str = "classification", **changes) -> ModelCard:
-    classes = [{"value": 1, "name": "Forest", "color": "#1b6b2f"}, {"value": 2, "name": "Sea & lake", "color": "#08519c"}]
+    classes = [
+        {"value": 1, "name": "Forest", "color": "#1b6b2f"},
+        {"value": 2, "name": "Sea & lake", "color": "#08519c"},
+    ]
     output = {"name": "logits", "kind": "logits", "dense": task == "segmentation", "classes": classes}
     if task == "embedding":
         output = {"name": "embedding", "kind": "embedding", "dense": False, "dimension": 64}
     if task == "regression":
         output = {"name": "height", "kind": "values", "dense": True, "dimension": 1, "unit": "m"}
-    facts = {"name": "land-1", "version": "0.1.0", "license": "MIT", "task": task, "outputs": [output],
-             "inputs": [{"sensor": "s2", "tile_size": 64, "gsd": 10, "dynamic_size": task != "classification", "bands": [
-                 {"name": "B04", "common_name": "red", "wavelength_nm": 664.6, "unit": "reflectance", "scale": 1e-4},
-                 {"name": "B03"}]}]}
+    facts = {
+        "name": "land-1",
+        "version": "0.1.0",
+        "license": "MIT",
+        "task": task,
+        "outputs": [output],
+        "inputs": [
+            {
+                "sensor": "s2",
+                "tile_size": 64,
+                "gsd": 10,
+                "dynamic_size": task != "classification",
+                "bands": [
+                    {"name": "B04", "common_name": "red", "wavelength_nm": 664.6, "unit": "reflectance", "scale": 1e-4},
+                    {"name": "B03"},
+                ],
+            }
+        ],
+    }
     return ModelCard.model_validate(facts | changes)
 
 
@@ -71,11 +98,14 @@ def test_items_are_valid(validators, task):
 
 def test_the_validators_find_mistakes(validators):
     """The oracle itself: without these the test above could not fail."""
-    for damage in (lambda i: i.pop("stac_version"), lambda i: i["properties"].pop("mlm:tasks"),
-                   lambda i: i["properties"].update({"mlm:tasks": ["dreaming"]}),
-                   lambda i: i["assets"]["model"].update(roles=["data"]),
-                   lambda i: i["properties"]["mlm:input"][0]["input"].pop("dim_order"),
-                   lambda i: i["properties"].pop("bands")):
+    for damage in (
+        lambda i: i.pop("stac_version"),
+        lambda i: i["properties"].pop("mlm:tasks"),
+        lambda i: i["properties"].update({"mlm:tasks": ["dreaming"]}),
+        lambda i: i["assets"]["model"].update(roles=["data"]),
+        lambda i: i["properties"]["mlm:input"][0]["input"].pop("dim_order"),
+        lambda i: i["properties"].pop("bands"),
+    ):
         item = model_item(card())
         damage(item)
         assert problems(validators, item), damage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rsgeo_core.bands import open_raster, raster_grid
 from rsgeo_core.card import ModelCard
-from rsgeo_core.scene import open_raster, raster_grid
 
 
 def describe_card(card: ModelCard, path: Path) -> str:

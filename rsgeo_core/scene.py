@@ -12,22 +12,18 @@ from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rsgeo_core.card import CardBand, SensorInput
-from rsgeo_core.errors import BandError, ResolutionError, RunError, SceneError, UnitError
-from rsgeo_core.grid import Grid, Span
-from rsgeo_core.sensors import normal_name
+from rsgeo_core.bands import MatchedBand, listed, match_bands, open_raster, raster_grid
+from rsgeo_core.card import SensorInput
+from rsgeo_core.errors import ResolutionError, RunError, SceneError, UnitError
+from rsgeo_core.grid import Span
 
 Border = Literal["reflect", "edge", "fill"]
 NodataRule = Literal["any", "all"]
-
-_COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_NOT_DATA = (ColorInterp.alpha,)
 
 
 @dataclass(frozen=True)
@@ -51,16 +47,6 @@ class ReadOptions:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class MatchedBand:
-    """One band of the model's input and where it lies: file and 1-based band number, and how that was known."""
-
-    band: CardBand
-    path: str
-    index: int
-    why: str
-
-
 @dataclass
 class _Source:
     """One open file and the input channels that come from it."""
@@ -70,97 +56,6 @@ class _Source:
     indexes: list[int]
     nodata: list[float | None]
     has_mask: bool
-
-
-def open_raster(path: str) -> Any:
-    """A rasterio dataset.
-
-    Raises:
-        SceneError: the file is missing, is no raster, or is cut off.
-    """
-    try:
-        return rasterio.open(path)
-    except RasterioError as error:
-        text = str(error)
-        if "No such file" in text:
-            raise SceneError(f"{path}: no such file.") from None
-        raise SceneError(
-            f"{path} cannot be opened as a raster: {text}",
-            "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.",
-        ) from None
-
-
-def raster_grid(dataset: Any, path: str) -> Grid:
-    """The grid of an open dataset.
-
-    Raises:
-        SceneError: it is georeferenced by control points or RPCs only.
-    """
-    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
-        raise SceneError(
-            f"{path} is georeferenced by control points or RPCs, not by a grid.",
-            f"Rectify it first: rio warp {path} rectified.tif --dst-crs EPSG:4326, or gdalwarp.",
-        )
-    return Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
-
-
-def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, int] | None = None) -> list[MatchedBand]:
-    """Find each band of a model's input in a sensor's files.
-
-    By `given` numbers first, then by the files' band descriptions, then by their colours (red, green, blue). A model
-    of unnamed bands takes them in the file's order.
-
-    Raises:
-        BandError: a band is missing or its number does not exist; the message names what is there.
-    """
-    given = {normal_name(name): number for name, number in (given or {}).items()}
-    labels: list[tuple[str, int, str, str]] = []  # path, number, label, how it is known
-    for path in paths:
-        with open_raster(path) as dataset:
-            labels += [
-                (path, number, *_label(dataset, number))
-                for number in dataset.indexes
-                if dataset.colorinterp[number - 1] not in _NOT_DATA
-            ]
-    known = {normal_name(b.name) for b in wanted.bands} | {
-        normal_name(b.common_name) for b in wanted.bands if b.common_name
-    }
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise BandError(
-            f"--bands names {', '.join(unknown)}; the model's bands are {', '.join(map(str, wanted.bands))}."
-        )
-    if all(b.common_name is None and b.name.startswith("band ") for b in wanted.bands) and not given:
-        if len(labels) < len(wanted.bands):
-            raise BandError(f"{_listed(paths)} has {len(labels)} bands; the model takes {len(wanted.bands)}.")
-        return [MatchedBand(band, *labels[i][:2], "the file's order") for i, band in enumerate(wanted.bands)]
-    matched, missing = [], []
-    for band in wanted.bands:
-        number = given.get(normal_name(band.name), given.get(normal_name(band.common_name or band.name)))
-        if number is not None:
-            if number not in [n for _, n, _, _ in labels]:
-                raise BandError(f"--bands {band.name}={number}: {_listed(paths)} has {len(labels)} bands.")
-            matched.append(MatchedBand(band, paths[0], number, "--bands"))
-            continue
-        found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
-        if len(found) > 1:
-            raise BandError(
-                f"{_listed(paths)} has band {band} {len(found)} times: "
-                f"numbers {', '.join(str(n) for _, n, _ in found)}.",
-                f"Say which one with --bands {band.name}=<band number>.",
-            )
-        if found:
-            matched.append(MatchedBand(band, *found[0]))
-        else:
-            missing.append(band)
-    if missing:
-        there = ", ".join(f"{n} ({label})" if label else str(n) for _, n, label, _ in labels)
-        typed = ",".join(f"{band.name}=<number>" for band in missing)
-        raise BandError(
-            f"{_listed(paths)} has bands {there}; needed and not found: {', '.join(map(str, missing))}.",
-            f"Name them with --bands {typed}, or choose another model: rsgeo models list",
-        )
-    return matched
 
 
 class SensorReader:
@@ -332,14 +227,14 @@ class SensorReader:
         gsd, wish = self.grid.gsd, self.wanted.gsd or low
         if gsd is None:
             return ResolutionError(
-                f"{_listed(self.paths)} has no coordinate system, so its ground resolution is unknown; the model needs "
+                f"{listed(self.paths)} has no coordinate system, so its ground resolution is unknown; the model needs "
                 f"{low:g} to {high:g} m per pixel.",
                 "If you know that it fits, run with --force.",
             )
         if low * 0.999 <= gsd <= high * 1.001:
             return None
         return ResolutionError(
-            f"{_listed(self.paths)} has {gsd:.3g} m per pixel; the model was made for {low:g} to {high:g} m.",
+            f"{listed(self.paths)} has {gsd:.3g} m per pixel; the model was made for {low:g} to {high:g} m.",
             f"Resample it first (gdalwarp -tr {wish:g} {wish:g} -r average, in a CRS in "
             "metres), choose another model (rsgeo models list), or insist with --force.",
         )
@@ -357,7 +252,7 @@ class SensorReader:
         dtypes = {s.dataset.dtypes[i - 1] for s in self._sources for i in s.indexes}
         if dtypes <= {"uint8", "int8"} and high > 255 and all(gain is None for gain in self._gain):
             return UnitError(
-                f"{_listed(self.paths)} holds 8-bit values; the model needs {unit} (up to about 10000).",
+                f"{listed(self.paths)} holds 8-bit values; the model needs {unit} (up to about 10000).",
                 "Use the product before it was stretched to 8 bit, or choose a model for 8-bit images.",
             )
         top = self.top_percentile()
@@ -367,7 +262,7 @@ class SensorReader:
         if top <= 2 and band.unit == "reflectance":
             hint += " (reflectance of 0 to 1: --value-scale 1)"
         return UnitError(
-            f"The brightest values of {_listed(self.paths)} (99.9th percentile: {top:g}) are not {unit}, "
+            f"The brightest values of {listed(self.paths)} (99.9th percentile: {top:g}) are not {unit}, "
             f"where they lie between {low:g} and {high:g}.",
             hint + ", or insist with --force.",
         )
@@ -486,15 +381,3 @@ def _extend(
     above = np.flatnonzero(~row_in)
     whole[..., above, :] = whole[..., rows[above] + middle.start, :]
     return whole
-
-
-def _label(dataset: Any, number: int) -> tuple[str, str]:
-    description = dataset.descriptions[number - 1]
-    if description:
-        return description, "its description"
-    color = _COLORS.get(dataset.colorinterp[number - 1])
-    return (color, "its colour") if color else ("", "")
-
-
-def _listed(paths: Sequence[str]) -> str:
-    return ", ".join(str(path).rsplit("/", 1)[-1] for path in paths)

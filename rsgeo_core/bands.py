@@ -1,0 +1,133 @@
+"""Which band of a file is which band of a model: by name, never by count. Opens rasters, reads no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+
+from rsgeo_core.card import CardBand, SensorInput
+from rsgeo_core.errors import BandError, SceneError
+from rsgeo_core.grid import Grid
+from rsgeo_core.sensors import normal_name
+
+_COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+_NOT_DATA = (ColorInterp.alpha,)
+
+
+@dataclass(frozen=True)
+class MatchedBand:
+    """One band of the model's input and where it lies: file and 1-based band number, and how that was known."""
+
+    band: CardBand
+    path: str
+    index: int
+    why: str
+
+
+def open_raster(path: str) -> Any:
+    """A rasterio dataset.
+
+    Raises:
+        SceneError: the file is missing, is no raster, or is cut off.
+    """
+    try:
+        return rasterio.open(path)
+    except RasterioError as error:
+        text = str(error)
+        if "No such file" in text:
+            raise SceneError(f"{path}: no such file.") from None
+        raise SceneError(
+            f"{path} cannot be opened as a raster: {text}",
+            "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.",
+        ) from None
+
+
+def raster_grid(dataset: Any, path: str) -> Grid:
+    """The grid of an open dataset.
+
+    Raises:
+        SceneError: it is georeferenced by control points or RPCs only.
+    """
+    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
+        raise SceneError(
+            f"{path} is georeferenced by control points or RPCs, not by a grid.",
+            f"Rectify it first: rio warp {path} rectified.tif --dst-crs EPSG:4326, or gdalwarp.",
+        )
+    return Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
+
+
+def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, int] | None = None) -> list[MatchedBand]:
+    """Find each band of a model's input in a sensor's files.
+
+    By `given` numbers first, then by the files' band descriptions, then by their colours (red, green, blue). A model
+    of unnamed bands takes them in the file's order.
+
+    Raises:
+        BandError: a band is missing or its number does not exist; the message names what is there.
+    """
+    given = {normal_name(name): number for name, number in (given or {}).items()}
+    labels: list[tuple[str, int, str, str]] = []  # path, number, label, how it is known
+    for path in paths:
+        with open_raster(path) as dataset:
+            labels += [
+                (path, number, *_label(dataset, number))
+                for number in dataset.indexes
+                if dataset.colorinterp[number - 1] not in _NOT_DATA
+            ]
+    known = {normal_name(b.name) for b in wanted.bands} | {
+        normal_name(b.common_name) for b in wanted.bands if b.common_name
+    }
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise BandError(
+            f"--bands names {', '.join(unknown)}; the model's bands are {', '.join(map(str, wanted.bands))}."
+        )
+    if all(b.common_name is None and b.name.startswith("band ") for b in wanted.bands) and not given:
+        if len(labels) < len(wanted.bands):
+            raise BandError(f"{listed(paths)} has {len(labels)} bands; the model takes {len(wanted.bands)}.")
+        return [MatchedBand(band, *labels[i][:2], "the file's order") for i, band in enumerate(wanted.bands)]
+    matched, missing = [], []
+    for band in wanted.bands:
+        number = given.get(normal_name(band.name), given.get(normal_name(band.common_name or band.name)))
+        if number is not None:
+            if number not in [n for _, n, _, _ in labels]:
+                raise BandError(f"--bands {band.name}={number}: {listed(paths)} has {len(labels)} bands.")
+            matched.append(MatchedBand(band, paths[0], number, "--bands"))
+            continue
+        found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
+        if len(found) > 1:
+            raise BandError(
+                f"{listed(paths)} has band {band} {len(found)} times: "
+                f"numbers {', '.join(str(n) for _, n, _ in found)}.",
+                f"Say which one with --bands {band.name}=<band number>.",
+            )
+        if found:
+            matched.append(MatchedBand(band, *found[0]))
+        else:
+            missing.append(band)
+    if missing:
+        there = ", ".join(f"{n} ({label})" if label else str(n) for _, n, label, _ in labels)
+        typed = ",".join(f"{band.name}=<number>" for band in missing)
+        raise BandError(
+            f"{listed(paths)} has bands {there}; needed and not found: {', '.join(map(str, missing))}.",
+            f"Name them with --bands {typed}, or choose another model: rsgeo models list",
+        )
+    return matched
+
+
+def _label(dataset: Any, number: int) -> tuple[str, str]:
+    description = dataset.descriptions[number - 1]
+    if description:
+        return description, "its description"
+    color = _COLORS.get(dataset.colorinterp[number - 1])
+    return (color, "its colour") if color else ("", "")
+
+
+def listed(paths: Sequence[str]) -> str:
+    """File names without folders, for messages."""
+    return ", ".join(str(path).rsplit("/", 1)[-1] for path in paths)

@@ -18,10 +18,11 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # what rasterio.shutil lets through
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rsgeo_core.errors import OutputError, RunError
+from rsgeo_core.errors import RunError
 from rsgeo_core.grid import Grid
 from rsgeo_core.overviews import halve, level_shapes
 from rsgeo_core.rasters import Product
@@ -44,7 +45,7 @@ def write_part(path: Path, stored: NDArray[Any]) -> None:
     """Write a block row, (count, h, w), as a tiled GeoTIFF without georeference; fast rather than small.
 
     Raises:
-        OutputError: the disk is full or not writable.
+        RunError: the disk is full or not writable.
     """
     count, height, width = stored.shape
     try:
@@ -66,8 +67,9 @@ def write_part(path: Path, stored: NDArray[Any]) -> None:
             transform=_NOWHERE,
         ) as dataset:
             dataset.write(stored)
-    except (RasterioError, OSError) as error:
-        raise _full(path, error) from None
+        _check_whole(path)
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise full(path, error) from None
 
 
 def build(
@@ -95,18 +97,19 @@ def build(
         is_point: whether the source says that its coordinates are those of pixel centres.
 
     Raises:
-        OutputError: the disk is full or not writable.
+        RunError: the disk is full or not writable.
     """
     base = folder / f"{product.role}.vrt"
-    base.write_text(_vrt(product, grid, tags, [(p.path, p.top, p.height) for p in parts], [], is_point))
     shapes = level_shapes(grid.height, grid.width, BLOCK)
     overviews: list[tuple[Path, tuple[int, int]]] = []
     previous, previous_shape = base, grid.shape
     try:
+        base.write_text(_vrt(product, grid, tags, [(p.path, p.top, p.height) for p in parts], [], is_point))
         for number, shape in enumerate(shapes):
             path = folder / f"{product.role}-overview-{number}.tif"
             done, ahead = 0.5 * (1 - 0.25**number), 0.5 * 0.75 * 0.25**number
             _halve_file(previous, previous_shape, path, shape, product, _scaled(step, done, ahead))
+            _check_whole(path)
             overviews.append((path, shape))
             previous, previous_shape = path, shape
         base.write_text(_vrt(product, grid, tags, [(p.path, p.top, p.height) for p in parts], overviews, is_point))
@@ -123,9 +126,10 @@ def build(
             options["NBITS"] = product.nbits
         with rasterio.Env(GDAL_PAM_ENABLED="NO"):
             rasterio.shutil.copy(str(base), str(target), driver="COG", **options)
-    except (RasterioError, OSError) as error:
-        raise _full(target, error) from None
-    _verify(target, grid, is_point)
+        _check_whole(target)
+        _verify(target, grid, is_point)
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise full(target, error) from None
     step(1.0)
 
 
@@ -143,6 +147,31 @@ def _verify(target: Path, grid: Grid, is_point: bool) -> None:
                 f"{target} was written with geotransform {tuple(written.transform)[:6]}, "
                 f"expected {tuple(grid.transform)[:6]}."
             )
+
+
+def _check_whole(path: Path) -> None:
+    """Look whether every block that a GeoTIFF names lies inside the file.
+
+    GDAL writes its last bytes when the file is closed and tells no failure then, such as a full disk.
+
+    Raises:
+        OSError: the file is cut off.
+    """
+    size = path.stat().st_size
+    with rasterio.open(path) as written:
+        levels = [None, *range(len(written.overviews(1)))]
+        by_pixel = written.interleaving is not None and written.interleaving.name == "pixel"
+    for level in levels:
+        options = {} if level is None else {"OVERVIEW_LEVEL": level}
+        with rasterio.open(path, **options) as written:
+            rows, columns = (-(-side // BLOCK) for side in written.shape)
+            for band in (1,) if by_pixel else written.indexes:
+                for row, column in np.ndindex(rows, columns):
+                    name = f"{column}_{row}"
+                    start = written.get_tag_item(f"BLOCK_OFFSET_{name}", "TIFF", bidx=band)
+                    length = written.get_tag_item(f"BLOCK_SIZE_{name}", "TIFF", bidx=band)
+                    if start is not None and int(start) + int(length) > size:
+                        raise OSError("it was cut off while it was written")
 
 
 def _halve_file(
@@ -245,7 +274,7 @@ def _axes(grid: Grid) -> str:
     return "2,1" if axes and axes[0].direction in ("north", "south") and len(axes) > 1 else "1,2"
 
 
-def _full(path: Path, error: Exception) -> OutputError | RunError:
+def full(path: Path, error: Exception) -> RunError:
     """What a failed write means."""
     free = None
     try:

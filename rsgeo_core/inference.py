@@ -355,12 +355,17 @@ class _Run:
             properties = json.loads(beside.read_text())["properties"]
         except (json.JSONDecodeError, KeyError):
             return None
-        if properties.get("rsgeo:key") != key:
+        others = (self.request.probabilities, self.request.confidence, self.request.entropy)
+        if properties.get("rsgeo:key") != key or not all(Path(path).exists() for path in others if path is not None):
             return None
         self.tell(Log(text=f"{self.out} is finished already."))
         Journal.leftover(self.out)
+        is_whole = self.request.vector is None or Path(self.request.vector).exists()
         result = Result(
-            outputs=[WrittenFile(role="map", path=str(self.out), kind=GEOTIFF)],
+            outputs=[
+                WrittenFile(role="map", path=str(self.out), kind=GEOTIFF),
+                *([] if is_whole else self._vector()),
+            ],
             stats=properties["rsgeo:run"],
             provenance=key,
         )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsgeo_core.cog import write_part
+from rsgeo_core.cog import full, write_part
 from rsgeo_core.errors import Cancelled
 from rsgeo_core.events import CancelToken
 from rsgeo_core.grid import Span
@@ -282,7 +282,10 @@ class Pipeline:
             path = self.journal.part(row.index, product.role)
             write_part(path, strips[product.role])
             files.append(path)
-        self.journal.record(row.index, files)
+        try:
+            self.journal.record(row.index, files)
+        except OSError as error:
+            raise full(files[0], error) from None
         self.on_progress(row.finished.height * row.finished.width)
 
 

@@ -83,7 +83,10 @@ class Publisher:
 
     def _text(self, name: str, text: str, final: Path) -> tuple[Path, Path]:
         fresh = self.folder / name
-        fresh.write_text(text, encoding="utf-8")
+        try:
+            fresh.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise cog.full(fresh, error) from None
         return fresh, final
 
     def _step(self, share: float) -> None:

@@ -111,7 +111,7 @@ def zonal_areas(map_path: str | Path, polygons: str | Path, *, by: str | None = 
         cancel: looked at once a window.
     """
     with ClassMap(map_path) as source:
-        frame = read_polygon_frame(polygons, source.grid.crs, layer, [by] if by else [])
+        frame = read_polygon_frame(polygons, source.grid.crs, layer, [by] if by else [], source.grid.bounds())
         if by is None:
             names, zone_of = [str(number + 1) for number in range(len(frame))], np.arange(len(frame))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,7 +177,8 @@ def _scratch(out_path: Path) -> Iterator[Path]:
         folder = TemporaryDirectory(prefix=f".{out_path.name}.", suffix=".part", dir=out_path.parent)
     except OSError as error:
         raise OutputError(f"{out_path} cannot be written: {error}.") from None
-    with folder as name:
+    with folder as name, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided")  # a map without a CRS has no other choice
         try:
             yield Path(name)
         except pyogrio.errors.DataSourceError as error:

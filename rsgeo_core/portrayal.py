@@ -244,7 +244,8 @@ def _mixed(raster: Any, values: NDArray[Any], valid: NDArray[np.bool_], grid: Gr
     if len(listed) == raster.count:
         entries = tuple(Entry(item["color"], item["name"]) for item in listed)
     else:
-        names = [(text or f"band {i + 1}").removeprefix("probability of ") for i, text in enumerate(raster.descriptions)]
+        names = [(text or f"band {i}").removeprefix("probability of ")
+                 for i, text in enumerate(raster.descriptions, start=1)]
         entries = tuple(Entry(spare_color(i + 1), name) for i, name in enumerate(names))
     image = np.einsum("chw,ck->hwk", values, np.array([_rgb(entry.color) for entry in entries], float))
     return Portrayal(np.clip(np.round(image), 0, 255).astype(np.uint8), valid, grid, entries,

@@ -131,7 +131,7 @@ class PolygonReference:
     kind: Literal["raster", "polygons", "points"] = "polygons"
 
     def __init__(self, path: str | Path, source: ClassMap, column: str, layer: str | None) -> None:
-        frame = read_polygon_frame(path, source.grid.crs, layer, [column])
+        frame = read_polygon_frame(path, source.grid.crs, layer, [column], source.grid.bounds())
         self.labels, self._label = _labels(frame[column], path, column)
         self._shapes = to_pixels(frame.geometry.array, source.grid.transform)
         self._tree = shapely.STRtree(self._shapes)

@@ -1,6 +1,6 @@
 """Reading, the model and writing at the same time, over bounded queues.
 
-The reader turns tiles into batches, the calling thread runs the model, the writer stitches, encodes and puts finished
+The reader turns tiles into batches, one thread runs the model, the writer stitches, encodes and puts finished
 block rows on disk. Memory does not grow with the scene: it holds a few tiles and one row of blocks. Knows no formats
 but the journal's parts.
 """
@@ -112,11 +112,11 @@ class Pipeline:
             return
         threads = [
             threading.Thread(target=self._guard, args=(stage, *arguments), name=f"rsgeo-{stage.__name__}")
-            for stage, *arguments in ((self._read, rows), (self._write,))
+            for stage, *arguments in ((self._read, rows), (self._infer,), (self._write,))
         ]
         for thread in threads:
             thread.start()
-        self._guard(self._infer)
+        # The calling thread only waits: a signal's handler runs at once, not after the model's batch.
         for thread in threads:
             thread.join()
         if self.cancel.is_cancelled:

@@ -78,6 +78,7 @@ class Session:
         engine = onnxruntime()
         self._engine = engine
         self.card = card
+        self._output = output
         self.warnings: list[str] = []
         options = engine.SessionOptions()
         options.log_severity_level = 3
@@ -137,6 +138,12 @@ class Session:
             shape = graph_inputs[name].shape
             if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != len(item.bands)):
                 raise ModelFileError(f"{path}: input {name} has shape {shape}; expected (N, {len(item.bands)}, H, W).")
+            fixed = [side for side in shape[2:] if isinstance(side, int)]
+            if any(side != item.tile_size for side in fixed):
+                raise ModelFileError(
+                    f"{path}: input {name} takes {' × '.join(map(str, shape[2:]))} pixels; "
+                    f"its metadata say tiles of {item.tile_size}."
+                )
             self.input_names[item.sensor] = name
         self.output_name = graph_outputs[0] if foreign else output.name
         if self.output_name not in graph_outputs:
@@ -200,7 +207,23 @@ class Session:
             if self._cancel is not None and self._cancel.is_cancelled:
                 raise Cancelled("Cancelled.") from None
             raise RunError(f"The model failed on {self.device}: {_first_line(error)}") from None
+        self._check_result(result, next(iter(batch.values())).shape)
         return np.asarray(result[:count], np.float32)
+
+    def _check_result(self, result: NDArray[Any], shape: tuple[int, ...]) -> None:
+        """Refuse an output that is not what the card says: another count of channels, another size."""
+        output = self._output
+        channels = len(output.classes) or output.dimension
+        expected: tuple[int | None, ...] = (len(result), channels)
+        if output.dense:
+            expected += (shape[2] // output.stride, shape[3] // output.stride)
+        got = result.shape[:2] if not output.dense and result.ndim == 4 and result.shape[2:] == (1, 1) else result.shape
+        single = channels == 2 and got == (expected[0], 1, *expected[2:])  # one channel for two classes
+        if got != expected and not single:
+            raise ModelFileError(
+                f"The model's output {self.output_name} has shape {tuple(result.shape)}; its card says {expected}.",
+                "Correct the card (classes, dimension, stride), or export the model again.",
+            )
 
     def _terminate(self) -> None:
         self._run_options.terminate = True

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rsgeo_core.bands import open_raster
 from rsgeo_core.card import ModelCard, Task, read_card, served_tasks
-from rsgeo_core.errors import ModelFileError, NoModelError, OutputError, RequestError, RsgeoError
+from rsgeo_core.errors import ModelFileError, NoModelError, OutputError, RequestError
 from rsgeo_core.scene import ReadOptions, Scene
 
 _BUILT_IN = Path(__file__).parent / "models"
@@ -83,7 +84,10 @@ def choose(files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task 
 
     Raises:
         NoModelError: none fits; the message gives the list and each reason.
+        SceneError, RunError: a file cannot be opened or read.
     """
+    for path in (path for paths in files.values() for path in paths):
+        open_raster(path).close()  # what cannot be opened fits no model, and says so itself
     models, broken = all_models()
     reasons = list(broken)
     for model in models:
@@ -156,6 +160,6 @@ def _unfit(model: Model, files: Mapping[str, Sequence[str]], options: ReadOption
     try:
         with Scene(named_files(files, card), card.inputs, options) as scene:
             scene.check()
-    except RsgeoError as error:
+    except RequestError as error:
         return str(error.args[0])
     return None

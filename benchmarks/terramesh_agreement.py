@@ -46,7 +46,8 @@ def main() -> None:
             is_shifted = pixels[order.index("B10")].min() >= 1000 if product == "S2L1C" else pixels.min() >= 900
             offsets.append(1000 if is_shifted else 0)
             bands = pixels[[order.index(band.name) for band in wanted.bands]] - offsets[-1]
-            answers.append(session.run(None, {wanted.name: windows(bands, wanted.tile_size, output.stride)})[0].argmax(1))
+            batch = windows(bands, wanted.tile_size, output.stride)
+            answers.append(session.run(None, {wanted.name: batch})[0].argmax(1))
         agree = answers[0] == answers[1]
         total, same = total + len(agree), same + int(agree.sum())
         shares.append(float(agree.mean()))

@@ -1,65 +1,53 @@
-"""The command group `rsgeo-train`: its commands are imported when they are called, torch only by those that train."""
+"""The program `rsgeo-train`: its commands are imported when they run, torch only by those that train."""
 
 from __future__ import annotations
 
-import importlib
-import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
 
 import rich_click as click
+from rsgeo_cli.lazy import LazyGroup
 
-COMMANDS = {
-    "prepare": "A dataset on disk to a catalog.",
-    "show": "What a catalog holds.",
-    "finetune": "Train a classifier or a segmentation network on a catalog.",
-    "export": "A run to one ONNX file with its card.",
-}
+from rsgeo_core import __version__
+from rsgeo_core.errors import EnvironmentProblem
 
-
-class LazyGroup(click.RichGroup):
-    """A group whose commands live in `cli/train_commands/<name>.py` as `command`."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """Names of the commands, in the order of the work."""
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command, imported now."""
-        if name not in COMMANDS:
-            return None
-        return importlib.import_module(f"rsgeo_cli.train_commands.{name}").command
+_COMMANDS = "rsgeo_cli.train_commands"
+_NEEDED = ("torch", "lightning", "timm", "sklearn", "pandas", "pyarrow", "matplotlib", "tensorboard", "yaml")
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+class TrainGroup(LazyGroup):
+    """The commands of `rsgeo-train`; a missing training library is told with what to install (exit code 4)."""
+
+    table: Mapping[str, tuple[str, str]] = {
+        "prepare": (f"{_COMMANDS}.prepare", "Turn a dataset on disk into a catalog."),
+        "show": (f"{_COMMANDS}.show", "Say what a catalog holds."),
+        "finetune": (f"{_COMMANDS}.finetune", "Train a classifier or a segmentation network on a catalog."),
+        "export": (f"{_COMMANDS}.export", "Turn a run into one ONNX file with its card."),
+    }
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, if what training stands on is installed; looked for without importing it."""
+        missing = [name for name in _NEEDED if find_spec(name) is None]
+        if missing:
+            click.echo(f"Error: training needs Python packages that are missing: {', '.join(missing)}.\n"
+                       "Install them with: pip install 'rsgeo[train,cpu]'", err=True)
+            ctx.exit(EnvironmentProblem.exit_code)
+        return super().invoke(ctx)
+
+
+@click.group("rsgeo-train", cls=TrainGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rsgeo-train")
 def cli() -> None:
-    """Train models for remote sensing and export them for `rsgeo infer`."""
+    """Train models for remote sensing and export them for `rsgeo infer`.
+
+    Start with: rsgeo-train prepare folder --root PICTURES -o catalog.parquet
+    """
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command; failures become one message and an exit code (2 request, 3 cancelled, 4 environment, 5 run)."""
-    from rsgeo_core.errors import RsgeoError
-
-    try:
-        cli.main(args=arguments, prog_name="rsgeo-train", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        print("Cancelled.", file=sys.stderr)
-        sys.exit(3)
-    except RsgeoError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        print(
-            f"Error: the Python package {error.name} is missing.\nInstall it with: pip install 'rsgeo[train,cpu]'",
-            file=sys.stderr,
-        )
-        sys.exit(4)
-    except Exception as error:
-        print(f"Error: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(5)
+def main() -> None:
+    """The entry point of `rsgeo-train`."""
+    cli()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Knows cards only. Sources: stac-spec 1.1.0, stac-extensions/mlm 1.5.2.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rsgeo_core.card import ModelCard, Output, SensorInput
@@ -27,10 +28,12 @@ def model_item(card: ModelCard, *, href: str | None = None, created: str = "2015
         bbox: where the model is meant to be used: west, south, east, north, degrees.
         architecture: the network's name, for people.
         parameters: number of trained weights.
-        sha256: the model file's digest, as a `file:checksum`-like note in the asset.
+        sha256: the model file's digest.
     """
     west, south, east, north = bbox
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    # MLM asks for the bands among the properties, STAC for those of an asset: both get them.
+    bands = [band for item in card.inputs for band in _bands(item)]
     properties: dict[str, Any] = {
         "datetime": created,
         "title": card.title or card.name,
@@ -44,6 +47,7 @@ def model_item(card: ModelCard, *, href: str | None = None, created: str = "2015
         "mlm:pretrained": True,
         "mlm:input": [_input(item) for item in card.inputs],
         "mlm:output": [_output(card, item) for item in card.outputs],
+        "bands": bands,
     }
     if card.provenance.data:
         properties["mlm:pretrained_source"] = card.provenance.data
@@ -52,13 +56,18 @@ def model_item(card: ModelCard, *, href: str | None = None, created: str = "2015
     asset: dict[str, Any] = {
         "href": href or f"./{card.name}.onnx", "type": "application/octet-stream; framework=onnx",
         "title": f"{card.name} {card.version}, ONNX", "roles": ["mlm:model", "mlm:weights"],
-        "mlm:artifact_type": "onnx"}
+        "mlm:artifact_type": "onnx", "bands": bands}
     if sha256:
         asset["description"] = f"SHA-256 {sha256}"
     return {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [MLM], "id": f"{card.name}-{card.version}",
         "geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": list(bbox), "properties": properties,
         "links": [], "assets": {"model": asset}}
+
+
+def _bands(item: SensorInput) -> list[dict[str, Any]]:
+    return [{"name": band.name, "description": str(band), "data_type": item.dtype, "unit": band.unit}
+            for band in item.bands]
 
 
 def _input(item: SensorInput) -> dict[str, Any]:
@@ -84,6 +93,7 @@ def _output(card: ModelCard, item: Output) -> dict[str, Any]:
     }
     if item.classes:
         result["classification:classes"] = [
-            {"value": entry.value, "name": entry.name, "title": entry.name, "color_hint": entry.color[1:].upper()}
+            {"value": entry.value, "name": re.sub(r"[^0-9A-Za-z_-]+", "_", entry.name), "title": entry.name,
+             "color_hint": entry.color[1:].upper()}
             for entry in item.classes]
     return result

@@ -1,1 +1,1 @@
-"""Training, evaluation and export of remote-sensing models. May import rsgeo_core; is imported by nothing but the commands."""
+"""Training, evaluation and export of remote-sensing models. Imports rsgeo_core; only commands import it."""

@@ -113,7 +113,7 @@ class Catalog:
         table = pq.read_table(fresh)
         header = {HEADER_KEY: self.header.model_dump_json().encode()}
         pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **header}), fresh)
-        os.replace(fresh, path)
+        fresh.replace(path)
 
 
 def read_catalog(path: str | Path) -> Catalog:

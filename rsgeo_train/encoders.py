@@ -37,10 +37,8 @@ class CompactEncoder(nn.Module):
         self.channels = list(channels)
         self.reductions = [2 ** (level + 1) for level in range(len(channels))]
         levels, width = [], bands
-        for level, wide in enumerate(channels):
-            first = convolution(width, wide, stride=2)
-            levels.append(nn.Sequential(first, convolution(wide, wide)) if level else
-                          nn.Sequential(first, convolution(wide, wide)))
+        for wide in channels:
+            levels.append(nn.Sequential(convolution(width, wide, stride=2), convolution(wide, wide)))
             width = wide
         self.levels = nn.ModuleList(levels)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -159,7 +157,7 @@ def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: 
     output.parent.mkdir(parents=True, exist_ok=True)
     fresh = output.with_name(output.name + ".part")
     fresh.write_bytes(data)
-    os.replace(fresh, output)
+    fresh.replace(output)
     return Exported(output, card, len(data))
 
 
@@ -202,7 +200,8 @@ def read_metrics(paths: Sequence[Path]) -> list[Metric]:
     for path in paths:
         try:
             content = json.loads(path.read_text())
-            found += [Metric.model_validate(item) for item in (content["metrics"] if isinstance(content, dict) else content)]
+            listed = content["metrics"] if isinstance(content, dict) else content
+            found += [Metric.model_validate(item) for item in listed]
         except (ValueError, KeyError, TypeError) as error:
             raise ExportError(f"{path} holds no list of metrics: {error}") from None
     return found
@@ -234,7 +233,8 @@ def _parity(model: bytes, sensor: str, original: nn.Module, final: nn.Module, im
     expected = final(torch.from_numpy(stack)).numpy()
     off = float(np.abs(answers - expected).max())
     if not off <= PARITY_LIMIT:
-        raise ExportError(f"The exported graph differs from the network by {off:.3g}; at most {PARITY_LIMIT} was expected.")
+        raise ExportError(f"The exported graph differs from the network by {off:.3g}; at most {PARITY_LIMIT} was "
+                          "expected.")
     same = None
     if classes:
         same = float((answers.argmax(1) == original(torch.from_numpy(stack)).numpy().argmax(1)).mean())

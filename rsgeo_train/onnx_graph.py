@@ -98,7 +98,8 @@ def to_onnx(network: nn.Module, *, sensor: str, bands: int, side: int, output: s
         logging.disable(logging.WARNING)
         try:
             program = torch.onnx.export(network, (example,), dynamo=True, external_data=False, input_names=[sensor],
-                                        output_names=[output], dynamic_shapes=(shapes,), verbose=False, opset_version=18)
+                                        output_names=[output], dynamic_shapes=(shapes,), verbose=False,
+                                        opset_version=18)
         finally:
             logging.disable(before)
     model = program.model_proto
@@ -152,7 +153,7 @@ def run(model: bytes, sensor: str, images: np.ndarray, *, batch: int = 64) -> np
     return np.concatenate(parts)
 
 
-def open_session(model: bytes):  # noqa: ANN201 - onnxruntime is optional here
+def open_session(model: bytes):
     """An onnxruntime session on CPU.
 
     Raises:

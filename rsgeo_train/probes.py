@@ -46,7 +46,8 @@ def probe(network: nn.Module, bands: int, multiple: int, *, side: int = 512, tol
         for phase in range(multiple):
             found = _reach(network, bands, side, narrow, axis, side // 2 - side // 2 % multiple + phase, stride)
             radius = None if found is None or radius is None else max(radius, found)
-    return Reach(stride, radius, radius is not None and _tiles_agree(network, bands, multiple, radius, stride, tolerance))
+    is_invariant = radius is not None and _tiles_agree(network, bands, multiple, radius, stride, tolerance)
+    return Reach(stride, radius, is_invariant)
 
 
 def _reach(network: nn.Module, bands: int, side: int, narrow: int, axis: int, position: int,

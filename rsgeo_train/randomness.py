@@ -1,6 +1,6 @@
 """Random state as a function of (seed, purpose, counters), so that a run can stop and go on anywhere.
 
-Nothing is drawn from a stream that would have to be saved: order, augmentation and dropout of step n are functions of n.
+No stream has to be saved: order, augmentation and dropout of step n are functions of n.
 """
 
 from __future__ import annotations

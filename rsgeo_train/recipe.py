@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -186,36 +187,41 @@ def _put(settings: dict[str, Any], keys: list[str], value: Any, override: str) -
 
 def _explained(error: ValidationError) -> tuple[str, str]:
     """Message and hint for the first mistake of a recipe."""
-    first = error.errors()[0]
+    # A misspelt block is told before a value in it, whatever pydantic finds first.
+    first = min(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", len(e["loc"])))
     where = [str(part) for part in first["loc"]]
     if first["type"] != "extra_forbidden":
         return f"Recipe: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", ""
     known = _keys_at(where[:-1])
-    everywhere = {f"{block}.{key}" for block in Recipe.model_fields for key in _keys_at([block])}
-    near = difflib.get_close_matches(where[-1], known, 1, 0.5)
-    if near:
-        right = ".".join([*where[:-1], near[0]])
-    else:
-        elsewhere = [key for key in sorted(everywhere) if key.endswith(f".{where[-1]}")]
-        right = (elsewhere or difflib.get_close_matches(".".join(where), sorted(everywhere), 1, 0.3) or [""])[0]
+    right = _nearest(where, known)
     message = f"Recipe: there is no setting {'.'.join(where)}; known here: {', '.join(known)}."
     return message, f"Did you mean {right}?" if right else ""
 
 
+def _nearest(where: list[str], known: Sequence[str]) -> str:
+    """The right key closest to a wrong one: alike in the same block, of the same name in another, or alike anywhere."""
+    near = difflib.get_close_matches(where[-1], known, 1, 0.6)
+    if near:
+        return ".".join([*where[:-1], near[0]])
+    everywhere = sorted(f"{block}.{key}" for block in Recipe.model_fields for key in _keys_at([block]))
+    same = [key for key in everywhere if key.endswith(f".{where[-1]}")]
+    return (same or difflib.get_close_matches(".".join(where), everywhere, 1, 0.4) or [""])[0]
+
+
 def _keys_at(where: Sequence[str]) -> list[str]:
-    model: Any = Recipe
-    for part in where:
-        field = model.model_fields.get(part)
-        if field is None:
-            model = SensorBlock if model is Recipe or part not in getattr(model, "model_fields", {}) else model
-            continue
-        annotation = field.annotation
-        if part == "sensors":
+    """Known keys of the block at a path; none where no block is."""
+    model: type[BaseModel] = Recipe
+    for position, part in enumerate(where):
+        if model is Recipe and part == "sensors":
             model = SensorBlock
-        elif part == "made_from":
-            model = Stretch
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-        else:
+            continue
+        if position == 1 and where[0] == "sensors":
+            continue  # the sensor's own key
+        field = model.model_fields.get(part)
+        annotation = getattr(field, "annotation", None)
+        kinds = [kind for kind in (annotation, *typing.get_args(annotation))
+                 if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not kinds:
             return []
+        model = kinds[0]
     return list(model.model_fields)

@@ -30,7 +30,8 @@ def read_window(path: str, window: Sequence[int] | None, bands: Sequence[int] | 
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with rasterio.open(path) as source:
-                return source.read(list(bands) if bands else None, window=Window(*window) if window is not None else None)
+                place = Window(*window) if window is not None else None
+                return source.read(list(bands) if bands else None, window=place)
         except RasterioIOError as error:
             raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
 
@@ -117,13 +118,15 @@ def collate(batch: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tenso
         return torch.stack(images), torch.stack(labels)
     if labels[0].ndim == 0:
         raise DatasetError("Samples of one batch have different sizes.", "Use windows of one size.")
-    grown = [torch.nn.functional.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
+    grown = [torch.nn.functional.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]))
+             for image in images]
     masks = [torch.nn.functional.pad(label, (0, width - label.shape[1], 0, height - label.shape[0]), value=IGNORED)
              for label in labels]
     return torch.stack(grown), torch.stack(masks)
 
 
-def statistics(catalog: Catalog, sensor: str, rows: Sequence[int], limit: int = 2000) -> tuple[list[float], list[float]]:
+def statistics(catalog: Catalog, sensor: str, rows: Sequence[int],
+               limit: int = 2000) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per band over rows, without nodata, in stored units.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -132,7 +131,7 @@ class RunFolder(L.Callback):
         torch.save({"task": task.state_dict(), "optimizer": trainer.optimizers[0].state_dict(), "step": task.step,
                     "epoch": self.data.epoch, "position": self.data.position, "best": self.best,
                     "losses": task.losses}, fresh)
-        os.replace(fresh, path)
+        fresh.replace(path)
 
     def _log(self, record: dict[str, Any]) -> None:
         with (self.folder / "metrics.jsonl").open("a") as log:
@@ -152,7 +151,8 @@ def selection_score(task: SupervisedTask) -> dict[str, float]:
     return {"score": miou if getattr(task, "dense", False) else accuracy, "accuracy": accuracy, "miou": miou}
 
 
-def selection_rows(catalog: Catalog, sensor: str, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def selection_rows(catalog: Catalog, sensor: str, fraction: float,
+                   seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The train split cut in two: for training and for selection, seeded.
 
     Stratified by class; for dense labels whole files go to one side. Without a fraction selection is on train.
@@ -252,7 +252,8 @@ def train(kind: str, recipe: Recipe, catalog: Catalog, folder: Path, *, resume: 
     if task.step < task.total_steps:
         trainer = L.Trainer(
             max_epochs=data.epochs - data.epoch, accelerator=recipe.trainer.accelerator,
-            devices=recipe.trainer.devices, precision=recipe.trainer.precision, gradient_clip_val=recipe.optimizer.clip_norm,
+            devices=recipe.trainer.devices, precision=recipe.trainer.precision,
+            gradient_clip_val=recipe.optimizer.clip_norm,
             callbacks=[keeper], logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
             default_root_dir=str(folder))
@@ -290,8 +291,8 @@ def start_from(task: SupervisedTask, run: Path) -> None:
     if (before.seed, before.data.selection_fraction) != (task.recipe.seed, task.recipe.data.selection_fraction):
         raise RunFolderError(
             f"{run} has seed {before.seed} and selection_fraction {before.data.selection_fraction}; this run has "
-            f"{task.recipe.seed} and {task.recipe.data.selection_fraction}, so it would be selected on samples that the "
-            "other trained on.", f"Type: --set seed={before.seed} --set data.selection_fraction="
+            f"{task.recipe.seed} and {task.recipe.data.selection_fraction}, so it would be selected on samples that "
+            "the other trained on.", f"Type: --set seed={before.seed} --set data.selection_fraction="
                                  f"{before.data.selection_fraction}")
     state = load_checkpoint(run / "checkpoints" / "best.ckpt")["task"]
     weights = {key.removeprefix("average.module."): value for key, value in state.items()

@@ -11,7 +11,7 @@ import rich_click as click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx file to write.")
 @click.option("--card", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="YAML with name, version, title, license, description, gsd (m), gsd_range, stride (px) and the like.")
+              help="YAML with name, version, title, license, description, gsd (m), gsd_range, stride (px) and so on.")
 @click.option("--metrics", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="JSON list of further scores for the card; repeatable.")
 @click.option("--embedding", type=click.IntRange(1), metavar="D",

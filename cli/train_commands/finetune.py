@@ -14,7 +14,7 @@ import rich_click as click
 @click.option("--from", "start", default="random", show_default=True, metavar="random|RUN",
               help="Where the weights come from: random ones, or the best epoch of another run of the same network.")
 @click.option("--recipe", help="A YAML file or a shipped recipe, such as finetune-eurosat.")
-@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting of the recipe; repeatable.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
 def command(kind: str, catalog: Path, start: str, recipe: str | None, overrides: tuple[str, ...], output: Path,

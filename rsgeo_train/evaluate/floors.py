@@ -51,11 +51,11 @@ def pixel_colours(train: tuple[NDArray[np.float64], NDArray[np.int64]],
     return count(held[1], model.predict(held[0]), classes)
 
 
-def _regression():  # noqa: ANN202 - a scikit-learn pipeline
+def _regression():
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
 
 
-def _fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None:  # noqa: ANN001
+def _fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(values, classes)

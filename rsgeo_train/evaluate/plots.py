@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 matplotlib.use("Agg")
 
-from matplotlib.figure import Figure  # noqa: E402 - after the backend is chosen
+from matplotlib.figure import Figure
 
 
 def confusion_picture(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:

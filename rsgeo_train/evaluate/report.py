@@ -61,7 +61,8 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "per_class": {key: [None if np.isnan(v) else round(float(v), 4) for v in values]
                       for key, values in scores.class_scores(found.confusion).items()},
         "confusion": found.confusion.tolist(), "sensors": {sensor: bands}, "seeds": [recipe.seed],
-        "label_fraction": recipe.data.label_fraction, "selection_score": max((line["score"] for line in log), default=None),
+        "label_fraction": recipe.data.label_fraction,
+        "selection_score": max((line["score"] for line in log), default=None),
         "checkpoint_sha256": hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None}
     (report / "metrics.json").write_text(json.dumps(facts, indent=1))
     (report / "index.html").write_text(_page(folder.name, facts, found, pictures))

@@ -75,5 +75,5 @@ def _nanmean(row: NDArray[np.float64]) -> float:
 def _interval(name: str, value: float, drawn: NDArray[np.float64], n: int, data: str, note: str) -> Metric:
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (value, value)
-    return Metric(name=name, value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4), n=n, data=data,
-                  note=note)
+    return Metric(name=name, value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4), n=n,
+                  data=data, note=note)

@@ -6,10 +6,10 @@ import warnings
 from pathlib import Path
 
 import rasterio
+import shapely
 from pyproj import Transformer
 from rasterio.errors import NotGeoreferencedWarning
 from shapely import Polygon
-from shapely.ops import transform as transformed
 
 
 def footprint(path: str | Path, window: tuple[int, int, int, int] | None = None) -> Polygon | None:
@@ -23,4 +23,4 @@ def footprint(path: str | Path, window: tuple[int, int, int, int] | None = None)
             corners = [(column, row), (column + width, row), (column + width, row + height), (column, row + height)]
             outline = Polygon([source.transform * corner for corner in corners])
             to_lonlat = Transformer.from_crs(source.crs.to_wkt(), "EPSG:4326", always_xy=True)
-    return transformed(to_lonlat.transform, outline)
+    return shapely.transform(outline, to_lonlat.transform, interleaved=False)

@@ -220,4 +220,5 @@ def _drop_unlabelled(catalog: Catalog, sensor: str) -> None:
             for row in table.itertuples()]
     catalog.table = table[kept].reset_index(drop=True)
     if len(catalog.table) == 0:
-        raise DatasetError("No chip has a labelled pixel.", "Check the class values (or colours, or names) in --classes.")
+        raise DatasetError("No chip has a labelled pixel.",
+                           "Check the class values (or colours, or names) in --classes.")

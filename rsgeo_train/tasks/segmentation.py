@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -27,7 +28,7 @@ class Segmenter(nn.Module):
         self.normalise = Normalise(mean, std)
         self.encoder = build_encoder(recipe.encoder, len(mean), dense=True)
         reductions = self.encoder.reductions
-        if any(after != 2 * before for before, after in zip(reductions, reductions[1:], strict=False)):
+        if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
             raise RecipeError(f"encoder.name: {recipe.encoder.name} has maps at strides {reductions}; each twice the "
                               "one before was expected.", "Use compact, or a ResNet of timm.")
         self.multiple = reductions[-1]

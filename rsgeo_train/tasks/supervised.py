@@ -108,7 +108,7 @@ def schedule_factor(step: int, total: int, config: ScheduleBlock) -> float:
     return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _ramped_average(decay: float):  # noqa: ANN202 - torch's own callback type
+def _ramped_average(decay: float):
     """Exponential average whose memory grows from nothing, so that short runs are not averaged with their start."""
     def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:
         keep = min(decay, (1 + int(updates)) / (10 + int(updates)))

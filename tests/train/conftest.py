@@ -1,0 +1,100 @@
+"""Small datasets in the layouts of the real ones, and where the real ones are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the train extra is not installed")
+
+import rasterio
+from affine import Affine
+from PIL import Image
+
+CLASSES = ("AnnualCrop", "Forest", "SeaLake")
+COLOURS = {"AnnualCrop": (180, 150, 90), "Forest": (30, 70, 40), "SeaLake": (20, 40, 110)}
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with the real data."""
+    path = Path(os.environ.get("RSGEO_DATA", Path(__file__).parents[2] / "../shared/data"))
+    if not (path / "eurosat_rgb/samples.csv").is_file():
+        pytest.skip("RSGEO_DATA is not set and ../shared/data is not there")
+    return path
+
+
+def patch(name: str, number: int, side: int = 32) -> np.ndarray:
+    """A (3, side, side) uint8 patch of a class: its colour with texture."""
+    random = np.random.default_rng([CLASSES.index(name), number])
+    base = np.array(COLOURS[name], float)[:, None, None]
+    return np.clip(base + random.normal(0, 12, (3, side, side)), 0, 255).astype(np.uint8)
+
+
+def write_raster(path: Path, pixels: np.ndarray, *, crs: str | None = "EPSG:32632", gsd: float = 10.0,
+                 nodata: float | None = None, origin: tuple[float, float] = (500000, 5300000)) -> None:
+    """Write (C, H, W) pixels as a GeoTIFF."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    transform = Affine(gsd, 0, origin[0], 0, -gsd, origin[1])
+    with rasterio.open(path, "w", driver="GTiff", width=pixels.shape[2], height=pixels.shape[1], count=len(pixels),
+                       dtype=pixels.dtype, crs=crs, transform=transform, nodata=nodata) as target:
+        target.write(pixels)
+
+
+@pytest.fixture(scope="session")
+def eurosat_rgb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The official RGB layout, `2750/<Class>/<Class>_<n>.jpg`, 12 patches of 3 classes."""
+    root = tmp_path_factory.mktemp("eurosat_rgb")
+    for name in CLASSES:
+        (root / "2750" / name).mkdir(parents=True)
+        for number in range(1, 13):
+            Image.fromarray(patch(name, number).transpose(1, 2, 0)).save(root / f"2750/{name}/{name}_{number}.jpg")
+    return root
+
+
+@pytest.fixture(scope="session")
+def eurosat_catalog(eurosat_rgb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of `eurosat_rgb`."""
+    from rsgeo_train.prepare import eurosat
+
+    path = tmp_path_factory.mktemp("catalog") / "eurosat.parquet"
+    eurosat.prepare(eurosat_rgb, path).write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three places with two scenes each; label pictures, label values and polygons: left Land, right Water."""
+    import geopandas as gpd
+    from shapely import box
+
+    root = tmp_path_factory.mktemp("scenes")
+    shapes = []
+    for p, place in enumerate(("north", "south", "west")):
+        for number in (1, 2):
+            random = np.random.default_rng([p, number])
+            pixels = np.zeros((3, 80, 96), np.uint8)
+            pixels[:, :, :48], pixels[:, :, 48:] = 170, 60
+            pixels += random.integers(0, 30, pixels.shape, dtype=np.uint8)
+            origin = 500000 + 10000 * p, 5300000 + 2000 * number
+            write_raster(root / place / "images" / f"s{number}.tif", pixels, origin=origin)
+            colours = np.full((80, 96, 3), (0x9B, 0x9B, 0x9B), np.uint8)
+            colours[:, :48], colours[4:, 48:] = (0x84, 0x29, 0xF6), (0xE2, 0xA9, 0x29)
+            (root / place / "masks").mkdir(exist_ok=True)
+            Image.fromarray(colours).save(root / place / "masks" / f"s{number}.png")
+            values = np.zeros((1, 80, 96), np.uint8)
+            values[:, :, :48], values[:, 4:, 48:] = 7, 9
+            write_raster(root / place / "values" / f"s{number}.tif", values, origin=origin)
+            x, y = origin
+            shapes += [("land", box(x, y - 800, x + 480, y)), ("water", box(x + 480, y - 800, x + 960, y - 40))]
+    frame = gpd.GeoDataFrame({"kind": [s[0] for s in shapes]}, geometry=[s[1] for s in shapes], crs="EPSG:32632")
+    frame.to_crs("EPSG:4326").to_file(root / "labels.gpkg")
+    (root / "classes.yaml").write_text(
+        "- {name: Land, color: '#aa8844', mask: '#8429f6', value: land}\n"
+        "- {name: Water, color: '#0044aa', mask: '#e2a929', value: water}\n")
+    (root / "values.yaml").write_text("- {name: Land, value: 7}\n- {name: Water, value: 9}\n")
+    (root / "polygons.yaml").write_text("- {name: Land, value: land}\n- {name: Water, value: water}\n")
+    return root

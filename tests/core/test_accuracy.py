@@ -150,6 +150,9 @@ def test_a_reference_on_another_grid_is_taken_by_nearest_neighbour(tmp_path: Pat
     assert 0.6 < inside.mean() < 1
     difference = assess(path, lonlat, bootstrap=0).matrix - expected_matrix(mapped, truth)
     assert np.abs(difference).sum() <= 6  # GDAL gives up a few pixels on the very border of the labels
+    zero = write_map(tmp_path / "zero.tif", np.zeros((30, 30), np.uint8), UTM * Affine.translation(0.2, 0.2),
+                     classes=None, nodata=255)  # here 0 is a label, but there is none outside the file
+    assert assess(path, zero, bootstrap=0, reference_classes={"0": "Rock"}).samples == (mapped[:30, :30] > 0).sum()
     bare = write_map(tmp_path / "bare.tif", patches((30, 30)), crs=None)
     with pytest.raises(RequestError, match="without a CRS on both"):
         assess(path, bare)

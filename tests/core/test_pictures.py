@@ -59,11 +59,11 @@ def test_north_is_up_where_flipping_makes_it_so(tmp_path: Path, transform: Affin
 
 def test_a_scene_lies_under_the_map_whatever_its_grid(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    blocks = np.kron(rng.integers(0, 200, (3, 10, 10)), np.ones((10, 10), int)).astype(np.uint16) * 30
-    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", height=100, width=100, count=3, dtype="uint16",
+    blocks = np.kron(rng.integers(0, 200, (5, 10, 10)), np.ones((10, 10), int)).astype(np.uint16) * 30
+    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", height=100, width=100, count=5, dtype="uint16",
                        crs="EPSG:32633", transform=UTM) as raster:
         raster.write(blocks)
-        raster.descriptions = ("B02", "B03", "B04")
+        raster.descriptions = ("B02", "B03", "B04", "B05", "B08")
     grid = Grid(20, 20, Affine(50, 0, 500000, 0, -50, 4600000), CRS.from_epsg(32633))
     shown = portray_scene(tmp_path / "s.tif", grid)
     assert shown.notes == ("B04, B03, B02",) and shown.valid.all()
@@ -74,7 +74,7 @@ def test_a_scene_lies_under_the_map_whatever_its_grid(tmp_path: Path) -> None:
     assert beyond.valid[:, :9].all() and not beyond.valid[:, 11:].any()
     turned = Grid(20, 20, Affine(35, 35, 500000, 35, -35, 4599500), grid.crs)
     assert 0.5 < portray_scene(tmp_path / "s.tif", turned).valid.mean() < 1
-    with pytest.raises(RequestError, match="has 3 bands; 7 were"):
+    with pytest.raises(RequestError, match="has 5 bands; 7 were"):
         portray_scene(tmp_path / "s.tif", grid, (7,))
 
 

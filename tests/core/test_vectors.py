@@ -255,8 +255,9 @@ def test_simplified_neighbours_keep_their_common_edges(values: np.ndarray, cuts:
     assert all(p.equals(q) for (_, p, _, _), (_, q, _, _) in zip(exact, trace(values, []), strict=True))
 
 
-def test_simplifying_a_jagged_edge_leaves_no_gap_and_no_overlap() -> None:
-    rng = np.random.default_rng(3)
+@pytest.mark.parametrize("seed", range(8))
+def test_simplifying_a_jagged_edge_leaves_no_gap_and_no_overlap(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     edge = 30 + np.cumsum(rng.integers(-1, 2, 60))
     values = np.where(np.arange(60) < edge[:, None], 1, 2).astype(np.uint8)
     values[20:30, 5:15] = 3

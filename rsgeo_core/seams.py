@@ -7,12 +7,14 @@ and C = 1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_core.card import ModelCard, Output
+from rsgeo_core.errors import RequestError
 from rsgeo_core.grid import Span
 from rsgeo_core.scene import Scene
 from rsgeo_core.session import Session
@@ -55,6 +57,9 @@ def measure(
         layout: the tiles to judge.
         size: side of the part that is mapped, pixels.
         seed: of the bootstrap.
+
+    Raises:
+        RequestError: the core is so small that there is no second lattice.
     """
     grid = scene.grid
     step = layout.step * layout.stride
@@ -64,8 +69,15 @@ def measure(
         top // layout.stride, left // layout.stride, (top + height) // layout.stride, (left + width) // layout.stride
     )
     shift = max(1, layout.step // 2)
-    unit = max(1, card.inputs[0].size_multiple // layout.stride)
+    unit = math.lcm(card.inputs[0].size_multiple, layout.stride) // layout.stride
     shift = max(unit, shift // unit * unit)
+    if shift % layout.step == 0:  # the same lattice again would call any network exact
+        if card.inputs[0].dynamic_size:
+            raise RequestError(
+                f"With a core of {layout.core} cells there is no second lattice at multiples of {unit} cells.",
+                "Take a larger --tile or a smaller --halo.",
+            )
+        shift = max(1, layout.step // 2)
     first = _map(scene, session, layout, region, 0)
     second = _map(scene, session, layout, region, shift)
     scale = max(float(np.abs(first).max()), 1e-12)

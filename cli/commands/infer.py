@@ -164,7 +164,7 @@ def command(
                 out=target,
                 sensors=sensors,
                 halo=_number_or_auto(halo, "--halo") or 0 if halo != "auto" else "auto",
-                batch=_number_or_auto(batch, "--batch"),
+                batch=_number_or_auto(batch, "--batch", lowest=1),
                 **options,
             )
         )
@@ -195,9 +195,9 @@ def command(
         raise click.exceptions.Exit(max(error.exit_code for _, error in failed))  # type: ignore[attr-defined]
 
 
-def _number_or_auto(text: str, flag: str) -> int | None:
+def _number_or_auto(text: str, flag: str, lowest: int = 0) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit():
-        raise click.BadParameter(f"{text!r} is neither a number nor auto", param_hint=flag)
+    if not text.isdigit() or int(text) < lowest:
+        raise click.BadParameter(f"{text!r} is neither a number from {lowest} nor auto", param_hint=flag)
     return int(text)

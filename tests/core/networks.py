@@ -74,6 +74,10 @@ class Network:
         )
         return self.op("Relu", out) if relu else out
 
+    def centred(self) -> str:
+        """8-bit values about zero, so that every class wins somewhere."""
+        return self.op("Mul", self.op("Sub", "x", self.constant(128.0)), self.constant(1 / 40))
+
     def bytes(self, shape: tuple[Any, ...] | None = None, dtype: int = TensorProto.FLOAT) -> bytes:
         """The finished model; `shape` is that of the output."""
         self.nodes.append(helper.make_node("Identity", [self.last], ["y"]))
@@ -114,7 +118,7 @@ class Known:
 def plain(seed: int = 1, outputs: int = 4, width: int = 8) -> Known:
     """Convolutions of 5, 3, 3 and 1: radius 2 + 1 + 1."""
     net = Network(3, seed)
-    x = net.conv("x", 3, width, 5)
+    x = net.conv(net.centred(), 3, width, 5)
     x = net.conv(x, width, width)
     x = net.conv(x, width, width)
     net.conv(x, width, outputs, 1, relu=False)
@@ -124,7 +128,7 @@ def plain(seed: int = 1, outputs: int = 4, width: int = 8) -> Known:
 def dilated(seed: int = 2, outputs: int = 4) -> Known:
     """Convolutions of 3 with dilations 1, 2, 4: radius 7."""
     net = Network(3, seed)
-    x = net.conv("x", 3, 6)
+    x = net.conv(net.centred(), 3, 6)
     x = net.conv(x, 6, 6, dilation=2)
     x = net.conv(x, 6, 6, dilation=4)
     net.conv(x, 6, outputs, 1, relu=False)
@@ -138,8 +142,9 @@ def strided(seed: int = 3, outputs: int = 4) -> Known:
     to the left (p = 8i + 8). A core whose edges are multiples of 8 needs 23 before it and 16 behind it.
     """
     net = Network(3, seed)
-    skip = net.conv("x", 3, 4)
-    x = net.conv("x", 3, 4, stride=2)
+    start = net.centred()
+    skip = net.conv(start, 3, 4)
+    x = net.conv(start, 3, 4, stride=2)
     x = net.conv(x, 4, 6, stride=2)
     x = net.conv(x, 6, 6, stride=2)
     x = net.conv(x, 6, 6)
@@ -160,7 +165,7 @@ def strided(seed: int = 3, outputs: int = 4) -> Known:
 def coarse(seed: int = 4, outputs: int = 4) -> Known:
     """Two stride-2 convolutions: one cell per 4 pixels; cell i sees pixels 4i − 3 … 4i + 3."""
     net = Network(3, seed)
-    x = net.conv("x", 3, 6, stride=2)
+    x = net.conv(net.centred(), 3, 6, stride=2)
     net.conv(x, 6, outputs, stride=2, relu=False)
     return Known(net.bytes(), 3, 3, 4, 4, outputs=outputs)
 
@@ -168,7 +173,7 @@ def coarse(seed: int = 4, outputs: int = 4) -> Known:
 def instance_norm(seed: int = 5, outputs: int = 3) -> Known:
     """A convolution, instance normalisation over the whole tile, a convolution: no tile sees what another sees."""
     net = Network(3, seed)
-    x = net.conv("x", 3, 6, relu=False)
+    x = net.conv(net.centred(), 3, 6, relu=False)
     x = net.op("InstanceNormalization", x, net.constant(np.ones(6)), net.constant(np.zeros(6)))
     x = net.op("Relu", x)
     net.conv(x, 6, outputs, 1, relu=False)
@@ -182,7 +187,7 @@ def vision_transformer(seed: int = 6, outputs: int = 3, side: int = 64, patch: i
     random = net.random
     x = net.op(
         "Conv",
-        "x",
+        net.centred(),
         net.constant(random.normal(0, 0.1, (width, 3, patch, patch))),
         kernel_shape=[patch] * 2,
         strides=[patch] * 2,

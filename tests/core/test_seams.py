@@ -10,6 +10,9 @@ import pytest
 from making import NORTH_UP, random_scene, read, write_scene
 
 from rsgeo_core import infer
+from rsgeo_core.grid import Span
+from rsgeo_core.seams import _contrast
+from rsgeo_core.tiling import dense_layout
 
 DRAWS = 50
 NETWORKS = {
@@ -133,3 +136,16 @@ def test_the_model_sees_exactly_the_pixels_of_the_scene(tmp_path: Path) -> None:
     model = networks.save(tmp_path / "m.onnx", networks.band_reader(), networks.card(kind="values", outputs=3))
     infer(scene, tmp_path / "map.tif", model, tile=32, halo=3)
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), pixels.astype(np.float32))
+
+
+def test_the_contrast_of_seams_counts_changes_on_seams_against_changes_elsewhere() -> None:
+    """Noise alone gives 1 within its interval; classes that jump at every tile edge give far more."""
+    layout, region = dense_layout(40, 4, 1, 1, "exact"), Span(0, 0, 320, 320)
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 2, (320, 320))
+    contrast = _contrast(noise, layout, region, random)
+    assert contrast is not None and contrast[1] <= 1 <= contrast[2] and 0.9 < contrast[0] < 1.1
+    rows, columns = np.indices((320, 320)) // layout.core
+    jumping = np.where(random.random((320, 320)) < 0.02, noise, (rows + columns) % 2)
+    contrast = _contrast(jumping, layout, region, random)
+    assert contrast is not None and contrast[1] > 10

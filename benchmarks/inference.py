@@ -84,8 +84,8 @@ def u_net(folder: Path, scene: Path, size: int, rounds: int) -> None:
 
 
 def classifier(folder: Path, scene: Path, size: int, rounds: int) -> None:
-    """The classifier, one window of 64 pixels a cell; GeoDeep has no such task."""
-    model, windows, batch = folder / "classifier.onnx", (-(-size // 64)) ** 2, 64
+    """The classifier, a window of 64 pixels every 32 pixels; GeoDeep has no such task."""
+    model, windows, batch = folder / "classifier.onnx", (-(-size // 32)) ** 2, 64
     table = Table(size)
     bare = table.row("classifier: bare onnxruntime", _part("bare", model, 64, 64, windows, batch), rounds)
     ours = table.row("classifier: rsgeo", _rsgeo(scene, folder / "c.tif", model), rounds)

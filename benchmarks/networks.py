@@ -126,7 +126,7 @@ def write_classifier(path: Path, window: int = 64) -> None:
     g = _Graph(1)
     x = g.add("Mul", "rgb8", g.constant(np.array(1 / 255, np.float32)))
     channels = 3
-    for out in (24, 48, 96, 192):
+    for out in (32, 64, 128, 256):
         x = g.conv(x, channels, out, stride=2)
         channels = out
     x = g.add("Flatten", g.add("GlobalAveragePool", x))
@@ -140,7 +140,7 @@ def write_classifier(path: Path, window: int = 64) -> None:
         license="MIT",
         task="classification",
         inputs=(SensorInput(sensor="rgb8", bands=_bands(), tile_size=window),),
-        outputs=(Output(name="logits", kind="logits", dense=False, stride=window, classes=_classes()),),
+        outputs=(Output(name="logits", kind="logits", dense=False, stride=window // 2, classes=_classes()),),
         context=Context(receptive_field=window // 2, tile_invariant=True),
     )
     path.write_bytes(with_metadata(model, card.metadata()))

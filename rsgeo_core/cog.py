@@ -49,27 +49,32 @@ def write_part(path: Path, stored: NDArray[Any]) -> None:
     """
     count, height, width = stored.shape
     try:
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=count,
-            height=height,
-            width=width,
-            dtype=stored.dtype,
-            tiled=True,
-            blockxsize=BLOCK,
-            blockysize=BLOCK,
-            compress="deflate",
-            zlevel=1,
-            interleave="band",
-            bigtiff="if_safer",
-            transform=_NOWHERE,
-        ) as dataset:
+        with _intermediate(path, count, height, width, stored.dtype.name) as dataset:
             dataset.write(stored)
         _check_whole(path)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise full(path, error) from None
+
+
+def _intermediate(path: Path, count: int, height: int, width: int, dtype: str) -> Any:
+    """A tiled GeoTIFF to write to, compressed fast rather than small."""
+    return rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=count,
+        height=height,
+        width=width,
+        dtype=dtype,
+        tiled=True,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
+        compress="deflate",
+        zlevel=1,
+        interleave="band",
+        bigtiff="if_safer",
+        transform=_NOWHERE,
+    )
 
 
 def build(
@@ -182,27 +187,9 @@ def _halve_file(
     product: Product,
     step: Callable[[float], None],
 ) -> None:
-    rows, columns = 2 * BLOCK, 8 * BLOCK
-    with (
-        rasterio.open(source) as read,
-        rasterio.open(
-            target,
-            "w",
-            driver="GTiff",
-            height=half[0],
-            width=half[1],
-            count=product.count,
-            dtype=product.dtype,
-            tiled=True,
-            blockxsize=BLOCK,
-            blockysize=BLOCK,
-            compress="deflate",
-            zlevel=1,
-            interleave="band",
-            bigtiff="if_safer",
-            transform=_NOWHERE,
-        ) as write,
-    ):
+    # What is worked on at once stays small with many bands too.
+    rows, columns = (2 * BLOCK, 8 * BLOCK) if product.count <= 4 else (BLOCK, BLOCK)
+    with rasterio.open(source) as read, _intermediate(target, product.count, *half, product.dtype) as write:
         for top in range(0, shape[0], rows):
             for left in range(0, shape[1], columns):
                 height, width = min(rows, shape[0] - top), min(columns, shape[1] - left)

@@ -64,16 +64,19 @@ def raster_grid(dataset: Any, path: str) -> Grid:
 def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, int] | None = None) -> list[MatchedBand]:
     """Find each band of a model's input in a sensor's files.
 
-    By `given` numbers first, then by the files' band descriptions, then by their colours (red, green, blue). A model
-    of unnamed bands takes them in the file's order.
+    By `given` numbers (counted through all files) first, then by the files' band descriptions, then by their colours
+    (red, green, blue). A model of unnamed bands takes them in the file's order.
 
     Raises:
         BandError: a band is missing or its number does not exist; the message names what is there.
     """
-    given = {normal_name(name): number for name, number in (given or {}).items()}
+    asked = given or {}
+    given = {normal_name(name): number for name, number in asked.items()}
     labels: list[tuple[str, int, str, str]] = []  # path, number, label, how it is known
+    places: list[tuple[str, int]] = []  # every band of every file: what --bands counts through
     for path in paths:
         with open_raster(path) as dataset:
+            places += [(path, number) for number in dataset.indexes]
             labels += [
                 (path, number, *_label(dataset, number))
                 for number in dataset.indexes
@@ -82,7 +85,7 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     known = {normal_name(b.name) for b in wanted.bands} | {
         normal_name(b.common_name) for b in wanted.bands if b.common_name
     }
-    unknown = [name for name in given if name not in known]
+    unknown = [name for name in asked if normal_name(name) not in known]
     if unknown:
         raise BandError(
             f"--bands names {', '.join(unknown)}; the model's bands are {', '.join(map(str, wanted.bands))}."
@@ -95,9 +98,9 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     for band in wanted.bands:
         number = given.get(normal_name(band.name), given.get(normal_name(band.common_name or band.name)))
         if number is not None:
-            if number not in [n for _, n, _, _ in labels]:
-                raise BandError(f"--bands {band.name}={number}: {listed(paths)} has {len(labels)} bands.")
-            matched.append(MatchedBand(band, paths[0], number, "--bands"))
+            if number > len(places):
+                raise BandError(f"--bands {band.name}={number}: {listed(paths)} has {len(places)} bands.")
+            matched.append(MatchedBand(band, *places[number - 1], "--bands"))
             continue
         found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
         if len(found) > 1:

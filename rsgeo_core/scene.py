@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -95,7 +95,9 @@ class SensorReader:
         channels = [i for i, match in enumerate(self.matched) if match.path == path]
         indexes = [self.matched[i].index for i in channels]
         flags = [set(dataset.mask_flag_enums[n - 1]) for n in indexes]
-        has_mask = any(MaskFlags.per_dataset in flag or MaskFlags.alpha in flag for flag in flags)
+        # An alpha band that was named as a band of the model is data, not a mask.
+        is_data = any(dataset.colorinterp[n - 1] == ColorInterp.alpha for n in indexes)
+        has_mask = not is_data and any(MaskFlags.per_dataset in flag or MaskFlags.alpha in flag for flag in flags)
         nodata = [
             None if MaskFlags.all_valid in flag and self.options.nodata is None else dataset.nodatavals[n - 1]
             for flag, n in zip(flags, indexes, strict=True)

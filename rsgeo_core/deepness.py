@@ -42,10 +42,10 @@ def as_card(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     std = _numbers(metadata, "standardization_std", path)
     bands = len(mean or std or (0.0, 0.0, 0.0))
     mean, std = mean or (0.0,) * bands, std or (1.0,) * bands
-    tile = int(_value(metadata, "tiles_size", path, _value(metadata, "tile_size", path, 512)))
-    overlap = float(_value(metadata, "tiles_overlap", path, 10.0))
-    resolution = _value(metadata, "resolution", path, None)
-    gsd = float(resolution) / 100 if resolution else None
+    tile = int(_number(metadata, "tiles_size", path, _number(metadata, "tile_size", path, 512)))
+    overlap = _number(metadata, "tiles_overlap", path, 10.0)
+    resolution = _number(metadata, "resolution", path, 0.0)
+    gsd = resolution / 100 if resolution else None
     names = ("red", "green", "blue") if bands == 3 else tuple(f"band {i + 1}" for i in range(bands))
     return {
         "name": re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-._") or "model",
@@ -111,6 +111,8 @@ def _class_names(metadata: Mapping[str, str], path: Path) -> list[str]:
     if isinstance(names, list) and names and isinstance(names[0], dict):
         names = names[0]  # one entry an output; the first output is the one that is run
     if isinstance(names, dict):
+        if not all(str(key).isdigit() for key in names):
+            raise ModelFileError(f"{path}: class_names must be numbered from 0; it names {', '.join(map(str, names))}.")
         return [str(names[key]) for key in sorted(names, key=int)]
     return [str(name) for name in names]
 
@@ -122,7 +124,20 @@ def _color(index: int) -> str:
 
 def _numbers(metadata: Mapping[str, str], key: str, path: Path) -> tuple[float, ...] | None:
     value = _value(metadata, key, path, None)
-    return None if value is None else tuple(float(v) for v in value)
+    if value is None:
+        return None
+    try:
+        return tuple(float(v) for v in value)
+    except (TypeError, ValueError):
+        raise ModelFileError(f"{path}: {key} is {value!r}; expected a list of numbers.") from None
+
+
+def _number(metadata: Mapping[str, str], key: str, path: Path, default: float) -> float:
+    value = _value(metadata, key, path, default)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ModelFileError(f"{path}: {key} is {value!r}; expected a number.") from None
 
 
 _REQUIRED = object()

@@ -32,11 +32,12 @@ from rsgeo_core.onnx_file import with_metadata
 from rsgeo_core.sensors import REGISTRY, Band
 from rsgeo_core.stac import model_item
 from rsgeo_train import onnx_graph
-from rsgeo_train.catalog import Catalog, read_catalog
-from rsgeo_train.errors import ExportError, RunFolderError
+from rsgeo_train.catalog import Catalog
+from rsgeo_train.errors import ExportError
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
-from rsgeo_train.recipe import Recipe, Stretch, load_recipe
+from rsgeo_train.recipe import Stretch
+from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.training import build_task, input_bands, load_best
 
@@ -159,21 +160,6 @@ def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: 
     fresh.write_bytes(data)
     fresh.replace(output)
     return Exported(output, card, len(data))
-
-
-def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catalog]:
-    """Task, recipe and catalog of a run folder.
-
-    Raises:
-        RunFolderError: the folder is no run.
-    """
-    try:
-        facts = json.loads((run / "task.json").read_text())
-    except FileNotFoundError:
-        raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
-    if catalog is None and facts["catalog"] is None:
-        raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
-    return facts["task"], load_recipe(run / "config.yaml"), read_catalog(catalog or run / facts["catalog"])
 
 
 def read_facts(path: Path | None) -> CardFacts:

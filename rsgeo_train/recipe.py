@@ -118,12 +118,12 @@ class ScheduleBlock(_Block):
 
 
 class TrainerBlock(_Block):
-    """The loop."""
+    """The loop. One device: order and resumption are exact for one."""
 
     max_epochs: int = Field(default=10, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
     accelerator: str = "auto"
-    devices: int = Field(default=1, gt=0)
+    devices: Literal[1] = 1
     precision: str = "32-true"
     checkpoint_every: int = Field(default=50, gt=0)
     threads: int | None = Field(default=None, gt=0)

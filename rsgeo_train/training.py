@@ -22,9 +22,10 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from rsgeo_train import randomness
-from rsgeo_train.catalog import Catalog, relative_path
+from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
-from rsgeo_train.recipe import Recipe, load_recipe, write_recipe
+from rsgeo_train.recipe import Recipe, load_recipe
+from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask
 
@@ -262,25 +263,6 @@ def train(kind: str, recipe: Recipe, catalog: Catalog, folder: Path, *, resume: 
     return task
 
 
-def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, resume: bool) -> None:
-    """Make the run folder with its `config.yaml`, or check that it is the run to resume."""
-    config = folder / "config.yaml"
-    if resume:
-        if not (folder / "checkpoints" / "last.ckpt").is_file():
-            raise RunFolderError(f"{folder} has no checkpoint to resume from.", "Start it without --resume.")
-        before = load_recipe(config)
-        if before != recipe:
-            raise RunFolderError(f"{folder} was started with other settings ({_difference(before, recipe)}).",
-                                 "Resume with the same ones, or start a new folder.")
-        return
-    if config.exists():
-        raise RunFolderError(f"{folder} has a run already.", "Go on with --resume, or name another folder with -o.")
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    write_recipe(recipe, config)
-    (folder / "task.json").write_text(json.dumps({
-        "task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None}))
-
-
 def start_from(task: SupervisedTask, run: Path) -> None:
     """Give a task the averaged weights of another run's best epoch.
 
@@ -326,8 +308,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RunFolderError(f"{path}: no such checkpoint.", "Train with: rsgeo-train finetune") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise RunFolderError(f"{path} is no whole checkpoint: {error}") from None
-
-
-def _difference(before: Recipe, now: Recipe) -> str:
-    old, new = before.model_dump(), now.model_dump()
-    return ", ".join(f"{key}: {old[key]} → {new[key]}" for key in old if old[key] != new[key])

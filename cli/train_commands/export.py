@@ -27,6 +27,10 @@ def command(run: Path, output: Path, card: Path | None, metrics: tuple[Path, ...
     The graph takes raw sensor values; clipping and normalisation are inside. It is checked against the network
     (largest difference 1e-4), and its receptive field is measured.
     """
+    from rsgeo_train.runs import read_run
+
+    read_run(run, data)  # a wrong folder is told before torch is loaded
+
     from rsgeo_train.export import export, read_facts, read_metrics
 
     done = export(run, output, facts=read_facts(card), metrics=read_metrics(metrics), embedding=embedding,

@@ -11,7 +11,7 @@ from torch import nn
 from rsgeo_core.card import read_card
 from rsgeo_core.onnx_file import read_metadata
 from rsgeo_train import export as exporting
-from rsgeo_train import onnx_graph, training
+from rsgeo_train import onnx_graph, runs, training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import ExportError, RunFolderError
 from rsgeo_train.prepare import scenes as adapter
@@ -63,7 +63,7 @@ def dense_model(dense_run, tmp_path_factory):
 
 
 def network_of(run):
-    kind, recipe, catalog = exporting.read_run(run)
+    kind, recipe, catalog = runs.read_run(run)
     task = training.build_task(kind, recipe, catalog)
     training.load_best(task, run)
     return task.average.module.eval()

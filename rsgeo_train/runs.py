@@ -1,0 +1,49 @@
+"""Run folders: made, checked before a resume, read for an export. Knows no networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rsgeo_train.catalog import Catalog, read_catalog, relative_path
+from rsgeo_train.errors import RunFolderError
+from rsgeo_train.recipe import Recipe, load_recipe, write_recipe
+
+
+def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, resume: bool) -> None:
+    """Make the run folder with its `config.yaml`, or check that it is the run to resume."""
+    config = folder / "config.yaml"
+    if resume:
+        if not (folder / "checkpoints" / "last.ckpt").is_file():
+            raise RunFolderError(f"{folder} has no checkpoint to resume from.", "Start it without --resume.")
+        before = load_recipe(config)
+        if before != recipe:
+            raise RunFolderError(f"{folder} was started with other settings ({_difference(before, recipe)}).",
+                                 "Resume with the same ones, or start a new folder.")
+        return
+    if config.exists():
+        raise RunFolderError(f"{folder} has a run already.", "Go on with --resume, or name another folder with -o.")
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe, config)
+    (folder / "task.json").write_text(json.dumps({
+        "task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None}))
+
+
+def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catalog]:
+    """Task, recipe and catalog of a run folder.
+
+    Raises:
+        RunFolderError: the folder is no run.
+    """
+    try:
+        facts = json.loads((run / "task.json").read_text())
+    except FileNotFoundError:
+        raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
+    if catalog is None and facts["catalog"] is None:
+        raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
+    return facts["task"], load_recipe(run / "config.yaml"), read_catalog(catalog or run / facts["catalog"])
+
+
+def _difference(before: Recipe, now: Recipe) -> str:
+    old, new = before.model_dump(), now.model_dump()
+    return ", ".join(f"{key}: {old[key]} → {new[key]}" for key in old if old[key] != new[key])

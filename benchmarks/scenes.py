@@ -2,7 +2,7 @@
 
     python benchmarks/scenes.py [--folder DIR]
 
-For each scene first the command without --model, then `landcover-aerial` and `embed-s2` by name where the first refused.
+For each scene first the command without --model, then `embed-s2` by name, or `landcover-aerial` where that refused.
 Scenes come from RSGEO_DATA/scenes.
 """
 
@@ -56,7 +56,8 @@ def row(scene: Path, folder: Path, model: str | None) -> bool:
             text = next((line.strip() for line in text.splitlines() if "landcover-s2:" in line), text)
         outcome = f"exit {code}: {text.splitlines()[0]}" + (" TRACEBACK" if traceback else "")
         outcome = outcome.replace(scene.name, "it")
-    print(f"| {scene.name} | {model or 'no --model'} | {outcome} | {seconds:.1f} | {usage.ru_maxrss / 1024:.0f} |", flush=True)
+    peak = usage.ru_maxrss / 1024
+    print(f"| {scene.name} | {model or 'no --model'} | {outcome} | {seconds:.1f} | {peak:.0f} |", flush=True)
     return code == 0
 
 

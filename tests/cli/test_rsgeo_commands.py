@@ -1,4 +1,4 @@
-"""`rsgeo models`, `info`, `selftest`, `check-seams`, `diagnose` through their runner; S2 with nets that are not exact."""
+"""`rsgeo models`, `info`, `selftest`, `check-seams`, `diagnose` by their runner; S2 with nets that are not exact."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ def corrupt(folder: Path, how: str) -> Path:
     return a_file_of(folder, broken, "bad.onnx")
 
 
+def corrupt_request(how: str, folder: Path) -> list[Any]:
+    return [s2_scene(folder), "-m", corrupt(folder, how)]
+
+
 Case = Callable[[Path], list[Any]]
 CASES: dict[str, tuple[Case, int, tuple[str, ...]]] = {
     "too coarse": (lambda f: [s2_scene(f, gsd=60)], 2, ("60 m per pixel", "7 to 15 m")),
@@ -107,7 +112,7 @@ CASES: dict[str, tuple[Case, int, tuple[str, ...]]] = {
     "no such model": (lambda f: [s2_scene(f), "-m", "landcover-s3"], 2, ("landcover-s3", "landcover-s2")),
     "no such model file": (lambda f: [s2_scene(f), "-m", f / "none.onnx"], 2, ("none.onnx", "no such")),
     **{
-        f"{how} model": ((lambda how: lambda f: [s2_scene(f), "-m", corrupt(f, how)])(how), 2, ("bad.onnx", words))
+        f"{how} model": (partial(corrupt_request, how), 2, ("bad.onnx", words))
         for how, words in (
             ("truncated", "whole ONNX"),
             ("text", "whole ONNX"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -239,7 +240,7 @@ def test_a_finished_map_without_its_other_products_is_not_finished(work: Path, t
 
 
 def test_an_old_map_is_not_taken_for_the_new_run(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed at any rename: the map that stands there is either the old or the new one, and --resume makes the new one."""
+    """Killed at any rename: the map that stands there is the old or the new one, and --resume makes the new one."""
     out = tmp_path / "map.tif"
     model = work / "net-logits.onnx"
     infer(work / "scene.tif", tmp_path / "new.tif", model, tile=TILE, halo=9)
@@ -255,10 +256,8 @@ def test_an_old_map_is_not_taken_for_the_new_run(work: Path, tmp_path: Path, mon
             return real(self, target)
 
         monkeypatch.setattr(Path, "replace", replace)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             infer(work / "scene.tif", out, model, tile=TILE, halo=9)
-        except KeyboardInterrupt:
-            pass
         monkeypatch.undo()
         infer(work / "scene.tif", out, model, tile=TILE, halo=9, resume=True)
         assert out.read_bytes() == (tmp_path / "new.tif").read_bytes(), allowed
@@ -343,7 +342,7 @@ def test_a_full_disk_is_one_message_at_every_stage(small_disk: Any, work: Path, 
             continue
         assert done.returncode == 5 or (kilobytes == 4 and done.returncode == 2), (kilobytes, done.stderr)
         assert "Traceback" not in done.stderr and "defect" not in done.stderr, (kilobytes, done.stderr)
-        assert done.stderr.count("Error") == 1 and "full" in done.stderr or kilobytes == 4, (kilobytes, done.stderr)
+        assert (done.stderr.count("Error") == 1 and "full" in done.stderr) or kilobytes == 4, (kilobytes, done.stderr)
         assert not (place / "map.tif").exists()
     assert codes[-1] == 0 and codes[2] == 5 and 5 in codes[3:-1]
 

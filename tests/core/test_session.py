@@ -1,4 +1,4 @@
-"""One model on one device: what does not match its card is refused, memory that runs out is met, cancelling is quick."""
+"""One model on one device: what does not match its card is refused, out of memory is met, cancelling is quick."""
 
 from __future__ import annotations
 

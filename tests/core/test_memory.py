@@ -1,0 +1,118 @@
+"""M1: memory does not grow with the scene. Scenes of equal width in processes of their own, peak resident memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+import rasterio
+from making import NORTH_UP, random_scene
+
+RUN = """
+import json, resource, sys
+from rsgeo_core import infer
+scene, out, model, options = json.loads(sys.argv[1])
+infer(scene, out, model, **options)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak(scene: Path, model: Path, **options: Any) -> float:
+    """Peak resident memory of a run, MB."""
+    arguments = json.dumps([str(scene), str(scene.with_name("map.tif")), str(model), {"threads": 2, **options}])
+    done = subprocess.run([sys.executable, "-c", RUN, arguments], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def sparse(path: Path, height: int, width: int, count: int = 3, *, striped: bool = False, data: bool = False) -> Path:
+    """A made scene: nothing but a few written blocks, or with `data` written throughout."""
+    layout: dict[str, Any] = {"blockysize": 16} if striped else {"tiled": True, "blockxsize": 512, "blockysize": 512}
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=height,
+        width=width,
+        count=count,
+        dtype="uint8",
+        crs="EPSG:32632",
+        transform=NORTH_UP,
+        sparse_ok=True,
+        compress="deflate",
+        zlevel=1,
+        photometric="minisblack",
+        **layout,
+    ) as dataset:
+        block = random_scene((count, 512, width), 1)
+        for top in range(0, height, 512) if data else (0,):
+            dataset.write(
+                block[:, : min(512, height - top)],
+                window=rasterio.windows.Window(0, top, width, min(512, height - top)),
+            )
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    net = networks.Network(3, seed=3)
+    net.conv(net.centred(), 3, 4, relu=False)
+    return networks.save(tmp_path_factory.mktemp("m") / "m.onnx", net.bytes(), networks.card(halo=1))
+
+
+def check(
+    heights: tuple[int, ...],
+    width: int,
+    model: Path,
+    folder: Path,
+    count: int = 3,
+    *,
+    striped: bool = False,
+    data: bool = False,
+    **options: Any,
+) -> None:
+    peaks = [
+        peak(sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data), model, **options)
+        for height in heights
+    ]
+    megapixels = np.array(heights) * width / 1e6
+    slope = np.polyfit(megapixels, peaks, 1)[0]
+    assert slope <= 0.5, (peaks, slope)
+    assert peaks[-1] <= 1.1 * peaks[0], peaks
+    assert peaks[-1] < 1200
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_height(model: Path, tmp_path: Path) -> None:
+    check((4096, 8192, 16384), 2048, model, tmp_path)
+
+
+@pytest.mark.slow
+def test_nor_with_striped_scenes(model: Path, tmp_path: Path) -> None:
+    check((4096, 12288), 2048, model, tmp_path, striped=True, data=True)
+
+
+@pytest.mark.slow
+def test_nor_with_twelve_bands(tmp_path: Path) -> None:
+    net = networks.Network(12, seed=3)
+    net.conv("x", 12, 4, relu=False)
+    model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(halo=1, channels=12))
+    check((4096, 12288), 1024, model, tmp_path, 12)
+
+
+@pytest.mark.slow
+def test_nor_with_64_bands_of_floats(tmp_path: Path) -> None:
+    net = networks.Network(3, seed=3)
+    net.conv(net.centred(), 3, 64, 1, relu=False)
+    model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
+    check((1536, 4096), 512, model, tmp_path, data=True, quantisation="float32")
+
+
+@pytest.mark.slow
+def test_nor_with_blended_tiles(model: Path, tmp_path: Path) -> None:
+    check((3072, 9216), 1024, model, tmp_path, blend="hann")

@@ -16,7 +16,7 @@ import pyogrio
 import shapely
 
 from rsgeo_core.classmap import ClassMap
-from rsgeo_core.errors import Cancelled, OutputError, RequestError
+from rsgeo_core.errors import Cancelled, OutputError, RequestError, RunError
 from rsgeo_core.events import CancelToken, Listener, Progress, Stage, ignore
 from rsgeo_core.grid import Grid
 from rsgeo_core.ground import PixelAreas
@@ -57,7 +57,8 @@ def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[
 
     Raises:
         RequestError: not a class map, an unknown class, an unknown format.
-        OutputError: the file is there already or cannot be written.
+        OutputError: the file is there already or cannot be begun.
+        RunError: the map cannot be read to its end, or the file not written to its end.
         Cancelled: `cancel` was raised; nothing is left behind.
     """
     out_path = Path(out_path)
@@ -101,11 +102,10 @@ class _Batches:
         self.path = path
         self._grid, self._legend, self._min_area, self._simplify = grid, legend, min_area, simplify
         self._split = _LONG_EDGE * min(grid.pixel_size) if split_long_edges else None
-        self.geometry_type = "MultiPolygon" if simplify else "Polygon"  # a repaired outline may be in pieces
         self._area_column = "area" if grid.crs is None else "area_m2"
         self._waiting: list[gpd.GeoDataFrame] = []
         self._vertices = 0
-        self._written = 0
+        self.written = 0
         self._begun = False
 
     def add(self, areas: Areas) -> None:
@@ -120,7 +120,7 @@ class _Batches:
         """Write what waits; the number of polygons in the file."""
         if self._waiting or not self._begun:
             self._flush()
-        return self._written
+        return self.written
 
     def _frame(self, areas: Areas) -> gpd.GeoDataFrame:
         t, points = self._grid.transform, areas.points.astype(float)
@@ -147,9 +147,9 @@ class _Batches:
         assert frame is not None
         options = {} if self._begun else {"layer_options": {"SPATIAL_INDEX": "NO"}}
         pyogrio.write_dataframe(frame, self.path, layer="classes", driver="GPKG", append=self._begun,
-                                geometry_type=self.geometry_type, promote_to_multi=bool(self._simplify), **options)
+                                geometry_type="Polygon", promote_to_multi=False, **options)
         self._begun = True
-        self._written += len(frame)
+        self.written += len(frame)
 
 
 def _deliver(batches: _Batches, whole: Path, driver: str, grid: Grid, out_path: Path) -> None:
@@ -161,13 +161,30 @@ def _deliver(batches: _Batches, whole: Path, driver: str, grid: Grid, out_path: 
     try:
         with _fixed_date(), pyogrio.open_arrow(batches.path, use_pyarrow=False) as (meta, stream):
             pyogrio.write_arrow(stream, whole, layer=out_path.stem, driver=driver, crs=meta["crs"],
-                                geometry_type=batches.geometry_type,
-                                geometry_name=meta["geometry_name"] or "geom", **options)
+                                geometry_type="Polygon", geometry_name=meta["geometry_name"] or "geom", **options)
+        _check_whole(whole, driver, batches.written)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
         whole.replace(out_path)
     except OSError as error:
-        raise OutputError(f"{out_path} cannot be written: {error}.") from None
+        raise RunError(f"{out_path} cannot be written: {error}.", "Is the disk full?") from None
+
+
+def _check_whole(path: Path, driver: str, count: int) -> None:
+    """Refuse a file that GDAL could not write to its end: on a full disk some of its drivers do not say so."""
+    if driver == "GeoJSON":
+        with path.open("rb") as file:
+            file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+            whole = file.read().rstrip().endswith(b"}")
+    else:
+        whole = int(pyogrio.read_info(path, force_feature_count=True)["features"]) == count
+        if whole and count:  # the number may stand in a header: the last feature must be there too
+            try:
+                whole = len(pyogrio.read_dataframe(path, skip_features=count - 1, max_features=1)) == 1
+            except (RuntimeError, ValueError, shapely.errors.ShapelyError):  # as pyogrio tells torn files
+                whole = False
+    if not whole:
+        raise OSError("the file is not whole; the disk may be full")
 
 
 @contextmanager
@@ -181,8 +198,8 @@ def _scratch(out_path: Path) -> Iterator[Path]:
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # a map without a CRS has no other choice
         try:
             yield Path(name)
-        except pyogrio.errors.DataSourceError as error:
-            raise OutputError(f"{out_path} cannot be written: {error}.") from None
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
+            raise RunError(f"{out_path} cannot be written: {error}.", "Is the disk full?") from None
 
 
 @contextmanager

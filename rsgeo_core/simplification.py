@@ -15,8 +15,10 @@ def simplified_polygons(areas: Areas, places: NDArray[np.float64], tolerance: fl
     """Polygons of `areas` after Douglas–Peucker simplification of every arc between junctions.
 
     An arc is the line between two points where three or more areas meet (or areas meet diagonally). Both of its
-    neighbours get the same simplified arc, so no gaps and no overlaps arise between them. A polygon that crosses itself
-    afterwards is repaired by shapely's `make_valid`.
+    neighbours get the same simplified arc, so no gaps and no overlaps arise between them; a sliver both of whose sides
+    become one line vanishes. Polygons stay valid: an arc that would collapse or cross itself stays as it was, and where
+    two arcs of a polygon would cross, or one would pass over an island, that polygon keeps them as they were; its
+    neighbour there may then be off by no more than the tolerance.
 
     Args:
         areas: traced with `junctions=True`.
@@ -32,15 +34,79 @@ def simplified_polygons(areas: Areas, places: NDArray[np.float64], tolerance: fl
     starts, ring_of_arc = _arc_starts(areas.ring_of_point, areas.junctions)
     order, arc_of_point = _arc_points(areas, starts)
     backwards = _runs_backwards(areas.points[order], arc_of_point)
-    lines = shapely.linestrings(places[_flip(order, arc_of_point, backwards)], indices=arc_of_point)
-    simple = shapely.simplify(lines, tolerance, preserve_topology=False)
-    points, arc = shapely.get_coordinates(simple, return_index=True)
+    order = _flip(order, arc_of_point, backwards)
+    lines = shapely.linestrings(places[order], indices=arc_of_point)
+    simple: NDArray[np.object_] = shapely.simplify(lines, tolerance, preserve_topology=False)
+    collapsed = ~shapely.is_simple(simple) | (shapely.is_closed(simple) & (shapely.get_num_coordinates(simple) < 4))
+    simple[collapsed] = lines[collapsed]
+    polygons = _assembled(areas, simple, ring_of_arc, backwards)
+    broken = ~shapely.is_valid(polygons)
+    if broken.any():
+        area_of_arc = areas.area_of_ring[ring_of_arc]
+        suspects = np.flatnonzero(broken[area_of_arc])
+        simple[suspects] = _untangled(lines[suspects], simple[suspects], area_of_arc[suspects])
+        polygons[broken] = _assembled(areas, simple, ring_of_arc, backwards)[broken]
+        broken = ~shapely.is_valid(polygons)
+        polygons[broken] = areas.polygons(places)[broken]
+    return polygons
+
+
+def _assembled(areas: Areas, arcs: NDArray[np.object_], ring_of_arc: IntArray,
+               backwards: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Polygons from arcs, all of which run in the direction that their two neighbours share."""
+    points, arc = shapely.get_coordinates(arcs, return_index=True)
     points = points[_flip(np.arange(len(points)), arc, backwards)]
-    ring = ring_of_arc[arc]
-    repeated = np.zeros(len(points), bool)  # the last point of an arc is the first of the next, or the ring's first
-    repeated[:-1] = arc[1:] != arc[:-1]
-    repeated[-1:] = True
-    return _rebuilt(areas, points[~repeated], ring[~repeated])
+    kept = np.zeros(len(points), bool)  # the last point of an arc is the first of the next, or the ring's first
+    kept[:-1] = arc[1:] == arc[:-1]
+    points, ring = points[kept], ring_of_arc[arc[kept]]
+    outside = np.flatnonzero(np.diff(areas.area_of_ring, prepend=-1))
+    wide = np.bincount(ring, minlength=len(areas.area_of_ring)) >= 3  # else two arcs have become one line
+    wide &= wide[outside][areas.area_of_ring]
+    rings = shapely.linearrings(points[wide[ring]], indices=(np.cumsum(wide) - 1)[ring[wide[ring]]])
+    polygons = np.full(len(areas), shapely.Polygon(), dtype=object)
+    living, index = np.unique(areas.area_of_ring[wide], return_inverse=True)
+    polygons[living] = shapely.polygons(rings, indices=index)
+    return polygons
+
+
+def _untangled(lines: NDArray[np.object_], simple: NDArray[np.object_], area: IntArray) -> NDArray[np.object_]:
+    """Simplified arcs, but the lines they came from where they get in the way of others of the same area.
+
+    An arc is in the way when its inside meets another arc, or when it has passed over the end of one.
+    """
+    simple = simple.copy()
+    altered = shapely.get_num_coordinates(simple) < shapely.get_num_coordinates(lines)
+    ends = shapely.STRtree(shapely.get_point(lines, 0))  # every junction and island is where an arc begins
+    while altered.any():
+        tangled = np.zeros(len(simple), bool)
+        changed = np.flatnonzero(altered)
+        mover, over = ends.query(_swept(lines[changed], simple[changed]), predicate="contains")
+        tangled[changed[mover[area[changed[mover]] == area[over]]]] = True
+        mine, other = shapely.STRtree(simple).query(simple[changed], predicate="intersects")
+        mine = changed[mine]
+        pair = (mine != other) & (area[mine] == area[other])
+        mine, other = mine[pair], other[pair]
+        for pattern in ("T********", "*T*******", "***T*****"):
+            meets = shapely.relate_pattern(simple[mine], simple[other], pattern)
+            tangled[mine[meets]] = True
+            tangled[other[meets]] = True
+        tangled &= altered
+        if not tangled.any():
+            break
+        simple[tangled] = lines[tangled]
+        altered &= ~tangled
+    return simple
+
+
+def _swept(lines: NDArray[np.object_], simple: NDArray[np.object_]) -> NDArray[np.object_]:
+    """What lies between each arc and its simplified form, as polygons (which may cross themselves)."""
+    there, arc = shapely.get_coordinates(lines, return_index=True)
+    back, arc_back = shapely.get_coordinates(shapely.reverse(simple), return_index=True)
+    arc = np.concatenate((arc, arc_back))
+    order = np.argsort(arc, kind="stable")
+    rings = shapely.linearrings(np.concatenate((there, back))[order], indices=arc[order])
+    polygons: NDArray[np.object_] = shapely.polygons(rings)
+    return polygons
 
 
 def _arc_starts(ring_of_point: IntArray, junctions: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
@@ -91,28 +157,3 @@ def _flip(order: IntArray, arc: NDArray[Any], backwards: NDArray[np.bool_]) -> I
     step = np.arange(len(arc)) - np.repeat(starts, sizes)
     turned = np.repeat(starts + sizes - 1, sizes) - step
     return order[np.where(backwards[arc], turned, np.arange(len(arc)))]
-
-
-def _rebuilt(areas: Areas, points: NDArray[np.float64], ring: IntArray) -> NDArray[np.object_]:
-    """Polygons from simplified rings; rings with fewer than three points are gone, and an area with its outside."""
-    sizes = np.bincount(ring, minlength=len(areas.area_of_ring))
-    outside = np.diff(areas.area_of_ring, prepend=-1) > 0
-    alive = (sizes >= 3) & (sizes[np.flatnonzero(outside)][areas.area_of_ring] >= 3)
-    kept = alive[ring]
-    numbers = np.cumsum(alive) - 1
-    out = np.full(len(areas), shapely.Polygon(), dtype=object)
-    if alive.any():
-        rings = shapely.linearrings(points[kept], indices=numbers[ring[kept]])
-        living, index = np.unique(areas.area_of_ring[alive], return_inverse=True)
-        polygons = shapely.polygons(rings, indices=index)
-        broken = ~shapely.is_valid(polygons)
-        polygons[broken] = [_areal(shape) for shape in shapely.make_valid(polygons[broken])]
-        out[living] = polygons
-    return out
-
-
-def _areal(shape: Any) -> Any:
-    """The polygons of a repaired shape, without the lines and points that repairing may leave."""
-    parts = shapely.get_parts(shape)
-    parts = shapely.get_parts(parts[shapely.get_dimensions(parts) == 2])
-    return shapely.union_all(parts) if len(parts) else shapely.Polygon()

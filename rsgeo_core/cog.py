@@ -121,7 +121,8 @@ def build(
         step(0.5)
         options: dict[str, Any] = {
             "COMPRESS": "DEFLATE",
-            "BLOCKSIZE": BLOCK,
+            # GDAL holds several blocks of all bands at once: 64 bands of floats in blocks of 512 are 67 MB each.
+            "BLOCKSIZE": BLOCK if product.count * np.dtype(product.dtype).itemsize <= 64 else BLOCK // 2,
             "BIGTIFF": "IF_SAFER",
             "NUM_THREADS": threads or "ALL_CPUS",
             "OVERVIEWS": "FORCE_USE_EXISTING" if overviews else "NONE",
@@ -163,20 +164,15 @@ def _check_whole(path: Path) -> None:
         OSError: the file is cut off.
     """
     size = path.stat().st_size
-    with rasterio.open(path) as written:
-        levels = [None, *range(len(written.overviews(1)))]
+    with rasterio.open(path) as written:  # in a COG the overviews' blocks lie before those of the full resolution
         by_pixel = written.interleaving is not None and written.interleaving.name == "pixel"
-    for level in levels:
-        options = {} if level is None else {"OVERVIEW_LEVEL": level}
-        with rasterio.open(path, **options) as written:
-            rows, columns = (-(-side // BLOCK) for side in written.shape)
-            for band in (1,) if by_pixel else written.indexes:
-                for row, column in np.ndindex(rows, columns):
-                    name = f"{column}_{row}"
-                    start = written.get_tag_item(f"BLOCK_OFFSET_{name}", "TIFF", bidx=band)
-                    length = written.get_tag_item(f"BLOCK_SIZE_{name}", "TIFF", bidx=band)
-                    if start is not None and int(start) + int(length) > size:
-                        raise OSError("it was cut off while it was written")
+        rows, columns = (-(-side // block) for side, block in zip(written.shape, written.block_shapes[0], strict=True))
+        for band in (1,) if by_pixel else written.indexes:
+            for row, column in np.ndindex(rows, columns):
+                start = written.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band)
+                length = written.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", bidx=band)
+                if start is not None and int(start) + int(length) > size:
+                    raise OSError("it was cut off while it was written")
 
 
 def _halve_file(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from pyproj import Geod
 
@@ -49,7 +50,8 @@ def preview(map_path: str | Path, out_path: str | Path, *, width: int = 1200, sc
     if width < 300:
         raise RequestError(f"A picture {width} pixels wide has no room for a map and its legend.",
                            "Ask for 300 pixels or more: --width 300")
-    picture = compose(map_path, width, scene, scene_bands, kind, title)
+    with rasterio.Env(GDAL_CACHEMAX=64):  # megabytes; GDAL would fill a twentieth of the memory with blocks read once
+        picture = compose(map_path, width, scene, scene_bands, kind, title)
     try:
         write_png(out_path, picture)
     except OSError as error:

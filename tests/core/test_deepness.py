@@ -54,7 +54,7 @@ def by_hand(
     """Tile by tile over the edge-padded scene: / 255, − mean, / std, the tile's middle kept."""
     halo = int(side * overlap / 100 / 2 + 0.5)
     core = side - 2 * halo
-    channels, height, width = pixels.shape
+    height, width = pixels.shape[1:]
     rows, columns = -(-height // core), -(-width // core)
     padded = np.pad(
         pixels, ((0, 0), (halo, rows * core + halo - height), (halo, columns * core + halo - width)), "edge"
@@ -170,7 +170,7 @@ def test_other_kinds_are_refused(kind: str, scene: Path, tmp_path: Path) -> None
 
 
 def test_a_wrong_resolution_is_refused(scene: Path, tmp_path: Path) -> None:
-    with pytest.raises(ResolutionError, match="0.2 m per pixel"):
+    with pytest.raises(ResolutionError, match=r"0\.2 m per pixel"):
         infer(scene, tmp_path / "map.tif", file(tmp_path, segmentor(), resolution=100.0))
     infer(scene, tmp_path / "map.tif", file(tmp_path, segmentor(), resolution=100.0), force=True)
 

@@ -161,3 +161,16 @@ def test_side_files_of_an_older_map_do_not_stay(options: dict[str, Any], tmp_pat
     )
     assert not (tmp_path / f"{name}.aux.xml").exists()
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.slow
+def test_many_bands_of_floats_are_a_valid_cog_too(tmp_path: Path) -> None:
+    net = networks.Network(3, seed=3)
+    net.conv(net.centred(), 3, 64, 1, relu=False)
+    model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
+    scene = write_scene(tmp_path / "s.tif", random_scene((3, 530, 70)))
+    infer(scene, tmp_path / "map.tif", model, quantisation="float32")
+    valid, errors, warnings = cog_validate(tmp_path / "map.tif", strict=True, quiet=True)
+    assert valid and not errors and not warnings
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert dataset.count == 64 and dataset.overviews(1)

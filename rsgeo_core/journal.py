@@ -72,7 +72,9 @@ class Journal:
             ):
                 self.finished.add(int(line["row"]))
         # A cut-off last line must not swallow the next one.
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        fresh = path.with_name(path.name + ".part")
+        fresh.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        fresh.replace(path)
         return True
 
     def part(self, row: int, role: str) -> Path:

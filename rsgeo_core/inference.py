@@ -280,7 +280,7 @@ class _Run:
         from rsgeo_core.vectors import Mask, read_extent, read_polygons  # geopandas takes half a second to import
 
         if request.extent is not None:
-            bounds = read_extent(request.extent, request.extent_crs, grid.crs)
+            bounds = read_extent(request.extent, request.extent_crs, grid.crs, around=grid.bounds())
             pixels = grid.span_of(bounds)
             region = Span(
                 pixels.top // layout.stride,
@@ -295,7 +295,7 @@ class _Run:
                 )
         if request.mask is None:
             return region, None
-        mask = Mask(read_polygons(request.mask, grid.crs), cells)
+        mask = Mask(read_polygons(request.mask, grid.crs, around=grid.bounds()), cells)
         if not mask.touches(region):
             raise RequestError(f"No polygon of {request.mask} meets the scene.")
         return region, mask

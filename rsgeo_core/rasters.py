@@ -122,7 +122,6 @@ class Product:
 
 def class_product(output: Output) -> Product:
     """The class raster: uint8 (uint16 above 254 classes), 0 nodata, class values as in the card."""
-    listed = json.dumps([c.model_dump() for c in output.classes], ensure_ascii=False)
     return Product(
         "classes",
         "uint8" if len(output.classes) <= 254 else "uint16",
@@ -131,7 +130,7 @@ def class_product(output: Output) -> Product:
         "mode",
         output,
         classes=output.classes,
-        tags={"RSGEO_CLASSES": listed},
+        tags=_class_tags(output),
     )
 
 
@@ -191,10 +190,16 @@ def dequantise(stored: NDArray[Any], quantisation: Quantisation) -> NDArray[np.f
     return embedding_product(output, quantisation).decode(stored)
 
 
+def _class_tags(output: Output) -> dict[str, str]:
+    return {"RSGEO_CLASSES": json.dumps([c.model_dump() for c in output.classes], ensure_ascii=False)}
+
+
 def _fraction(role: Role, output: Output, names: tuple[str, ...], dtype: Quantisation) -> Product:
+    tags = _class_tags(output) if len(names) == len(output.classes) else {}
     if dtype == "uint8":
-        return Product(role, "uint8", names, 0, "mean", output, 1 / 254, -1 / 254)
-    return Product(role, "float32", names, float("nan"), "mean", output, nbits=16 if dtype == "float16" else None)
+        return Product(role, "uint8", names, 0, "mean", output, 1 / 254, -1 / 254, tags=tags)
+    nbits = 16 if dtype == "float16" else None
+    return Product(role, "float32", names, float("nan"), "mean", output, nbits=nbits, tags=tags)
 
 
 def _class_scores(block: NDArray[np.float32], output: Output) -> NDArray[np.float32]:

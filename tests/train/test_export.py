@@ -170,6 +170,8 @@ def conv(k: int, dilation: int = 1) -> nn.Conv2d:
 KNOWN = [
     ("3x3", nn.Sequential(conv(3)), 1, 1), ("1x1", nn.Sequential(conv(1)), 1, 0),
     ("two dilated", nn.Sequential(conv(3, 4), nn.ReLU(), conv(5)), 1, 6),
+    ("looks up", nn.Sequential(nn.ZeroPad2d((0, 0, 3, 0)), nn.Conv2d(3, 3, (4, 1))), 1, 3),
+    ("looks right", nn.Sequential(nn.ZeroPad2d((0, 5, 0, 0)), nn.Conv2d(3, 3, (1, 6))), 1, 5),
     # max-pooling by two and repetition back: a pixel reaches its block of two, the 3x3 between adds one block
     ("down, 3x3, up", nn.Sequential(nn.MaxPool2d(2), conv(3), nn.Upsample(scale_factor=2)), 2, 3),
 ]

@@ -76,6 +76,19 @@ def test_a_killed_run_resumed_equals_an_uninterrupted_one(eurosat_catalog, tmp_p
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
 
 
+def test_a_resumed_run_remembers_its_best(eurosat_catalog, tmp_path):
+    """Else the first epoch after a resume would take the place of a better one."""
+    catalog = read_catalog(eurosat_catalog)
+    settings = recipe("trainer.max_epochs=2")
+    training.train("classification", settings, catalog, tmp_path, tell=quiet)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    torch.save(state(tmp_path) | {"best": 2.0, "epoch": 1, "position": 0, "step": 6}, last)
+    before = (tmp_path / "checkpoints" / "best.ckpt").read_bytes()
+    training.train("classification", settings, catalog, tmp_path, resume=True, tell=quiet)
+    assert state(tmp_path)["epoch"] == 2 and state(tmp_path)["best"] == 2.0
+    assert (tmp_path / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
 @pytest.mark.parametrize("steps", (1, 3, 6, 7, 12))
 def test_resuming_at_any_step_changes_nothing(eurosat_catalog, tmp_path, monkeypatch, steps):
     """Six steps an epoch, the third epoch one step long: cuts within epochs and one step in."""

@@ -22,6 +22,7 @@ AREAS = {
     "half tile": (slice(32, 48), slice(32, 64)),
     "pixel": (slice(50, 51), slice(41, 42)),
     "corner": (slice(0, 40), slice(70, 96)),
+    "below": (slice(30, 96), slice(0, 96)),
     "all": (slice(0, 96), slice(0, 96)),
 }
 KINDS = ("zero", "-9999", "nan", "alpha", "internal mask", "each band its own", "option")

@@ -18,11 +18,14 @@ import networks
 import numpy as np
 import pytest
 import rasterio
-from making import command, random_scene, read, rsgeo, write_scene
+from making import NORTH_UP, command, random_scene, read, rsgeo, write_scene
+from rasterio.crs import CRS
 
-from rsgeo_core import CancelToken, infer
-from rsgeo_core.errors import Cancelled, ResumeError
+from rsgeo_core import CancelToken, cog, infer
+from rsgeo_core.errors import Cancelled, ResumeError, RunError
 from rsgeo_core.events import Event, Progress
+from rsgeo_core.grid import Grid
+from rsgeo_core.rasters import class_product
 
 KILLS = 30
 TILE = 64  # cores of 56 pixels: 13 rows of 11 tiles, blended 26 of 22
@@ -377,3 +380,28 @@ def test_a_truncated_source_is_one_message(share: float, work: Path, tmp_path: P
     assert done.returncode in (2, 5)
     assert "cut.tif" in done.stderr and "cannot be" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_file_that_lacks_its_last_bytes_is_not_taken_for_whole(small_disk: Any, tmp_path: Path) -> None:
+    """GDAL writes the end of a file on closing and tells no failure then: disks that are a few pages too small."""
+    stored = np.random.default_rng(0).integers(1, 4, (1, 600, 700)).astype(np.uint8)
+    product = class_product(networks.card(outputs=4).outputs[0])
+    grid = Grid(600, 700, NORTH_UP, CRS.from_epsg(32632))
+    whole = cog.Part(tmp_path / "part.tif", 0, 600)
+    cog.write_part(whole.path, stored)
+    cog.build([whole], product, grid, {}, tmp_path, tmp_path / "map.tif", lambda share: None)
+
+    def write_row(place: Path) -> None:
+        cog.write_part(place / "x.tif", stored)
+
+    def write_map(place: Path) -> None:
+        cog.build([whole], product, grid, {}, tmp_path, place / "x.tif", lambda share: None)
+
+    for write, expected in ((write_row, whole.path), (write_map, tmp_path / "map.tif")):
+        pages = -(-expected.stat().st_size // 4096)
+        for missing in (1, 2, 5):
+            place = small_disk(4 * (pages - missing))
+            with pytest.raises(RunError, match="full"):
+                write(place)
+        write(place := small_disk(4 * (pages + 20)))
+        assert (place / "x.tif").read_bytes() == expected.read_bytes()

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Case, int, tuple[str, ...]]] = {
         2,
         ("file", "cannot be"),
     ),
-    "a folder as output": (lambda f: [s2_scene(f), "-o", f], 2, ("is a folder", "-o")),
+    "the scene's own folder as output": (lambda f: [s2_scene(f), "-o", f], 2, ("the scene itself", "-o")),
     "the scene as output": (lambda f: [s2_scene(f), "-o", f / "scene.tif"], 2, ("the scene itself",)),
     "an extent elsewhere": (
         lambda f: [s2_scene(f), "--extent", "0,0,1,1"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -42,7 +43,7 @@ def parse_scale(ctx: click.Context, param: click.Parameter, text: str | None) ->
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) not in (1, 2) or numbers[0] == 0:
+    if len(numbers) not in (1, 2) or numbers[0] == 0 or not all(map(math.isfinite, numbers)):
         raise click.BadParameter(f"{text!r} is not SCALE or SCALE,OFFSET; for example 0.0001,-0.1")
     return numbers[0], numbers[1] if len(numbers) == 2 else 0.0
 

@@ -210,7 +210,7 @@ class SelfTest(_Model):
 
 
 class ModelCard(_Model):
-    """Everything that a model file says about itself (schema version 1)."""
+    """Everything that a model file says about itself (schema version 1); `cautions` are told at every run."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -225,6 +225,7 @@ class ModelCard(_Model):
     outputs: tuple[Output, ...] = Field(min_length=1)
     context: Context = Context()
     provenance: Provenance = Provenance()
+    cautions: tuple[str, ...] = ()
     parity: Parity | None = None
     selftest: SelfTest | None = None
 

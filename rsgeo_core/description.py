@@ -53,6 +53,7 @@ def describe_card(card: ModelCard, path: Path) -> str:
             f"parity       max |torch - onnxruntime| {card.parity.max_abs_difference:.1e} on {card.parity.samples} "
             f"samples, weights {card.parity.weights}"
         )
+    lines += [f"caution      {caution}" for caution in card.cautions]
     lines += [f"note         {note}" for note in card.provenance.notes]
     if card.provenance.data:
         lines.append(f"trained on   {card.provenance.data}")

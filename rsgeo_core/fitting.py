@@ -27,6 +27,10 @@ def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape:
             raise RequestError(
                 f"{card.name} looks at windows of {item.tile_size} pixels; --tile {request.tile} is another size."
             )
+        if request.halo != "auto" or request.blend is not None:
+            raise RequestError(
+                f"{card.name} classifies windows, each on its own: --halo and --blend do not apply.", "Leave them out."
+            )
         cells = max(1, min(512 // stride, -(-max(shape) // stride)))
         return tiling.window_layout(item.tile_size, stride, cells)
     if request.stride is not None and request.stride != output.stride:

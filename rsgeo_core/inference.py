@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rasterio
+from pydantic import ValidationError
 
 from rsgeo_core import __version__, cog, provenance, tiling, zoo
 from rsgeo_core.card import Output
@@ -21,7 +22,7 @@ from rsgeo_core.grid import Grid, Span
 from rsgeo_core.journal import Journal
 from rsgeo_core.onnx_file import sha256
 from rsgeo_core.pipeline import Pipeline
-from rsgeo_core.publishing import GEOTIFF, Publisher
+from rsgeo_core.publishing import GEOTIFF, Publisher, size_and_time
 from rsgeo_core.rasters import (
     Product,
     class_product,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def infer(
-    scene: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Sequence[str]],
+    scene: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any],
     out: str | os.PathLike[str],
     model: str | os.PathLike[str] | None = None,
     *,
@@ -67,13 +68,25 @@ def infer(
     """
     named: dict[str, Any] = {}
     if isinstance(scene, Mapping):
-        named["sensors"] = {key: tuple(os.fspath(p) for p in paths) for key, paths in scene.items()}
+        named["sensors"] = {key: _paths(paths) for key, paths in scene.items()}
     else:
-        named["scene"] = (os.fspath(scene),) if isinstance(scene, (str, os.PathLike)) else tuple(map(os.fspath, scene))
-    request = InferRequest(
-        out=os.fspath(out), model=os.fspath(model) if model is not None else None, **named, **options
-    )
+        named["scene"] = _paths(scene)
+    given = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
+    if isinstance(given.get("extent"), (tuple, list)):
+        given["extent"] = ",".join(map(repr, map(float, given["extent"])))
+    try:
+        request = InferRequest(
+            out=os.fspath(out), model=os.fspath(model) if model is not None else None, **named, **given
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RequestError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (given: {first['input']!r}).") from None
     return run(request, on_event, cancel)
+
+
+def _paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """One path or several as text."""
+    return (os.fspath(given),) if isinstance(given, (str, os.PathLike)) else tuple(os.fspath(path) for path in given)
 
 
 def run(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken | None = None) -> Result:
@@ -173,10 +186,11 @@ class _Run:
                 "sources": {k: list(v) for k, v in files.items()},
             },
         )
-        publisher.add_metadata(json.dumps(item, indent=1) + "\n", self.out.with_suffix(".json"))
+        item["properties"]["rsgeo:files"] = publisher.sizes()
+        publisher.add_metadata(json.dumps(item, indent=1) + "\n", provenance.item_path(self.out))
         publisher.publish()
         journal.remove()
-        result = Result(outputs=[*publisher.written, *self._vector()], stats=stats, provenance=key)
+        result = Result(outputs=publisher.written, stats=stats, provenance=key)
         self.tell(result)
         return result
 
@@ -187,14 +201,15 @@ class _Run:
         if not self.request.files:
             raise RequestError("No scene was given.", "Type: rsgeo infer SCENE -o OUT")
         sources = {Path(p).resolve() for paths in self.request.files.values() for p in paths}
-        targets = [
-            self.request.out,
-            self.request.probabilities,
-            self.request.confidence,
-            self.request.entropy,
-            self.request.vector,
-        ]
-        paths = [Path(t) for t in targets if t is not None]
+        paths = [Path(target) for target in self._targets()]
+        for path in paths:
+            is_vector = str(path) == self.request.vector
+            fitting = (".gpkg", ".fgb", ".geojson") if is_vector else (".tif", ".tiff")
+            if path.suffix.lower() not in fitting:
+                what = "polygons are" if is_vector else "a map is a GeoTIFF,"
+                raise OutputError(
+                    f"{path}: {what} written as {', '.join(fitting)}.", f"Name it {path.stem}{fitting[0]}"
+                )
         if len({p.resolve() for p in paths}) < len(paths):
             raise RequestError("Two outputs have the same name.")
         for path in paths:
@@ -211,6 +226,12 @@ class _Run:
                 ) from None
             if not os.access(parent, os.W_OK) or not _is_writable(parent):
                 raise OutputError(f"{parent} cannot be written.", "Choose another place with -o.")
+
+    def _targets(self) -> list[str]:
+        """The files asked for."""
+        request = self.request
+        named = (request.out, request.probabilities, request.confidence, request.entropy, request.vector)
+        return [str(Path(name)) for name in named if name is not None]
 
     def _model(self) -> Model:
         request = self.request
@@ -252,6 +273,8 @@ class _Run:
                 pid=os.getpid(),
             )
         )
+        for caution in model.card.cautions:
+            self.tell(Warn(code="caution", text=caution))
         context = model.card.context
         if layout.window is None and context.tile_invariant is False:
             self.tell(
@@ -302,14 +325,17 @@ class _Run:
 
     def _products(self, output: Output) -> list[Product]:
         request = self.request
+        if request.quantisation == "int8" and output.kind != "embedding":
+            raise RequestError(
+                "int8 is AlphaEarth's rule for embeddings; probabilities take uint8, float16 or float32."
+            )
         if output.kind == "embedding":
             return [embedding_product(output, request.quantisation)]
         if output.kind == "values":
             return [value_product(output)]
         products = [class_product(output)]
         if request.probabilities is not None:
-            dtype = request.quantisation if request.quantisation != "int8" else "uint8"
-            products.append(probability_product(output, dtype))
+            products.append(probability_product(output, request.quantisation))
         if request.confidence is not None:
             products.append(confidence_product(output))
         if request.entropy is not None:
@@ -348,24 +374,22 @@ class _Run:
 
     def _already_done(self, key: dict[str, Any]) -> Result | None:
         """With --resume, a finished map of the same key is left as it is."""
-        beside = self.out.with_suffix(".json")
+        beside = provenance.item_path(self.out)
         if not (self.request.resume and self.out.exists() and beside.exists()):
             return None
         try:
             properties = json.loads(beside.read_text())["properties"]
         except (json.JSONDecodeError, KeyError):
             return None
-        others = (self.request.probabilities, self.request.confidence, self.request.entropy)
-        if properties.get("rsgeo:key") != key or not all(Path(path).exists() for path in others if path is not None):
+        files = properties.get("rsgeo:files", {})
+        if properties.get("rsgeo:key") != key or not all(
+            path in files and files[path] == size_and_time(Path(path)) for path in self._targets()
+        ):
             return None
         self.tell(Log(text=f"{self.out} is finished already."))
         Journal.leftover(self.out)
-        is_whole = self.request.vector is None or Path(self.request.vector).exists()
         result = Result(
-            outputs=[
-                WrittenFile(role="map", path=str(self.out), kind=GEOTIFF),
-                *([] if is_whole else self._vector()),
-            ],
+            outputs=[WrittenFile(role="map", path=str(self.out), kind=GEOTIFF)],
             stats=properties["rsgeo:run"],
             provenance=key,
         )
@@ -410,15 +434,9 @@ class _Run:
             publisher.add_raster(
                 product, self._target(product), parts, grid, provenance.tags(key), self.request.threads, is_point
             )
+        if self.request.vector is not None:
+            publisher.add_vector(Path(self.request.vector))
         return publisher
-
-    def _vector(self) -> list[WrittenFile]:
-        if self.request.vector is None:
-            return []
-        from rsgeo_core.polygons import polygonize
-
-        polygonize(self.out, Path(self.request.vector), overwrite=True, cancel=self.cancel)
-        return [WrittenFile(role="vector", path=self.request.vector, kind="application/geopackage+sqlite3")]
 
 
 class _Meter:
@@ -454,12 +472,17 @@ class _Meter:
 
 def peak_memory() -> int | None:
     """The process's highest resident memory so far, bytes; None where the platform does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would tell the parent's, where that was larger
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if os.uname().sysname == "Darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _is_writable(folder: Path) -> bool:

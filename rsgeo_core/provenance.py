@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 
 from rsgeo_core import __version__
 from rsgeo_core.events import WrittenFile
@@ -23,12 +24,17 @@ def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str,
         facts[sensor] = []
         for path in paths:
             fact: dict[str, Any] = {"name": str(path).rstrip("/").rsplit("/", 1)[-1]}
-            local = Path(path)
-            if local.exists():
-                stat = local.stat()
-                fact |= {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+            behind = [Path(name) for name in _files(str(path))]
+            if behind:
+                stats = [file.stat() for file in behind]
+                fact |= {"size": sum(s.st_size for s in stats), "mtime_ns": max(s.st_mtime_ns for s in stats)}
             facts[sensor].append(fact)
     return facts
+
+
+def item_path(out: Path) -> Path:
+    """Where the STAC item of a map lies."""
+    return out.with_name(out.name + ".json")
 
 
 def tags(key: Mapping[str, Any]) -> dict[str, str]:
@@ -43,6 +49,14 @@ def tags(key: Mapping[str, Any]) -> dict[str, str]:
         "RSGEO_PARAMETERS": json.dumps(key["parameters"], sort_keys=True),
         "RSGEO_SOURCE": json.dumps(sources, sort_keys=True),
     }
+
+
+def _files(path: str) -> list[str]:
+    """The local files behind a raster: of a VRT those that it names too."""
+    if not Path(path).exists():
+        return []
+    with rasterio.open(path) as dataset:
+        return [path, *(name for name in dataset.files if name != path and Path(name).is_file())]
 
 
 def map_item(

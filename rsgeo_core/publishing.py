@@ -66,6 +66,19 @@ class Publisher:
             )
         )
 
+    def add_vector(self, final: Path) -> None:
+        """Write the class map's polygons; they replace an older file when they are whole."""
+        from rsgeo_core.polygons import polygonize  # geopandas takes half a second to import
+
+        fresh = next(fresh for fresh, target in self._rasters if target == self.out)
+        polygonize(fresh, final, overwrite=True, cancel=self.cancel)
+        self.written.append(WrittenFile(role="vector", path=str(final), kind="application/octet-stream"))
+
+    def sizes(self) -> dict[str, list[int]]:
+        """Size and time of each file written so far, by its final name: what `--resume` compares."""
+        fresh = {str(final): fresh for fresh, final in self._rasters}
+        return {file.path: size_and_time(fresh.get(file.path, Path(file.path))) for file in self.written}
+
     def add_metadata(self, text: str, final: Path) -> None:
         """Add what says that the run is done."""
         self._last.append(self._text("map.json", text, final))
@@ -94,6 +107,14 @@ class Publisher:
             raise Cancelled("Cancelled; what is finished is kept.", "Go on with --resume.")
         done = (len(self._rasters) + share) / self.total
         self.tell(Progress(done=round(done, 4), total=1, unit="file"))
+
+
+def size_and_time(path: Path) -> list[int]:
+    """What changes when a file is written again: bytes and modification time; empty where there is none."""
+    if not path.is_file():
+        return []
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _aux(path: Path) -> Path:

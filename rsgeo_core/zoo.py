@@ -104,6 +104,11 @@ def choose(files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task 
 
 def named_files(files: Mapping[str, Sequence[str]], card: ModelCard) -> dict[str, Sequence[str]]:
     """Files under the sensor keys of a card: unnamed files belong to a model's single input."""
+    if "" in files and len(files) > 1:
+        raise RequestError(
+            f"A scene without a sensor was given beside --sensor {', '.join(key for key in files if key)}.",
+            "Name every file's sensor with --sensor KEY=FILE, or give just the scene.",
+        )
     if set(files) == {""} and len(card.inputs) == 1:
         return {card.inputs[0].sensor: files[""]}
     return dict(files)

@@ -70,6 +70,7 @@ class CardFacts(BaseModel):
     typical_top: tuple[float, float] | None = None
     data: str = ""
     notes: list[str] = []
+    cautions: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: 
             method=f"supervised {kind} from random weights, {recipe.encoder.name}", recipe=recipe_name,
             data=facts.data or samples_catalog.header.name, split=samples_catalog.header.split_by, seed=recipe.seed,
             metrics=(*([] if embedding else _run_metrics(run)), *metrics), notes=tuple(notes)),
-        parity=parity, selftest=_selftest(model, raw, images[0], name, multiple, dense=dense))
+        cautions=tuple(facts.cautions), parity=parity,
+        selftest=_selftest(model, raw, images[0], name, multiple, dense=dense))
     parameters = sum(p.numel() for p in final.parameters())
     item = model_item(card, architecture=recipe.encoder.name, parameters=parameters)
     data = with_metadata(model, card.metadata(item))

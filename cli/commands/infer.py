@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,12 @@ def command(
             "With several scenes, --sensor, --probabilities, --confidence, --entropy and --vector are not possible.",
             "Run one scene at a time.",
         )
+    into_folder = len(scenes) > 1 or out.endswith(("/", os.sep)) or Path(out).is_dir()
+    if len(scenes) > 1 and Path(out).suffix.lower() in (".tif", ".tiff"):
+        raise RequestError(f"{len(scenes)} scenes cannot become the one file {out}.", "Name a folder: -o maps/")
     requests = []
     for scene in scenes or (None,):
-        target = str(Path(out) / f"{Path(scene).stem}.tif") if scene is not None and len(scenes) > 1 else out
+        target = str(Path(out) / f"{Path(scene).stem}.tif") if scene is not None and into_folder else out
         requests.append(
             InferRequest(
                 scene=(scene,) if scene else (),

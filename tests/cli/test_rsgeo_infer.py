@@ -97,7 +97,7 @@ def test_json_events(tmp_path: Path) -> None:
         kinds.index("hello") < kinds.index("stage") < kinds.index("progress") < kinds.index("result") == len(kinds) - 1
     )
     result = events[-1]
-    assert {Path(o.path).name for o in result.outputs} == {"map.tif", "map.json"}
+    assert {Path(o.path).name for o in result.outputs} == {"map.tif", "map.tif.json"}
     assert all(Path(o.path).exists() for o in result.outputs)
     shares = [e.done / e.total for e in events if e.type == "progress"]
     assert shares[-1] == 1.0 and all(0 <= share <= 1 for share in shares)

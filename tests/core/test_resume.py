@@ -115,9 +115,9 @@ def test_killed_at_random_moments_the_bytes_are_the_same(blend: str, work: Path,
             finished += 1
             assert [file.read_bytes() for file in outputs[out]] == expected
             assert not part.exists()
-            item = json.loads(out.with_suffix(".json").read_text())
+            item = json.loads(out.with_name(out.name + ".json").read_text())
             if kills < KILLS // 2:
-                for file in (*outputs[out], out.with_suffix(".json")):
+                for file in (*outputs[out], out.with_name(out.name + ".json")):
                     file.unlink()
             else:
                 columns = -(-600 // 56) if blend == "exact" else -(-600 // 28) + 1

@@ -7,6 +7,8 @@ from rsgeo_core.card import ModelCard, Output
 from rsgeo_core.errors import RequestError
 from rsgeo_core.request import InferRequest
 
+_BYTES_PER_PIXEL = 1024  # of activations: what a U-Net of 16 to 32 channels takes
+
 
 def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape: tuple[int, int]) -> tiling.Layout:
     """How a model meets a scene, from its card and the request; the same for the same scene on every machine.
@@ -54,12 +56,20 @@ def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape:
         raise RequestError(f"{error}.", "Choose a larger --tile or a smaller --halo.") from None
 
 
-def _best_tile(halo: int, unit: int, memory: int) -> int:
-    """The smallest of the usual tile sides that wastes less than a tenth on the halo, or the largest that fits.
+def share_threads(layout: tiling.Layout, batch: int, memory: int, threads: int) -> tuple[int, int]:
+    """Runs of the model at a time, and threads of each, on a CPU.
 
-    A kilobyte of activations a pixel is what a U-Net of 16 to 32 channels takes.
+    Single-threaded runs side by side never wait for each other, which two threads of one run do at every layer; they
+    take as much more memory, so there are as many as fit. Results do not depend on it.
     """
-    sides = [side for side in (512, 768, 1024) if side * side * 1024 <= memory] or [256]
+    pixels = batch * (layout.window or layout.tile) ** 2
+    runs = max(1, min(threads, memory * 3 // 4 // (pixels * _BYTES_PER_PIXEL)))
+    return runs, max(1, threads // runs)
+
+
+def _best_tile(halo: int, unit: int, memory: int) -> int:
+    """The smallest usual tile side that wastes less than a tenth on the halo, or the largest that fits twice."""
+    sides = [side for side in (512, 768) if 2 * side * side * _BYTES_PER_PIXEL <= memory * 3 // 4] or [256]
     for side in sides:
         if (side / max(1, side - 2 * halo)) ** 2 <= 1.1:
             return side // unit * unit

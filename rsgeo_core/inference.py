@@ -17,7 +17,7 @@ from rsgeo_core import __version__, cog, provenance, tiling, zoo
 from rsgeo_core.card import Output
 from rsgeo_core.errors import OutputError, RequestError
 from rsgeo_core.events import CancelToken, Hello, Listener, Log, Progress, Result, Stage, Warn, WrittenFile, ignore
-from rsgeo_core.fitting import choose_layout
+from rsgeo_core.fitting import choose_layout, share_threads
 from rsgeo_core.grid import Grid, Span
 from rsgeo_core.journal import Journal
 from rsgeo_core.onnx_file import sha256
@@ -124,7 +124,8 @@ class _Run:
             key = self._key(model, files, layout, region)
             if (finished := self._already_done(key)) is not None:
                 return finished
-            session = Session(model.path, model.card, output, request.device, request.threads, self.cancel)
+            workers, threads = self._workers(layout)
+            session = Session(model.path, model.card, output, request.device, threads, self.cancel)
             self._tell_session(session, model, layout)
             journal = Journal(self.out, key, request.resume)
             if journal.finished:
@@ -142,6 +143,7 @@ class _Run:
                 journal,
                 mask,
                 self._batch(session, layout),
+                workers,
                 self.cancel,
                 _Meter(self.tell, total, layout.stride, journal, region, layout),
             )
@@ -395,6 +397,14 @@ class _Run:
         )
         self.tell(result)
         return result
+
+    def _workers(self, layout: tiling.Layout) -> tuple[int, int]:
+        """Runs of the model at a time and threads of each; a GPU takes one run."""
+        request = self.request
+        if request.device not in ("auto", "cpu") or (request.device == "auto" and devices()[0] != "cpu"):
+            return 1, request.threads
+        batch = request.batch or (64 if layout.window else 1)
+        return share_threads(layout, batch, request.memory, request.threads or os.cpu_count() or 1)
 
     def _batch(self, session: Session, layout: tiling.Layout) -> int:
         """How many tiles or windows run together: one tile on a CPU, windows and GPUs take more."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +74,7 @@ class Pipeline:
         journal: where finished rows go.
         mask: where results are wanted, on the output grid; None for everywhere.
         batch: tiles or windows run together.
+        workers: runs of the model at a time.
         cancel: looked at by every stage.
         on_progress: told the number of finished cells.
     """
@@ -86,15 +89,17 @@ class Pipeline:
         journal: Journal,
         mask: Mask | None,
         batch: int,
+        workers: int,
         cancel: CancelToken,
         on_progress: Callable[[int], None],
     ) -> None:
         self.scene, self.session, self.layout, self.region = scene, session, layout, region
-        self.products, self.journal, self.mask, self.batch = products, journal, mask, batch
+        self.products, self.journal, self.mask, self.batch, self.workers = products, journal, mask, batch, workers
         self.cancel, self.on_progress = cancel, on_progress
         self.busy = Busy()
         self.model_runs = 0
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         depth = max(2, min(batch, 4)) + 1
         self._to_model: queue.Queue[_Work | None] = queue.Queue(depth)
@@ -207,30 +212,45 @@ class Pipeline:
     # The model -----------------------------------------------------------------------------------------------
 
     def _infer(self) -> None:
+        """Run the model, `workers` pieces at a time; results go on in the order in which they were read."""
         waiting: list[_Work] = []
-        while (work := self._get(self._to_model)) is not None:
-            ends_row = work.batch is None
-            if not ends_row:
-                waiting.append(work)
-            if waiting and (ends_row or work.cells is not None or len(waiting) == self.batch):
-                self._run_model(waiting)
-                waiting = []
-            if ends_row:
-                self._put(self._to_writer, work)
+        running: deque[tuple[list[_Work], Future[NDArray[np.float32]] | None]] = deque()
+        with ThreadPoolExecutor(self.workers, "rsgeo-model") as pool:
+            while (work := self._get(self._to_model)) is not None:
+                ends_row = work.batch is None
+                if not ends_row:
+                    waiting.append(work)
+                if waiting and (ends_row or work.cells is not None or len(waiting) == self.batch):
+                    running.append((waiting, pool.submit(self._run_model, waiting)))
+                    waiting = []
+                if ends_row:
+                    running.append(([work], None))
+                while sum(future is not None for _, future in running) > self.workers:
+                    self._hand_on(*running.popleft())
+            while running:
+                self._hand_on(*running.popleft())
         self._put(self._to_writer, None)
 
-    def _run_model(self, works: list[_Work]) -> None:
+    def _run_model(self, works: list[_Work]) -> NDArray[np.float32]:
+        self._look()
         start = time.perf_counter()
         batches = [work.batch for work in works if work.batch is not None]
         joined = (
             batches[0] if len(batches) == 1 else {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
         )
         result = self.session.run(joined)
-        self.model_runs += len(result)
-        self.busy.model += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        with self._lock:
+            self.model_runs += len(result)
+            self.busy.model += seconds / self.workers
+        return result
+
+    def _hand_on(self, works: list[_Work], future: Future[NDArray[np.float32]] | None) -> None:
+        result = future.result() if future is not None else None
         for number, work in enumerate(works):
             work.batch = None
-            work.result = result if work.cells is not None else result[number]
+            if result is not None:
+                work.result = result if work.cells is not None else result[number]
             self._put(self._to_writer, work)
 
     # Writing -------------------------------------------------------------------------------------------------

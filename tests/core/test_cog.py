@@ -104,7 +104,7 @@ def test_the_tags_say_what_determines_the_pixels_and_nothing_else(made: Path) ->
 
 
 def test_the_item_beside_it_says_the_rest(made: Path) -> None:
-    item = json.loads((made / "map.json").read_text())
+    item = json.loads((made / "map.tif.json").read_text())
     assert item["type"] == "Feature" and item["stac_version"] == "1.1.0"
     run = item["properties"]["rsgeo:run"]
     assert {"seconds", "device", "threads", "batch", "onnxruntime", "gdal", "peak_memory_bytes"} <= set(run)

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from rsgeo_core import __version__, cog, provenance, tiling, zoo
 from rsgeo_core.card import Output
 from rsgeo_core.errors import OutputError, RequestError
-from rsgeo_core.events import CancelToken, Hello, Listener, Log, Progress, Result, Stage, Warn, WrittenFile, ignore
+from rsgeo_core.events import CancelToken, Hello, Listener, Log, Result, Stage, Warn, WrittenFile, ignore
 from rsgeo_core.fitting import choose_layout, share_threads
 from rsgeo_core.grid import Grid, Span
 from rsgeo_core.journal import Journal
+from rsgeo_core.meter import Meter
 from rsgeo_core.onnx_file import sha256
 from rsgeo_core.pipeline import Pipeline
 from rsgeo_core.publishing import GEOTIFF, Publisher, size_and_time
@@ -145,7 +146,7 @@ class _Run:
                 self._batch(session, layout),
                 workers,
                 self.cancel,
-                _Meter(self.tell, total, layout.stride, journal, region, layout),
+                Meter(self.tell, total, layout.stride, journal, region, layout),
             )
             pipeline.run()
             for warning in session.warnings:
@@ -447,37 +448,6 @@ class _Run:
         if self.request.vector is not None:
             publisher.add_vector(Path(self.request.vector))
         return publisher
-
-
-class _Meter:
-    """Counts finished cells and tells the progress, at most five times a second."""
-
-    def __init__(
-        self, tell: Listener, total: int, stride: int, journal: Journal, region: Span, layout: tiling.Layout
-    ) -> None:
-        self._tell, self._unit = tell, stride * stride / 1e6
-        self._done = sum(
-            row.finished.height * row.finished.width
-            for row in tiling.plan(region, layout)
-            if row.index in journal.finished
-        )
-        self._total, self._start, self._began, self._told = total, self._done, time.perf_counter(), 0.0
-
-    def __call__(self, cells: int) -> None:
-        self._done += cells
-        now = time.perf_counter()
-        if now - self._told < 0.2 and self._done < self._total:
-            return
-        self._told = now
-        rate = (self._done - self._start) / max(1e-9, now - self._began)
-        self._tell(
-            Progress(
-                done=round(self._done * self._unit, 4),
-                total=round(self._total * self._unit, 4),
-                unit="MPix",
-                eta_s=round((self._total - self._done) / rate, 1) if rate > 0 else None,
-            )
-        )
 
 
 def peak_memory() -> int | None:

@@ -1,0 +1,42 @@
+"""How far a run is: finished cells counted, told as megapixels with the time that is left."""
+
+from __future__ import annotations
+
+import time
+
+from rsgeo_core import tiling
+from rsgeo_core.events import Listener, Progress
+from rsgeo_core.grid import Span
+from rsgeo_core.journal import Journal
+
+
+class Meter:
+    """Counts finished cells and tells the progress, at most five times a second."""
+
+    def __init__(
+        self, tell: Listener, total: int, stride: int, journal: Journal, region: Span, layout: tiling.Layout
+    ) -> None:
+        self._tell, self._unit = tell, stride * stride / 1e6
+        self._done = sum(
+            row.finished.height * row.finished.width
+            for row in tiling.plan(region, layout)
+            if row.index in journal.finished
+        )
+        self._total, self._start, self._began, self._told = total, self._done, time.perf_counter(), 0.0
+
+    def __call__(self, cells: int) -> None:
+        """Count cells that were just finished."""
+        self._done += cells
+        now = time.perf_counter()
+        if now - self._told < 0.2 and self._done < self._total:
+            return
+        self._told = now
+        rate = (self._done - self._start) / max(1e-9, now - self._began)
+        self._tell(
+            Progress(
+                done=round(self._done * self._unit, 4),
+                total=round(self._total * self._unit, 4),
+                unit="MPix",
+                eta_s=round((self._total - self._done) / rate, 1) if rate > 0 else None,
+            )
+        )

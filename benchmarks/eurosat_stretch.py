@@ -29,18 +29,24 @@ def main() -> None:
             raw.append(source.read(list(BANDS.values())).reshape(3, -1))
     dn, byte = np.stack(raw).astype(float), np.stack(picture).astype(float)
     print(f"{len(dn)} patches in both sets")
-    print(f"{'band':5} {'scale':>9} {'255/scale':>9} {'offset':>7} {'patch MAE':>9} {'pixel MAE':>9} "
-          f"{'pixel MAE of DN*255/2750':>25}")
+    print(
+        f"{'band':5} {'scale':>9} {'255/scale':>9} {'offset':>7} {'patch MAE':>9} {'pixel MAE':>9} "
+        f"{'pixel MAE of DN*255/2750':>25}"
+    )
     for index, name in enumerate(BANDS):
         free = (byte[:, index].min(1) > 2) & (byte[:, index].max(1) < 253)
         x, y = dn[free, index].mean(1), byte[free, index].mean(1)
         scale, offset = np.polyfit(x, y, 1)
         fitted = np.clip(dn[:, index] * scale + offset, 0, 255)
         plain = np.clip(dn[:, index] * 255 / 2750, 0, 255)
-        print(f"{name:5} {scale:9.6f} {255 / scale:9.1f} {offset:7.3f} {np.abs(scale * x + offset - y).mean():9.3f} "
-              f"{np.abs(fitted - byte[:, index]).mean():9.3f} {np.abs(plain - byte[:, index]).mean():25.3f}")
-    print("99.9th percentile per scene (patch), max over bands: lowest "
-          f"{np.percentile(dn, 99.9, axis=2).max(1).min():.0f}, highest {np.percentile(dn, 99.9, axis=2).max():.0f} DN")
+        print(
+            f"{name:5} {scale:9.6f} {255 / scale:9.1f} {offset:7.3f} {np.abs(scale * x + offset - y).mean():9.3f} "
+            f"{np.abs(fitted - byte[:, index]).mean():9.3f} {np.abs(plain - byte[:, index]).mean():25.3f}"
+        )
+    print(
+        "99.9th percentile per scene (patch), max over bands: lowest "
+        f"{np.percentile(dn, 99.9, axis=2).max(1).min():.0f}, highest {np.percentile(dn, 99.9, axis=2).max():.0f} DN"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """How near `rsgeo infer` comes to the limit: bare onnxruntime, reading, writing, rsgeo and GeoDeep, in one run.
 
-    python benchmarks/inference.py [--sizes 4096,16384] [--folder DIR] [--rounds 1]
+    python benchmarks/inference.py [--sizes 4096,16384] [--rounds 5,1] [--folder DIR]
 
 Each figure is a process of its own, start-up included, timed from outside; memory is the process's peak as the
-operating system tells it. Efficiency is η = rsgeo's pixels per second · (tile / (tile − 2 halo))² over the smallest of
-the three limits, all measured inside their process without start-up (`peers.md` T1).
+operating system tells it. Rounds are interleaved (every row once, then every row again), so that a machine whose speed
+moves is no row's advantage; the medians are printed. "Bare" runs the model on as many whole tiles as the scene has,
+on all cores, and does nothing else; once as onnxruntime does by itself, once as rsgeo does, a thread a run. Efficiency
+is η = rsgeo's pixels per second · (tile / (tile − 2 halo))² over the smallest of the three limits, all measured inside
+their process without start-up (`peers.md` T1).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="4096,16384")
     parser.add_argument("--folder", default=None, help="where scenes and maps go (several GB)")
-    parser.add_argument("--rounds", type=int, default=1, help="rounds of each measurement; the median is printed")
+    parser.add_argument("--rounds", default="5,1", help="rounds of each size; medians are printed")
     parser.add_argument("--part", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
@@ -42,37 +46,53 @@ def main() -> None:
     networks.write_u_net(folder / "u-net.onnx", width=8)
     networks.write_deepness_u_net(folder / "u-net-deepness.onnx", width=8, tile=TILE, overlap=100 * 2 * HALO / TILE)
     networks.write_classifier(folder / "classifier.onnx")
-    for size in map(int, arguments.sizes.split(",")):
+    sizes, rounds = ([int(n) for n in text.split(",")] for text in (arguments.sizes, arguments.rounds))
+    peaks: dict[int, float] = {}
+    for number, size in enumerate(sizes):
         scene = folder / f"scene-{size}.tif"
         if not scene.exists():
             subprocess.run(_part("scene", scene, size), check=True)  # apart, so that no child inherits its memory
-        print(f"\n### {size} × {size} × 3 uint8 ({size * size / 1e6:.1f} MPix), {os.cpu_count()} cores\n")
-        u_net(folder, scene, size, arguments.rounds)
-        classifier(folder, scene, size, arguments.rounds)
+        times = rounds[min(number, len(rounds) - 1)]
+        megapixels = size * size / 1e6
+        print(f"\n### {size} × {size} × 3 uint8 ({megapixels:.1f} MPix), {os.cpu_count()} cores, rounds: {times}\n")
+        peaks[size] = u_net(folder, scene, size, times)
+        classifier(folder, scene, size, times)
+    if len(sizes) > 1:
+        first, last = min(sizes), max(sizes)
+        slope = (peaks[last] - peaks[first]) / (last**2 - first**2)
+        peak = peaks[last] / 1e6
+        print(f"\nmemory from {first}² to {last}²: {slope:.3f} MB per megapixel; peak at {last}²: {peak:.0f} MB")
 
 
-def u_net(folder: Path, scene: Path, size: int, rounds: int) -> None:
-    """The U-Net at equal tiles, and with the tile left to rsgeo."""
+def u_net(folder: Path, scene: Path, size: int, rounds: int) -> float:
+    """The U-Net at equal tiles, and with the tile left to rsgeo; returns the peak memory of the latter, bytes."""
     out, core = folder / "map.tif", TILE - 2 * HALO
     tiles = (-(-size // core)) ** 2
     model, deepness = folder / "u-net.onnx", folder / "u-net-deepness.onnx"
-    table = Table(size)
-    bare = table.row("bare onnxruntime, same tiles", _part("bare", model, TILE, TILE, tiles, 1), rounds)
-    read = table.row("reading only", _part("read", scene, model, TILE, HALO), rounds)
-    write = table.row("writing only", _part("write", scene, model, TILE, HALO, folder / "w.tif"), rounds)
-    ours = table.row("rsgeo, same tiles", _rsgeo(scene, out, model, "--tile", TILE, "--halo", HALO), rounds)
-    auto = table.row("rsgeo, tile left to it", _rsgeo(scene, out, model), rounds)
-    same = table.row("rsgeo, Deepness model", _rsgeo(scene, out, deepness), rounds)
-    geodeep = table.row(
-        "GeoDeep, same tiles",
-        [sys.executable, "-c", _GEODEEP, str(scene), str(deepness), str(folder / "g.tif")],
+    rows = measured(
+        {
+            "bare onnxruntime, same tiles": _part("bare", model, TILE, TILE, tiles, 1),
+            "bare, one thread a run": _part("bare", model, TILE, TILE, tiles, 1, os.cpu_count()),
+            "reading only": _part("read", scene, model, TILE, HALO),
+            "writing only": _part("write", scene, model, TILE, HALO, folder / "w.tif"),
+            "rsgeo, same tiles": _rsgeo(scene, out, model, "--tile", TILE, "--halo", HALO),
+            "rsgeo, tile left to it": _rsgeo(scene, out, model),
+            "rsgeo, Deepness model": _rsgeo(scene, out, deepness),
+            "GeoDeep, same tiles": [sys.executable, "-c", _GEODEEP, str(scene), str(deepness), str(folder / "g.tif")],
+        },
+        size,
         rounds,
     )
-    limit = min(tiles * TILE * TILE / bare["inside"], size * size / read["inside"], size * size / write["inside"])
-    eta = size * size / ours["seconds_inside"] * (TILE / core) ** 2 / limit
+    bare, apart, read, write, ours, auto, same, geodeep = rows
+    speed = size * size / ours["inside"] * (TILE / core) ** 2
+    eta, strict = (
+        speed / min(tiles * TILE * TILE / limit["inside"], *(size * size / io["inside"] for io in (read, write)))
+        for limit in (bare, apart)
+    )
     print(
-        f"\nη (T1) {eta:.3f}; whole process / bare {ours['wall'] / bare['wall']:.3f} (same tiles), "
-        f"{same['wall'] / bare['wall']:.3f} (Deepness model)"
+        f"\nη (T1) {eta:.3f}, against single-threaded runs {strict:.3f}\n"
+        f"whole process / bare: {ours['wall'] / bare['wall']:.3f} same tiles, "
+        f"{same['wall'] / bare['wall']:.3f} Deepness model, {auto['wall'] / bare['wall']:.3f} tile left to rsgeo"
     )
     if geodeep["ok"]:
         print(
@@ -81,42 +101,47 @@ def u_net(folder: Path, scene: Path, size: int, rounds: int) -> None:
             f"the same file, {geodeep['wall'] / auto['wall']:.2f} with the tile left to rsgeo; "
             f"GeoDeep / bare {geodeep['wall'] / bare['wall']:.2f}"
         )
+    return auto["peak"]
 
 
 def classifier(folder: Path, scene: Path, size: int, rounds: int) -> None:
     """The classifier, a window of 64 pixels every 32 pixels; GeoDeep has no such task."""
     model, windows, batch = folder / "classifier.onnx", (-(-size // 32)) ** 2, 64
-    table = Table(size)
-    bare = table.row("classifier: bare onnxruntime", _part("bare", model, 64, 64, windows, batch), rounds)
-    ours = table.row("classifier: rsgeo", _rsgeo(scene, folder / "c.tif", model), rounds)
+    print()
+    bare, ours = measured(
+        {
+            "classifier: bare onnxruntime": _part("bare", model, 64, 64, windows, batch),
+            "classifier: rsgeo": _rsgeo(scene, folder / "c.tif", model),
+        },
+        size,
+        rounds,
+    )
     print(
-        f"\nclassifier: whole process / bare {ours['wall'] / bare['wall']:.3f}; "
-        f"inside {bare['inside'] / ours['seconds_inside']:.3f}"
+        f"\nclassifier: efficiency {bare['inside'] / ours['inside']:.3f}; whole process / bare "
+        f"{ours['wall'] / bare['wall']:.3f}"
     )
 
 
-class Table:
-    """Rows printed as they are measured."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
+def measured(commands: dict[str, list[str]], size: int, rounds: int) -> list[dict[str, float]]:
+    """Run all commands in turn, `rounds` times; print and return the medians of each."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            runs[name].append(_timed(command))
+    print(
+        f"| {'what':30} | wall s | MPix/s | inside s | peak MB |\n|{'-' * 32}|-------:|-------:|---------:|--------:|"
+    )
+    medians = []
+    for name, taken in runs.items():
+        row = {key: float(np.median([run[key] for run in taken])) for key in ("wall", "inside", "peak")}
+        row["ok"] = all(run["ok"] for run in taken)
+        medians.append(row)
         print(
-            f"| {'what':30} | wall s | MPix/s | inside s | peak MB |\n"
-            f"|{'-' * 32}|-------:|-------:|---------:|--------:|"
-        )
-
-    def row(self, name: str, command: list[str], rounds: int) -> dict[str, float]:
-        """Run a process `rounds` times and print the medians."""
-        runs = [_timed(command) for _ in range(rounds)]
-        middle = sorted(runs, key=lambda run: run["wall"])[len(runs) // 2]
-        inside = middle.get("inside", middle.get("seconds_inside", float("nan")))
-        state = "" if middle["ok"] else " FAILED"
-        print(
-            f"| {name + state:30} | {middle['wall']:6.1f} | {self.size**2 / 1e6 / middle['wall']:6.2f} | {inside:8.1f} "
-            f"| {middle['peak'] / 1e6:7.0f} |",
+            f"| {name + ('' if row['ok'] else ' FAILED'):30} | {row['wall']:6.1f} | {size**2 / 1e6 / row['wall']:6.2f} "
+            f"| {row['inside']:8.1f} | {row['peak'] / 1e6:7.0f} |",
             flush=True,
         )
-        return middle
+    return medians
 
 
 def _scene(name: str, side: str) -> None:
@@ -191,7 +216,8 @@ def _timed(command: list[str]) -> dict[str, float]:
         _, status, usage = os.wait4(process.pid, 0)
         errors.seek(0)
         told = errors.read().decode()
-    result: dict[str, float] = {"wall": time.perf_counter() - start, "peak": usage.ru_maxrss * 1024, "ok": status == 0}
+    wall = time.perf_counter() - start
+    result = {"wall": wall, "inside": float("nan"), "peak": usage.ru_maxrss * 1024, "ok": status == 0}
     if status != 0:
         print(told[-2000:], file=sys.stderr)
     for line in output.decode().splitlines():
@@ -200,20 +226,30 @@ def _timed(command: list[str]) -> dict[str, float]:
             if "inside" in event:
                 result["inside"] = event["inside"]
             elif event.get("type") == "result":
-                result["seconds_inside"] = event["stats"]["seconds"]
+                result["inside"] = event["stats"]["seconds"]
     return result
 
 
-def _bare(model: str, height: str, width: str, count: str, batch: str) -> None:
+def _bare(model: str, height: str, width: str, count: str, batch: str, runs: str = "1") -> None:
+    """The model alone: one run at a time on all cores, or `runs` single-threaded ones side by side."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 0 if runs == "1" else 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     values = random.integers(0, 255, (int(batch), 3, int(height), int(width))).astype(np.float32)
     name = session.get_inputs()[0].name
     start = time.perf_counter()
-    for _ in range(-(-int(count) // int(batch))):
-        session.run(None, {name: values})
+    share = -(-int(count) // (int(batch) * int(runs)))
+
+    def work() -> None:
+        for _ in range(share):  # each result is given back at once
+            session.run(None, {name: values})
+
+    with ThreadPoolExecutor(int(runs)) as pool:
+        for done in [pool.submit(work) for _ in range(int(runs))]:
+            done.result()
     print(json.dumps({"inside": time.perf_counter() - start}))
 
 

@@ -48,8 +48,11 @@ def row(scene: Path, folder: Path, model: str | None) -> bool:
     seconds, code = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
     if code == 0 and out.exists():
         outcome = "map: " + shares(out)
-        subprocess.run([*PROGRAM, "preview", str(out), "-o", str(out.with_suffix(".png")), "--scene", str(scene)],
-                       check=False, capture_output=True)
+        subprocess.run(
+            [*PROGRAM, "preview", str(out), "-o", str(out.with_suffix(".png")), "--scene", str(scene)],
+            check=False,
+            capture_output=True,
+        )
     else:
         text = next((e["text"] for e in events if e["type"] == "error"), "no message")
         if model is None:

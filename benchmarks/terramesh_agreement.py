@@ -55,18 +55,38 @@ def main() -> None:
         print(f"{path.parent.name:16} {offsets[0]:6} {offsets[1]:6} {len(agree):8} {agree.mean():7.1%}  {seen}")
     print(f"{'all':16} {'':6} {'':6} {total:8} {same / total:7.1%}")
     if arguments.json:
-        note = (f"share of sliding windows with the same class on L2A as on L1C; by site "
-                f"{', '.join(f'{share:.3f}' for share in shares)}; windows overlap, so no interval is given")
-        arguments.json.write_text(json.dumps({"metrics": [{
-            "name": "agreement of surface reflectance with top of atmosphere", "value": round(same / total, 4),
-            "n": total, "data": f"TerraMesh, {len(sites)} sites", "note": note}]}, indent=1))
+        note = (
+            f"share of sliding windows with the same class on L2A as on L1C; by site "
+            f"{', '.join(f'{share:.3f}' for share in shares)}; windows overlap, so no interval is given"
+        )
+        arguments.json.write_text(
+            json.dumps(
+                {
+                    "metrics": [
+                        {
+                            "name": "agreement of surface reflectance with top of atmosphere",
+                            "value": round(same / total, 4),
+                            "n": total,
+                            "data": f"TerraMesh, {len(sites)} sites",
+                            "note": note,
+                        }
+                    ]
+                },
+                indent=1,
+            )
+        )
 
 
 def windows(bands: np.ndarray, side: int, stride: int) -> np.ndarray:
     """Every window that lies inside, (N, C, side, side)."""
     height, width = bands.shape[1:]
-    return np.stack([bands[:, row:row + side, column:column + side]
-                     for row in range(0, height - side + 1, stride) for column in range(0, width - side + 1, stride)])
+    return np.stack(
+        [
+            bands[:, row : row + side, column : column + side]
+            for row in range(0, height - side + 1, stride)
+            for column in range(0, width - side + 1, stride)
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One run of several threads, or several runs of one thread: bare onnxruntime on the benchmark's U-Net, all cores.
 
-    python benchmarks/threads.py
+python benchmarks/threads.py
 """
 
 from __future__ import annotations

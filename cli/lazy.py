@@ -11,6 +11,8 @@ import rich_click as click
 
 from rsgeo_core.errors import RsgeoError
 
+_AS_JSON = "rsgeo.as_json"  # in click's meta: whether the command that runs was asked for JSON
+
 
 class LazyCommand(click.RichCommand):
     """Stands for a command in lists; imports the real one when its arguments are parsed."""
@@ -24,6 +26,8 @@ class LazyCommand(click.RichCommand):
     ) -> click.Context:
         """The real command's context: from here on the stand-in is out of the way."""
         command: click.Command = importlib.import_module(self._module).command
+        if parent is not None:
+            parent.meta[_AS_JSON] = "--json" in args
         return command.make_context(info_name, args, parent=parent, **extra)
 
 
@@ -31,7 +35,8 @@ class LazyGroup(click.RichGroup):
     """A group made from a table: command name to (module, one line of help).
 
     Each module holds a click command called `command`. `RsgeoError` and interrupts end a command with one message and
-    the exit code of their class, here and in `rio rsgeo` alike.
+    the exit code of their class, here and in `rio rsgeo` alike; with `--json` the failure is an event on standard
+    output too.
     """
 
     table: Mapping[str, tuple[str, str]] = {}
@@ -49,15 +54,31 @@ class LazyGroup(click.RichGroup):
         try:
             return super().invoke(ctx)
         except RsgeoError as error:
+            _tell(ctx, error.code, str(error.args[0]), error.hint)
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
+            _tell(ctx, "cancelled", "Cancelled.")
             click.echo("Cancelled.", err=True)
             ctx.exit(3)
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
+        except click.ClickException as error:
+            _tell(ctx, "usage", error.format_message())
             raise
-        except Exception:
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            _tell(ctx, "defect", f"{type(error).__name__}: {error}", trace=traceback.format_exc())
             click.echo(traceback.format_exc(), err=True)
             click.echo("Error: this is a defect of rsgeo; please report it with the lines above.", err=True)
             ctx.exit(5)
         return None
+
+
+def _tell(ctx: click.Context, code: str, text: str, hint: str = "", trace: str | None = None) -> None:
+    """Tell a failure as a line of JSON, where the command was asked for JSON."""
+    if not ctx.meta.get(_AS_JSON):
+        return
+    from rsgeo_core.events import CancelledRun, Failure  # pydantic takes a tenth of a second to import
+
+    failure = Failure(code=code, text=text, hint=hint, traceback=trace)
+    click.echo((CancelledRun() if code == "cancelled" else failure).line())

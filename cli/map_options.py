@@ -15,7 +15,6 @@ def layer_option(name: str) -> Any:
     return click.option("--layer", metavar="NAME", help=f"Layer of {name}, where the file has several.")
 
 
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result and warnings.")
 
 

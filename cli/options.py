@@ -53,7 +53,10 @@ def parse_memory(ctx: click.Context, param: click.Parameter, text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
     if match is None or match[2].lower() not in _UNITS or float(match[1]) <= 0:
         raise click.BadParameter(f"{text!r} is not a size; for example 2GB or 512MiB")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    size = int(float(match[1]) * _UNITS[match[2].lower()])
+    if size < 64 << 20:
+        raise click.BadParameter(f"{text} is too little for a tile and a model; give 64MiB or more")
+    return size
 
 
 def json_option(function: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +13,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rsgeo_core import events
-from rsgeo_core.errors import RsgeoError
 
 
 class Display:
-    """A listener that tells a person, or a program with `as_json`, what a run does."""
+    """A listener that tells a person, or a program with `as_json`, what a run does.
 
-    def __init__(self, as_json: bool, quiet: bool = False) -> None:
-        self._json, self._quiet = as_json, quiet
+    Args:
+        as_json: whether events are told as lines of JSON on standard output.
+        quiet: whether only warnings are told.
+        scene: the scene that all events belong to, where there are several.
+    """
+
+    def __init__(self, as_json: bool, quiet: bool = False, scene: str | None = None) -> None:
+        self._json, self._quiet, self._scene = as_json, quiet, scene
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._task = None
@@ -33,7 +37,7 @@ class Display:
         """Show an event."""
         with self._lock:
             if self._json:
-                click.echo(event.line())
+                click.echo(event.line(self._scene))
             elif isinstance(event, events.Stage):
                 self._begin(event)
             elif isinstance(event, events.Progress):
@@ -83,12 +87,9 @@ class Display:
 
 
 @contextmanager
-def shown(as_json: bool, quiet: bool = False) -> Iterator[tuple[Display, events.CancelToken]]:
-    """A display and a cancel token that Ctrl-C and SIGTERM raise; a second Ctrl-C ends at once.
-
-    With `as_json` a failure is told as an event too.
-    """
-    display, cancel = Display(as_json, quiet), events.CancelToken()
+def shown(as_json: bool, quiet: bool = False, scene: str | None = None) -> Iterator[tuple[Display, events.CancelToken]]:
+    """A display and a cancel token that Ctrl-C and SIGTERM raise; a second Ctrl-C ends at once."""
+    display, cancel = Display(as_json, quiet, scene), events.CancelToken()
 
     def stop(number: int, frame: FrameType | None) -> None:
         if cancel.is_cancelled:
@@ -99,17 +100,6 @@ def shown(as_json: bool, quiet: bool = False) -> Iterator[tuple[Display, events.
     before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
     try:
         yield display, cancel
-    except RsgeoError as error:
-        if as_json:
-            code = error.code
-            event = (
-                events.CancelledRun()
-                if code == "cancelled"
-                else events.Failure(code=code, text=str(error.args[0]), hint=error.hint)
-            )
-            click.echo(event.line())
-            sys.stdout.flush()
-        raise
     finally:
         display.close()
         for number, handler in before.items():

@@ -22,6 +22,7 @@ class TrainGroup(LazyGroup):
     table: Mapping[str, tuple[str, str]] = {
         "prepare": (f"{_COMMANDS}.prepare", "Turn a dataset on disk into a catalog."),
         "show": (f"{_COMMANDS}.show", "Say what a catalog holds."),
+        "pretrain": (f"{_COMMANDS}.pretrain", "Train an encoder on a catalog without labels."),
         "finetune": (f"{_COMMANDS}.finetune", "Train a classifier or a segmentation network on a catalog."),
         "export": (f"{_COMMANDS}.export", "Turn a run into one ONNX file with its card."),
     }
@@ -30,8 +31,11 @@ class TrainGroup(LazyGroup):
         """Run the command, if what training stands on is installed; looked for without importing it."""
         missing = [name for name in _NEEDED if find_spec(name) is None]
         if missing:
-            click.echo(f"Error: training needs Python packages that are missing: {', '.join(missing)}.\n"
-                       "Install them with: pip install 'rsgeo[train,cpu]'", err=True)
+            click.echo(
+                f"Error: training needs Python packages that are missing: {', '.join(missing)}.\n"
+                "Install them with: pip install 'rsgeo[train,cpu]'",
+                err=True,
+            )
             ctx.exit(EnvironmentProblem.exit_code)
         return super().invoke(ctx)
 

@@ -1,7 +1,7 @@
 """Inference over whole scenes and the maps it writes.
 
-    from rsgeo_core import infer
-    result = infer("scene.tif", "map.tif")
+from rsgeo_core import infer
+result = infer("scene.tif", "map.tif")
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ class MatchError(RequestError):
     code = "classes"
 
 
+_FEWEST_UNITS = 10  # that are resampled
+
+
 @dataclass(frozen=True)
 class AccuracyReport:
     """The result of an assessment.
@@ -50,6 +53,7 @@ class AccuracyReport:
     agreement: Agreement
     adjusted: AreaAdjusted
     uncovered: float
+    units: int
     bootstrap: Bootstrap | None
 
     @property
@@ -60,44 +64,111 @@ class AccuracyReport:
     @property
     def assumption(self) -> str:
         """What the area-adjusted intervals stand on."""
-        base = ("The area-adjusted estimates take the samples as a random sample of pixels within each map class "
-                "(stratified; Olofsson et al. 2014).")
+        base = (
+            "The area-adjusted estimates take the samples as a random sample of pixels within each map class "
+            "(stratified; Olofsson et al. 2014)."
+        )
         if self.kind == "points":
             return f"{base} Points that were placed by hand or along roads are no such sample."
         what = "of one polygon" if self.kind == "polygons" else "beside each other"
-        units = "polygons" if self.kind == "polygons" else "blocks"
-        return (f"{base} Pixels {what} resemble each other, so these intervals are too narrow; those of the bootstrap "
-                f"over {units} take that into account. Neither mends a reference that was not placed at random.")
+        mended = (
+            f"those of the bootstrap over {self.unit_name} take that into account. Neither mends"
+            if self.bootstrap is not None
+            else "and nothing mends"
+        )
+        return (
+            f"{base} Pixels {what} resemble each other, so these intervals are too narrow; {mended} a reference "
+            "that was not placed at random."
+        )
+
+    @property
+    def unit_name(self) -> str:
+        """What the bootstrap draws."""
+        return {"raster": "blocks", "polygons": "polygons", "points": "points"}[self.kind]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers that cannot be had are None."""
         a, e, b = self.agreement, self.adjusted, self.bootstrap
-        per_class = [{
-            "class": name, "samples_map": int(self.matrix[i].sum()), "samples_reference": int(self.matrix[:, i].sum()),
-            "precision": a.precision[i], "recall": a.recall[i], "f1": a.f1[i], "iou": a.iou[i],
-            "mapped_area": self.mapped[i],
-            "users_accuracy": e.users[i], "users_accuracy_ci95": Z95 * e.users_se[i],
-            "producers_accuracy": e.producers[i], "producers_accuracy_ci95": Z95 * e.producers_se[i],
-            "area": e.areas[i], "area_ci95": Z95 * e.areas_se[i],
-            **({} if b is None else {f"{key}_bootstrap": getattr(b, field)[:, i] for key, field in (
-                ("users_accuracy", "users"), ("producers_accuracy", "producers"), ("f1", "f1"), ("iou", "iou"),
-                ("area", "areas"))})} for i, name in enumerate(self.classes)]
-        plain = _plain({
-            "classes": list(self.classes), "matrix": self.matrix.tolist(), "samples": self.samples,
-            "reference": self.kind, "samples_without_class": self.samples_without_class, "conflicts": self.conflicts,
-            "overall_accuracy": a.overall, "kappa": a.kappa, "mean_iou": _mean(a.iou), "macro_f1": _mean(a.f1),
-            "overall_accuracy_adjusted": e.overall, "overall_accuracy_adjusted_ci95": Z95 * e.overall_se,
-            "proportions": e.proportions.tolist(), "unit": self.unit, "uncovered_share": self.uncovered,
-            "per_class": per_class, "assumption": self.assumption, "area_statement": self.area_statement,
-            "bootstrap": None if b is None else {"units": b.units, "rounds": b.rounds, "overall_accuracy": b.overall,
-                                                 "overall_accuracy_adjusted": b.overall_adjusted}})
+        per_class = [
+            {
+                "class": name,
+                "samples_map": int(self.matrix[i].sum()),
+                "samples_reference": int(self.matrix[:, i].sum()),
+                "precision": a.precision[i],
+                "recall": a.recall[i],
+                "f1": a.f1[i],
+                "iou": a.iou[i],
+                "mapped_area": self.mapped[i],
+                "users_accuracy": e.users[i],
+                "users_accuracy_ci95": Z95 * e.users_se[i],
+                "producers_accuracy": e.producers[i],
+                "producers_accuracy_ci95": Z95 * e.producers_se[i],
+                "area": e.areas[i],
+                "area_ci95": Z95 * e.areas_se[i],
+                **(
+                    {}
+                    if b is None
+                    else {
+                        f"{key}_bootstrap": getattr(b, field)[:, i]
+                        for key, field in (
+                            ("users_accuracy", "users"),
+                            ("producers_accuracy", "producers"),
+                            ("f1", "f1"),
+                            ("iou", "iou"),
+                            ("area", "areas"),
+                        )
+                    }
+                ),
+            }
+            for i, name in enumerate(self.classes)
+        ]
+        plain = _plain(
+            {
+                "classes": list(self.classes),
+                "matrix": self.matrix.tolist(),
+                "samples": self.samples,
+                "reference": self.kind,
+                "samples_without_class": self.samples_without_class,
+                "conflicts": self.conflicts,
+                "overall_accuracy": a.overall,
+                "kappa": a.kappa,
+                "mean_iou": _mean(a.iou),
+                "macro_f1": _mean(a.f1),
+                "overall_accuracy_adjusted": e.overall,
+                "overall_accuracy_adjusted_ci95": Z95 * e.overall_se,
+                "proportions": e.proportions.tolist(),
+                "unit": self.unit,
+                "uncovered_share": self.uncovered,
+                "per_class": per_class,
+                "assumption": self.assumption,
+                "area_statement": self.area_statement,
+                "units": self.units,
+                "bootstrap": None
+                if b is None
+                else {
+                    "units": b.units,
+                    "rounds": b.rounds,
+                    "overall_accuracy": b.overall,
+                    "overall_accuracy_adjusted": b.overall_adjusted,
+                },
+            }
+        )
         assert isinstance(plain, dict)
         return plain
 
 
-def assess(map_path: str | Path, reference: str | Path, *, class_column: str | None = None, layer: str | None = None,
-           map_classes: Mapping[str, str] | None = None, reference_classes: Mapping[str, str] | None = None,
-           bootstrap: int = 1000, on_event: Listener = ignore, cancel: CancelToken | None = None) -> AccuracyReport:
+def assess(
+    map_path: str | Path,
+    reference: str | Path,
+    *,
+    class_column: str | None = None,
+    layer: str | None = None,
+    map_classes: Mapping[str, str] | None = None,
+    reference_classes: Mapping[str, str] | None = None,
+    bootstrap: int = 1000,
+    on_event: Listener = ignore,
+    cancel: CancelToken | None = None,
+) -> AccuracyReport:
     """Compare a class map with reference data.
 
     Classes match by name, regardless of case; where the reference has numbers only, by value.
@@ -109,7 +180,8 @@ def assess(map_path: str | Path, reference: str | Path, *, class_column: str | N
         layer: needed where a vector file has several.
         map_classes: map class (name or value) → class it counts as. Several may join one; "" leaves pixels out.
         reference_classes: the same for the labels of the reference.
-        bootstrap: resamples over polygons, blocks or points; 0 for none.
+        bootstrap: resamples over polygons, blocks or points; 0 for none. Fewer than ten of them are not resampled:
+            their intervals would be far too narrow.
         on_event: told the progress.
         cancel: looked at once a window.
 
@@ -121,34 +193,55 @@ def assess(map_path: str | Path, reference: str | Path, *, class_column: str | N
         samples = open_reference(reference, source, class_column, layer)
         ground = PixelAreas(source.grid)
         pairs, areas, lost = _count(source, samples, ground, on_event, cancel)
-        names, of_value, of_label = _match(source.legend, np.flatnonzero(areas), samples, pairs[:, 2],
-                                           dict(map_classes or {}), dict(reference_classes or {}), reference)
+        names, of_value, of_label = _match(
+            source.legend,
+            np.flatnonzero(areas),
+            samples,
+            pairs[:, 2],
+            dict(map_classes or {}),
+            dict(reference_classes or {}),
+            reference,
+        )
     row, column = of_value[pairs[:, 1]], of_label[pairs[:, 2]]
     used = (row >= 0) & (column >= 0)
     if not pairs[used, 3].sum():
-        raise MatchError(f"No pixel of {map_path} has both a class and a label of {reference}.",
-                         "Do they cover the same place? rsgeo info FILE says where each lies.")
+        raise MatchError(
+            f"No pixel of {map_path} has both a class and a label of {reference}.",
+            "Do they cover the same place? rsgeo info FILE says where each lies.",
+        )
     size = len(names)
     matrix = np.zeros((size, size), np.int64)
     np.add.at(matrix, (row[used], column[used]), pairs[used, 3])
     mapped = np.zeros(size)
-    known = np.flatnonzero(of_value[:len(areas)] >= 0)
+    known = np.flatnonzero(of_value[: len(areas)] >= 0)
     np.add.at(mapped, of_value[known], areas[known])
     sampled = matrix.sum(1) > 0
     resampled = None
-    if bootstrap:
-        units, unit = np.unique(pairs[used, 0], return_inverse=True)
+    units, unit = np.unique(pairs[used, 0], return_inverse=True)
+    if bootstrap and len(units) >= _FEWEST_UNITS:
         matrices = np.zeros((len(units), size, size), np.int64)
         np.add.at(matrices, (unit, row[used], column[used]), pairs[used, 3])
         resampled = cluster_bootstrap(matrices, mapped, bootstrap)
     return AccuracyReport(
-        tuple(names), matrix, mapped, ground.unit, ground.statement, samples.kind,
-        lost + int(pairs[~used, 3].sum()), samples.conflicts, agreement(matrix), area_adjusted(matrix, mapped),
-        float(mapped[~sampled].sum() / mapped.sum()), resampled)
+        tuple(names),
+        matrix,
+        mapped,
+        ground.unit,
+        ground.statement,
+        samples.kind,
+        lost + int(pairs[~used, 3].sum()),
+        samples.conflicts,
+        agreement(matrix),
+        area_adjusted(matrix, mapped),
+        float(mapped[~sampled].sum() / mapped.sum()),
+        len(units),
+        resampled,
+    )
 
 
-def _count(source: ClassMap, reference: Reference, ground: PixelAreas, on_event: Listener,
-           cancel: CancelToken | None) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+def _count(
+    source: ClassMap, reference: Reference, ground: PixelAreas, on_event: Listener, cancel: CancelToken | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     """Samples by (unit, map value, label), (S, 4) with their number last; area by map value; samples without data."""
     areas: NDArray[np.float64] = np.zeros(1)
     lost = 0
@@ -182,9 +275,15 @@ def _tally(unit: NDArray[np.int64], value: NDArray[np.int64], label: NDArray[np.
     return np.column_stack((units[keys // labels // values], keys // labels % values, keys % labels, times[keys]))
 
 
-def _match(legend: Legend, occurring: Sequence[int] | NDArray[np.intp], reference: Reference, met: NDArray[np.int64],
-           map_classes: dict[str, str], reference_classes: dict[str, str],
-           path: str | Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+def _match(
+    legend: Legend,
+    occurring: Sequence[int] | NDArray[np.intp],
+    reference: Reference,
+    met: NDArray[np.int64],
+    map_classes: dict[str, str],
+    reference_classes: dict[str, str],
+    path: str | Path,
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
     """Common class names, and the class of each map value and of each reference label; −1 leaves out."""
     values = sorted({c.value for c in legend} | {int(value) for value in occurring})
     map_names = {value: legend.name(value) for value in values}
@@ -209,9 +308,10 @@ def _match(legend: Legend, occurring: Sequence[int] | NDArray[np.intp], referenc
         raise MatchError(
             f"{path} has the class{'es' * (len(unmatched) > 1)} {', '.join(unmatched)}, which the map lacks; it has "
             f"{', '.join(names)}.",
-            f"Say what it counts as: --reference-class \"{unmatched[0]}={names[0] if names else 'NAME'}\"; leave it "
-            f"out: --reference-class \"{unmatched[0]}=\"; or keep it as a class of its own: "
-            f"--reference-class \"{unmatched[0]}={unmatched[0]}\".")
+            f'Say what it counts as: --reference-class "{unmatched[0]}={names[0] if names else "NAME"}"; leave it '
+            f'out: --reference-class "{unmatched[0]}="; or keep it as a class of its own: '
+            f'--reference-class "{unmatched[0]}={unmatched[0]}".',
+        )
     if asked:
         raise MatchError(f"{path} has no class {', '.join(asked)}; it has {', '.join(reference.labels) or 'none'}.")
     for name in label_class.values():

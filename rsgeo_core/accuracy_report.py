@@ -28,9 +28,16 @@ def confusion_table(report: AccuracyReport) -> _Table:
 def sample_table(report: AccuracyReport) -> _Table:
     """How the samples agree, per class."""
     a, b = report.agreement, report.bootstrap
-    rows = [[name, _percent(a.precision[i]), _percent(a.recall[i]),
-             _percent(a.f1[i]) + (_range(b.f1[:, i]) if b else ""),
-             _percent(a.iou[i]) + (_range(b.iou[:, i]) if b else "")] for i, name in enumerate(report.classes)]
+    rows = [
+        [
+            name,
+            _percent(a.precision[i]),
+            _percent(a.recall[i]),
+            _percent(a.f1[i]) + (_range(b.f1[:, i]) if b else ""),
+            _percent(a.iou[i]) + (_range(b.iou[:, i]) if b else ""),
+        ]
+        for i, name in enumerate(report.classes)
+    ]
     return ["class", "precision", "recall", "F1", "IoU"], rows
 
 
@@ -38,10 +45,17 @@ def area_table(report: AccuracyReport) -> _Table:
     """Area-adjusted accuracy and area with 95 % intervals, per class."""
     e, b = report.adjusted, report.bootstrap
     scale, unit = (1e-4, "ha") if report.unit == "m²" else (1.0, report.unit)
-    rows = [[name, f"{report.mapped[i] * scale:,.2f}", _area(e.areas[i] * scale, Z95 * e.areas_se[i] * scale)
-             + (f" [{b.areas[0, i] * scale:,.2f}, {b.areas[1, i] * scale:,.2f}]" if b else ""),
-             _plus_minus(e.users[i], e.users_se[i]), _plus_minus(e.producers[i], e.producers_se[i])]
-            for i, name in enumerate(report.classes)]
+    rows = [
+        [
+            name,
+            f"{report.mapped[i] * scale:,.2f}",
+            _area(e.areas[i] * scale, Z95 * e.areas_se[i] * scale)
+            + (f" [{b.areas[0, i] * scale:,.2f}, {b.areas[1, i] * scale:,.2f}]" if b else ""),
+            _plus_minus(e.users[i], e.users_se[i]),
+            _plus_minus(e.producers[i], e.producers_se[i]),
+        ]
+        for i, name in enumerate(report.classes)
+    ]
     return ["class", f"mapped {unit}", f"estimated {unit}", "user's accuracy", "producer's accuracy"], rows
 
 
@@ -49,21 +63,32 @@ def sentences(report: AccuracyReport) -> list[str]:
     """What stands beside the tables: overall figures, what was left out, and what the intervals stand on."""
     a, e, b = report.agreement, report.adjusted, report.bootstrap
     iou, f1 = (values[np.isfinite(values)] for values in (a.iou, a.f1))
-    found = [f"{report.samples:,} samples ({report.kind}). Overall accuracy {_percent(a.overall)}"
-             f"{_range(b.overall) if b else ''}, mean IoU {_percent(iou.mean())}, macro F1 {_percent(f1.mean())}, "
-             f"kappa {a.kappa:.3f}.",
-             f"Area-adjusted overall accuracy {_plus_minus(e.overall, e.overall_se)}"
-             f"{_range(b.overall_adjusted) if b else ''}."]
+    found = [
+        f"{report.samples:,} samples ({report.kind}). Overall accuracy {_percent(a.overall)}"
+        f"{_range(b.overall) if b else ''}, mean IoU {_percent(iou.mean())}, macro F1 {_percent(f1.mean())}, "
+        f"kappa {a.kappa:.3f}.",
+        f"Area-adjusted overall accuracy {_plus_minus(e.overall, e.overall_se)}"
+        f"{_range(b.overall_adjusted) if b else ''}.",
+    ]
     if report.samples_without_class:
         found.append(f"Left out: {report.samples_without_class:,} samples without a class in the map or by request.")
     if report.conflicts:
         found.append(f"Left out: {report.conflicts:,} pixels in polygons of different classes.")
     if report.uncovered:
-        found.append(f"{_percent(report.uncovered)} of the mapped area is of classes without samples; the estimates "
-                     "describe the rest.")
+        found.append(
+            f"{_percent(report.uncovered)} of the mapped area is of classes without samples; the estimates "
+            "describe the rest."
+        )
     if b:
-        units = {"raster": "blocks", "polygons": "polygons", "points": "points"}[report.kind]
-        found.append(f"± is the stratified estimator's 95 % interval; [ ] the bootstrap's over {b.units:,} {units}.")
+        found.append(
+            f"± is the stratified estimator's 95 % interval; [ ] the bootstrap's over {b.units:,} {report.unit_name}."
+        )
+    else:
+        found.append(
+            f"± is the stratified estimator's 95 % interval. Number of {report.unit_name} with samples: "
+            f"{report.units:,}, {'too few to resample' if report.units < 10 else 'not resampled'}, so no interval "
+            "here knows how alike they are."
+        )
     return [*found, report.assumption, report.area_statement]
 
 
@@ -104,14 +129,28 @@ td:first-child,th:first-child{text-align:left}th{font-weight:600}"""
 
 def _page(report: AccuracyReport) -> str:
     shares = report.matrix / np.maximum(report.matrix.sum(1, keepdims=True), 1)
-    shades = [[None, *(f"rgba({'27,120,55' if i == j else '178,24,43'},{0.75 * share:.2f})"
-                       for j, share in enumerate(line)), None] for i, line in enumerate(shares)]
-    parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>Accuracy</title>", f"<style>{_STYLE}</style>",
-             "<h1>Accuracy of the map</h1>", *(f"<p>{html.escape(line)}</p>" for line in sentences(report)[:2]),
-             "<h2>Confusion matrix</h2>", _html_table(confusion_table(report), shades),
-             "<h2>Agreement of the samples</h2>", _html_table(sample_table(report)),
-             "<h2>Area-adjusted estimates</h2>", _html_table(area_table(report)),
-             *(f"<p>{html.escape(line)}</p>" for line in sentences(report)[2:]), "</html>"]
+    shades = [
+        [
+            None,
+            *(f"rgba({'27,120,55' if i == j else '178,24,43'},{0.75 * share:.2f})" for j, share in enumerate(line)),
+            None,
+        ]
+        for i, line in enumerate(shares)
+    ]
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Accuracy</title>",
+        f"<style>{_STYLE}</style>",
+        "<h1>Accuracy of the map</h1>",
+        *(f"<p>{html.escape(line)}</p>" for line in sentences(report)[:2]),
+        "<h2>Confusion matrix</h2>",
+        _html_table(confusion_table(report), shades),
+        "<h2>Agreement of the samples</h2>",
+        _html_table(sample_table(report)),
+        "<h2>Area-adjusted estimates</h2>",
+        _html_table(area_table(report)),
+        *(f"<p>{html.escape(line)}</p>" for line in sentences(report)[2:]),
+        "</html>",
+    ]
     return "\n".join(parts) + "\n"
 
 
@@ -120,8 +159,10 @@ def _html_table(table: _Table, shades: Sequence[Sequence[str | None]] = ()) -> s
     lines = ["<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
     for i, row in enumerate(rows):
         colors = shades[i] if i < len(shades) else [None] * len(row)
-        cells = (f"<td{f' style=background:{color}' if color else ''}>{html.escape(cell)}</td>"
-                 for cell, color in zip(row, colors, strict=True))
+        cells = (
+            f"<td{f' style=background:{color}' if color else ''}>{html.escape(cell)}</td>"
+            for cell, color in zip(row, colors, strict=True)
+        )
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "\n".join([*lines, "</table>"])
 

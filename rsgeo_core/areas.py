@@ -72,15 +72,32 @@ class AreaReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {"unit": self.unit, "method": self.method, "statement": self.statement,
-                "zones": [{**asdict(zone), "pixels": zone.pixels, "area": zone.area} for zone in self.zones]}
+        return {
+            "unit": self.unit,
+            "method": self.method,
+            "statement": self.statement,
+            "zones": [{**asdict(zone), "pixels": zone.pixels, "area": zone.area} for zone in self.zones],
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per zone and class, for tables: areas in m², hectares and km² (or map units)."""
         in_metres = self.unit == "m²"
-        return [{"zone": zone.name or "", "value": c.value, "class": c.name, "pixels": c.pixels,
-                 **({"area_m2": c.area, "area_ha": c.area / 1e4, "area_km2": c.area / 1e6} if in_metres
-                    else {"area": c.area}), "share": c.share} for zone in self.zones for c in zone.classes]
+        return [
+            {
+                "zone": zone.name or "",
+                "value": c.value,
+                "class": c.name,
+                "pixels": c.pixels,
+                **(
+                    {"area_m2": c.area, "area_ha": c.area / 1e4, "area_km2": c.area / 1e6}
+                    if in_metres
+                    else {"area": c.area}
+                ),
+                "share": c.share,
+            }
+            for zone in self.zones
+            for c in zone.classes
+        ]
 
 
 def class_areas(map_path: str | Path, *, on_event: Listener = ignore, cancel: CancelToken | None = None) -> AreaReport:
@@ -95,8 +112,15 @@ def class_areas(map_path: str | Path, *, on_event: Listener = ignore, cancel: Ca
         return _report((tally.zone(None, source.legend),), ground)
 
 
-def zonal_areas(map_path: str | Path, polygons: str | Path, *, by: str | None = None, layer: str | None = None,
-                on_event: Listener = ignore, cancel: CancelToken | None = None) -> AreaReport:
+def zonal_areas(
+    map_path: str | Path,
+    polygons: str | Path,
+    *,
+    by: str | None = None,
+    layer: str | None = None,
+    on_event: Listener = ignore,
+    cancel: CancelToken | None = None,
+) -> AreaReport:
     """Pixels, area and share of each class within polygons.
 
     A pixel counts where its centre is inside. Zones may overlap: then a pixel counts in each of them.
@@ -116,8 +140,10 @@ def zonal_areas(map_path: str | Path, polygons: str | Path, *, by: str | None = 
             names, zone_of = [str(number + 1) for number in range(len(frame))], np.arange(len(frame))
         else:
             if frame[by].isna().any():
-                raise RequestError(f"{polygons}: the column {by} is empty for {int(frame[by].isna().sum())} polygons.",
-                                   "Fill it, or choose another column.")
+                raise RequestError(
+                    f"{polygons}: the column {by} is empty for {int(frame[by].isna().sum())} polygons.",
+                    "Fill it, or choose another column.",
+                )
             unique, zone_of = np.unique(frame[by].astype(str).to_numpy(), return_inverse=True)
             names = [str(name) for name in unique]
         shapes = to_pixels(frame.geometry.array, source.grid.transform)
@@ -127,12 +153,24 @@ def zonal_areas(map_path: str | Path, polygons: str | Path, *, by: str | None = 
             _add_zones(source, span, ground, shapes, zone_of, tree, tallies)
         whole = shapely.box(0, 0, source.grid.width, source.grid.height)
         inside = shapely.covers(whole, shapes)
-        return _report(tuple(tally.zone(name, source.legend, not inside[zone_of == number].all())
-                             for number, (name, tally) in enumerate(zip(names, tallies, strict=True))), ground)
+        return _report(
+            tuple(
+                tally.zone(name, source.legend, not inside[zone_of == number].all())
+                for number, (name, tally) in enumerate(zip(names, tallies, strict=True))
+            ),
+            ground,
+        )
 
 
-def _add_zones(source: ClassMap, span: Span, ground: PixelAreas, shapes: NDArray[Any], zone_of: NDArray[np.intp],
-               tree: shapely.STRtree, tallies: Sequence[_Tally]) -> None:
+def _add_zones(
+    source: ClassMap,
+    span: Span,
+    ground: PixelAreas,
+    shapes: NDArray[Any],
+    zone_of: NDArray[np.intp],
+    tree: shapely.STRtree,
+    tallies: Sequence[_Tally],
+) -> None:
     hits = tree.query(shapely.box(span.left, span.top, span.right, span.bottom), predicate="intersects")
     if not hits.size:
         return
@@ -177,8 +215,16 @@ class _Tally:
         values = sorted({c.value for c in legend} | set((np.flatnonzero(self._pixels[1:]) + 1).tolist()))
         total = float(self._areas[1:].sum())
         self._grow(max(values, default=0) + 1)
-        classes = tuple(ClassArea(value, legend.name(value), int(self._pixels[value]), float(self._areas[value]),
-                                  float(self._areas[value]) / total if total else 0.0) for value in values)
+        classes = tuple(
+            ClassArea(
+                value,
+                legend.name(value),
+                int(self._pixels[value]),
+                float(self._areas[value]),
+                float(self._areas[value]) / total if total else 0.0,
+            )
+            for value in values
+        )
         return Zone(name, classes, int(self._pixels[0]), bool(outside))
 
     def _grow(self, size: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import rasterio
+from rasterio._env import get_gdal_config, set_gdal_config  # rasterio.Env does not give the limit back when nested
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
@@ -16,17 +18,27 @@ from rsgeo_core.grid import Grid
 from rsgeo_core.sensors import normal_name
 
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+_CACHE = "GDAL_CACHEMAX"
 _NOT_DATA = (ColorInterp.alpha,)
 
 
 @dataclass(frozen=True)
 class MatchedBand:
-    """One band of the model's input and where it lies: file and 1-based band number, and how that was known."""
+    """One band of the model's input and where it lies: file and 1-based band number, and how that was known.
+
+    Attributes:
+        band: what the model calls it.
+        path: the file.
+        index: number in the file, from 1.
+        why: how that was known.
+        channel: position among the model's bands, from 0.
+    """
 
     band: CardBand
     path: str
     index: int
     why: str
+    channel: int
 
 
 def open_raster(path: str) -> Any:
@@ -45,6 +57,21 @@ def open_raster(path: str) -> Any:
             f"{path} cannot be opened as a raster: {text}",
             "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.",
         ) from None
+
+
+@contextmanager
+def block_cache(size: int = 16 << 20) -> Iterator[None]:
+    """GDAL keeps at most `size` bytes of decoded blocks, afterwards as many as before; by itself a twentieth of RAM.
+
+    The limit is the process's, not the thread's. rasterio counts it in bytes, GDAL's own option in megabytes.
+    """
+    with rasterio.Env():
+        before = get_gdal_config(_CACHE)
+        set_gdal_config(_CACHE, size)
+        try:
+            yield
+        finally:
+            set_gdal_config(_CACHE, before)
 
 
 def raster_grid(dataset: Any, path: str) -> Grid:
@@ -66,6 +93,8 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
 
     By `given` numbers (counted through all files) first, then by the files' band descriptions, then by their colours
     (red, green, blue). A model of unnamed bands takes them in the file's order.
+
+    A model that takes missing bands gets those that are there, at least one.
 
     Raises:
         BandError: a band is missing or its number does not exist; the message names what is there.
@@ -93,14 +122,14 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     if all(b.common_name is None and b.name.startswith("band ") for b in wanted.bands) and not given:
         if len(labels) < len(wanted.bands):
             raise BandError(f"{listed(paths)} has {len(labels)} bands; the model takes {len(wanted.bands)}.")
-        return [MatchedBand(band, *labels[i][:2], "the file's order") for i, band in enumerate(wanted.bands)]
+        return [MatchedBand(band, *labels[i][:2], "the file's order", i) for i, band in enumerate(wanted.bands)]
     matched, missing = [], []
-    for band in wanted.bands:
+    for channel, band in enumerate(wanted.bands):
         number = given.get(normal_name(band.name), given.get(normal_name(band.common_name or band.name)))
         if number is not None:
             if number > len(places):
                 raise BandError(f"--bands {band.name}={number}: {listed(paths)} has {len(places)} bands.")
-            matched.append(MatchedBand(band, *places[number - 1], "--bands"))
+            matched.append(MatchedBand(band, *places[number - 1], "--bands", channel))
             continue
         found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
         if len(found) > 1:
@@ -110,10 +139,10 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
                 f"Say which one with --bands {band.name}=<band number>.",
             )
         if found:
-            matched.append(MatchedBand(band, *found[0]))
+            matched.append(MatchedBand(band, *found[0], channel))
         else:
             missing.append(band)
-    if missing:
+    if missing and (wanted.missing_bands == "refuse" or not matched):
         there = ", ".join(f"{n} ({label})" if label else str(n) for _, n, label, _ in labels)
         typed = ",".join(f"{band.name}=<number>" for band in missing)
         raise BandError(

@@ -174,7 +174,18 @@ class Provenance(_Model):
 
 
 class Parity(_Model):
-    """How the exported graph compares with the trained network on raw values."""
+    """How the exported graph compares with the network on raw values.
+
+    Attributes:
+        max_abs_difference: largest difference of the outputs.
+        against: the network as `trained`, or with its weights `rounded` to how they are stored.
+        argmax_agreement: share of equal classes, against the trained network.
+        samples: number of samples compared.
+        weights: how weights are stored.
+        versions: of the libraries that took part.
+    """
+
+    against: Literal["trained", "rounded"] = "rounded"
 
     max_abs_difference: float
     argmax_agreement: float | None = None

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
+from rsgeo_core.bands import block_cache
 from rsgeo_core.errors import RunError
 from rsgeo_core.grid import Grid, Span
 from rsgeo_core.legend import Legend, MapError, legend_of, open_class_raster
@@ -32,15 +32,15 @@ class ClassMap:
         self._raster = open_class_raster(path)
         self.grid = Grid(self._raster.height, self._raster.width, self._raster.transform, self._raster.crs)
         self.legend: Legend = legend_of(self._raster, path)
-        # GDAL would fill a twentieth of the memory with blocks, and every block is read only once or twice
-        self._env = rasterio.Env(GDAL_CACHEMAX=64)
+        self._env = block_cache()  # every block is read only once or twice
 
     def __enter__(self) -> ClassMap:
         self._env.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._env.__exit__(kind, error, trace)
         self._raster.close()
 

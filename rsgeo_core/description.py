@@ -51,7 +51,8 @@ def describe_card(card: ModelCard, path: Path) -> str:
     if card.parity is not None:
         lines.append(
             f"parity       max |torch - onnxruntime| {card.parity.max_abs_difference:.1e} on {card.parity.samples} "
-            f"samples, weights {card.parity.weights}"
+            f"samples, against the network {'as trained' if card.parity.against == 'trained' else 'of these weights'}, "
+            f"weights {card.parity.weights}"
         )
     lines += [f"caution      {caution}" for caution in card.cautions]
     lines += [f"note         {note}" for note in card.provenance.notes]
@@ -73,6 +74,7 @@ def describe_scene(path: str) -> str:
             f"CRS          {crs}",
             f"resolution   {grid.pixel_size[0]:g} × {grid.pixel_size[1]:g} CRS units"
             + (f", {gsd:.4g} m on the ground" if gsd is not None else ""),
+            f"bounds       {', '.join(f'{value:.10g}' for value in grid.bounds())} (x and y, lowest and highest)",
             f"storage      {dataset.driver}, blocks of {dataset.block_shapes[0][1]} × {dataset.block_shapes[0][0]}, "
             f"overviews {dataset.overviews(1) or 'none'}",
         ]

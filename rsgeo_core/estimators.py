@@ -43,8 +43,14 @@ def agreement(matrix: NDArray[Any]) -> Agreement:
     hits, rows, columns, total = np.diagonal(n), n.sum(1), n.sum(0), n.sum()
     overall = _divide(hits.sum(), total)
     chance = _divide((rows * columns).sum(), total**2)
-    return Agreement(float(overall), float(_divide(overall - chance, 1 - chance)), _divide(hits, rows),
-                     _divide(hits, columns), _divide(2 * hits, rows + columns), _divide(hits, rows + columns - hits))
+    return Agreement(
+        float(overall),
+        float(_divide(overall - chance, 1 - chance)),
+        _divide(hits, rows),
+        _divide(hits, columns),
+        _divide(2 * hits, rows + columns),
+        _divide(hits, rows + columns - hits),
+    )
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,22 @@ def area_adjusted(matrix: NDArray[Any], mapped: FloatArray) -> AreaAdjusted:
     stratum_area = area[:, None] ** 2 * within
     others = stratum_area.sum(0) - np.diagonal(stratum_area)
     with np.errstate(invalid="ignore"):
-        producers_variance = _divide((1 - producers) ** 2 * area**2 * own + producers**2 * others,
-                                     (columns * total) ** 2)  # eq. 7
+        producers_variance = _divide(
+            (1 - producers) ** 2 * area**2 * own + producers**2 * others, (columns * total) ** 2
+        )  # eq. 7
     column_variance = (w[:, None] ** 2 * within).sum(0)  # eq. 10: W_i p_ik − p_ik² = W_i² s (1 − s), s = n_ik / n_i.
-    return AreaAdjusted(w, p, float(np.trace(p)), float(np.sqrt(overall_variance)), users,
-                        np.where(size > 0, np.sqrt(own), np.nan), producers, np.sqrt(producers_variance),
-                        columns * total, np.sqrt(column_variance) * total)
+    return AreaAdjusted(
+        w,
+        p,
+        float(np.trace(p)),
+        float(np.sqrt(overall_variance)),
+        users,
+        np.where(size > 0, np.sqrt(own), np.nan),
+        producers,
+        np.sqrt(producers_variance),
+        columns * total,
+        np.sqrt(column_variance) * total,
+    )
 
 
 @dataclass(frozen=True)
@@ -136,15 +152,22 @@ def cluster_bootstrap(matrices: NDArray[np.int64], mapped: FloatArray, rounds: i
     units, classes = matrices.shape[0], matrices.shape[1]
     flat = matrices.reshape(units, -1).astype(float)
     generator = np.random.default_rng(seed)
-    found: dict[str, list[FloatArray]] = {name: [] for name in ("overall", "overall_adjusted", "users", "producers",
-                                                                "iou", "f1", "areas")}
+    found: dict[str, list[FloatArray]] = {
+        name: [] for name in ("overall", "overall_adjusted", "users", "producers", "iou", "f1", "areas")
+    }
     for _ in range(rounds):
         times = np.bincount(generator.integers(0, units, units), minlength=units)
         matrix = (times @ flat).reshape(classes, classes)
         plain, adjusted = agreement(matrix), area_adjusted(matrix, mapped)
-        for name, value in (("overall", plain.overall), ("overall_adjusted", adjusted.overall),
-                            ("users", adjusted.users), ("producers", adjusted.producers), ("iou", plain.iou),
-                            ("f1", plain.f1), ("areas", adjusted.areas)):
+        for name, value in (
+            ("overall", plain.overall),
+            ("overall_adjusted", adjusted.overall),
+            ("users", adjusted.users),
+            ("producers", adjusted.producers),
+            ("iou", plain.iou),
+            ("f1", plain.f1),
+            ("areas", adjusted.areas),
+        ):
             found[name].append(np.asarray(value, float))
     return Bootstrap(units, rounds, **{name: _interval(np.array(values)) for name, values in found.items()})
 

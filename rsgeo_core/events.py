@@ -5,6 +5,7 @@ The same events feed the progress bar, `--json` lines and the plugin's worker.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,9 +16,10 @@ from pydantic import BaseModel, ConfigDict
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    def line(self) -> str:
-        """The event as one line of JSON."""
-        return self.model_dump_json(exclude_none=True)
+    def line(self, scene: str | None = None) -> str:
+        """The event as one line of JSON, with the scene that it belongs to where there are several."""
+        named = {} if scene is None else {"scene": scene}
+        return json.dumps({**self.model_dump(mode="json", exclude_none=True), **named}, ensure_ascii=False)
 
 
 class Hello(_Event):
@@ -81,9 +83,10 @@ class WrittenFile(BaseModel):
 
 
 class Result(_Event):
-    """The run is done."""
+    """The run is done; `was_finished`: --resume found the map as it is, and the figures are those of its run."""
 
     type: Literal["result"] = "result"
+    was_finished: bool = False
     outputs: list[WrittenFile]
     stats: dict[str, Any]
     provenance: dict[str, Any]
@@ -105,7 +108,15 @@ class CancelledRun(_Event):
     type: Literal["cancelled"] = "cancelled"
 
 
-Event = Hello | Stage | Progress | Log | Warn | Result | Failure | CancelledRun
+class Summary(_Event):
+    """All scenes of a batch are through."""
+
+    type: Literal["summary"] = "summary"
+    scenes: int
+    failed: list[str]
+
+
+Event = Hello | Stage | Progress | Log | Warn | Result | Failure | CancelledRun | Summary
 Listener = Callable[[Event], None]
 
 

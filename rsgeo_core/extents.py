@@ -42,8 +42,10 @@ def read_extent(extent: str | Path, extent_crs: str | None, crs: CRS | None, aro
     if bounds is None:
         bounds, own = _file_bounds(extent)
         if own is not None and asked is not None and not own.equals(asked, ignore_axis_order=True):
-            raise RequestError(f"{extent} is in {own.name}, but --extent-crs says {extent_crs}.",
-                               "Leave --extent-crs out: the file's own CRS counts.")
+            raise RequestError(
+                f"{extent} is in {own.name}, but --extent-crs says {extent_crs}.",
+                "Leave --extent-crs out: the file's own CRS counts.",
+            )
         source = own or asked
         if source is None and crs is not None:
             raise RequestError(f"{extent} has no CRS.", "Say which one with --extent-crs EPSG:<code>.")
@@ -51,8 +53,10 @@ def read_extent(extent: str | Path, extent_crs: str | None, crs: CRS | None, aro
     if source is None or (target is not None and source.equals(target, ignore_axis_order=True)):
         return bounds
     if target is None:
-        raise RequestError(f"The scene has no CRS, so an extent in {source.name} cannot be placed on it.",
-                           "Give the extent in the scene's own coordinates.")
+        raise RequestError(
+            f"The scene has no CRS, so an extent in {source.name} cannot be placed on it.",
+            "Give the extent in the scene's own coordinates.",
+        )
     transformer = Transformer.from_crs(source, target, always_xy=True)
     if around is not None:
         bounds = _common(bounds, surroundings(transformer, around))
@@ -64,8 +68,10 @@ def read_extent(extent: str | Path, extent_crs: str | None, crs: CRS | None, aro
     except ProjError as error:
         raise RequestError(f"The extent {extent} cannot be expressed in {target.name}: {error}.") from None
     if not whole or not holds(moved, bounds, transformer):
-        raise RequestError(f"The extent {extent} in {source.name} is not one rectangle in {target.name}.",
-                           "Give a smaller extent; one that crosses the 180° meridian must be asked for in two parts.")
+        raise RequestError(
+            f"The extent {extent} in {source.name} is not one rectangle in {target.name}.",
+            "Give a smaller extent; one that crosses the 180° meridian must be asked for in two parts.",
+        )
     return float(moved[0]), float(moved[1]), float(moved[2]), float(moved[3])
 
 
@@ -80,11 +86,15 @@ def _four_numbers(text: str) -> Bounds | None:
     except ValueError:
         return None
     if len(numbers) != 4 or not np.isfinite(numbers).all():
-        raise RequestError(f"The extent {text!r} has {len(numbers)} numbers; four finite ones are expected.",
-                           "Type it as --extent xmin,ymin,xmax,ymax")
+        found = f"has {len(numbers)} numbers" if len(numbers) != 4 else "holds what is no number"
+        raise RequestError(
+            f"The extent {text!r} {found}; four finite ones are expected.", "Type it as --extent xmin,ymin,xmax,ymax"
+        )
     if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
-        raise RequestError(f"The extent {text!r} has no area: xmin must be below xmax, and ymin below ymax.",
-                           "Type it as --extent xmin,ymin,xmax,ymax")
+        raise RequestError(
+            f"The extent {text!r} has no area: xmin must be below xmax, and ymin below ymax.",
+            "Type it as --extent xmin,ymin,xmax,ymax",
+        )
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
@@ -102,8 +112,10 @@ def _file_bounds(path: str | Path) -> tuple[Bounds, ProjCRS | None]:
             raise RequestError(f"{path} has several layers: {', '.join(layers)}.", "Give a file with one layer.")
         info = pyogrio.read_info(path, layer=layers[0] if layers else None, force_total_bounds=True)
     except pyogrio.errors.DataSourceError:
-        raise RequestError(f"The extent {str(path)!r} is neither four numbers nor a file that can be read.",
-                           "Type it as --extent xmin,ymin,xmax,ymax, or name a vector or raster file.") from None
+        raise RequestError(
+            f"The extent {str(path)!r} is neither four numbers nor a file that can be read.",
+            "Type it as --extent xmin,ymin,xmax,ymax, or name a vector or raster file.",
+        ) from None
     bounds = info["total_bounds"]
     if bounds is None or not np.isfinite(bounds).all() or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise RequestError(f"{path} covers no area, so it gives no extent.")
@@ -115,5 +127,6 @@ def _parse_crs(text: str) -> ProjCRS:
     try:
         return ProjCRS.from_user_input(text)
     except CRSError:
-        raise RequestError(f"{text!r} is not a coordinate reference system.", "Type it as EPSG:4326, for example.") \
-            from None
+        raise RequestError(
+            f"{text!r} is not a coordinate reference system.", "Type it as EPSG:4326, for example."
+        ) from None

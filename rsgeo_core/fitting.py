@@ -42,16 +42,16 @@ def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape:
     unit = item.size_multiple
     halo = card.context.halo if request.halo == "auto" else request.halo
     blend: tiling.Blend = request.blend or ("hann" if card.context.tile_invariant is False else "exact")
+    scene = None
     if item.dynamic_size:
         tile = request.tile or _best_tile(halo, unit, request.memory)
-        needed = max(-(-(side + 2 * halo) // unit) * unit + 2 * unit for side in shape)
-        tile = min(tile, needed) if request.tile is None and blend == "exact" else tile
+        scene = shape if blend == "exact" and card.context.tile_invariant is not False else None
     else:
         tile = item.tile_size
         if request.tile not in (None, tile):
             raise RequestError(f"{card.name} takes tiles of {tile} pixels only; --tile {request.tile} is not possible.")
     try:
-        return tiling.dense_layout(tile, halo, output.stride, unit, blend)
+        return tiling.dense_layout(tile, halo, output.stride, unit, blend, scene)
     except ValueError as error:
         raise RequestError(f"{error}.", "Choose a larger --tile or a smaller --halo.") from None
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import rasterio
 from pydantic import ValidationError
 
-from rsgeo_core import __version__, cog, provenance, tiling, zoo
+from rsgeo_core import __version__, cog, provenance, targets, tiling, zoo
+from rsgeo_core.bands import block_cache
 from rsgeo_core.card import Output
-from rsgeo_core.errors import OutputError, RequestError
+from rsgeo_core.errors import RequestError
 from rsgeo_core.events import CancelToken, Hello, Listener, Log, Result, Stage, Warn, WrittenFile, ignore
 from rsgeo_core.fitting import choose_layout, share_threads
 from rsgeo_core.grid import Grid, Span
 from rsgeo_core.journal import Journal
-from rsgeo_core.meter import Meter
+from rsgeo_core.meter import Meter, peak_memory
 from rsgeo_core.onnx_file import sha256
 from rsgeo_core.pipeline import Pipeline
-from rsgeo_core.publishing import GEOTIFF, Publisher, size_and_time
+from rsgeo_core.publishing import Publisher, size_and_time
 from rsgeo_core.rasters import (
     Product,
     class_product,
@@ -93,7 +94,8 @@ def _paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
 def run(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken | None = None) -> Result:
     """Do what a request asks for; see `infer`."""
     cancel = cancel or CancelToken()
-    with rasterio.Env(GDAL_CACHEMAX=64, GDAL_PAM_ENABLED="YES"):
+    # Every block row that the COG driver holds open would keep a block of its own in memory.
+    with rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_MAX_DATASET_POOL_SIZE=8), block_cache():
         return _Run(request, on_event, cancel).do()
 
 
@@ -108,7 +110,7 @@ class _Run:
     def do(self) -> Result:
         """The whole run."""
         request = self.request
-        self._check_paths()
+        targets.check(request)
         model = self._model()
         files = zoo.named_files(request.files, model.card)
         output = self._output(model)
@@ -126,10 +128,11 @@ class _Run:
             if (finished := self._already_done(key)) is not None:
                 return finished
             workers, threads = self._workers(layout)
-            session = Session(model.path, model.card, output, request.device, threads, self.cancel)
+            session = Session(model.path, model.card, output, request.device, threads, self.cancel, scene.present)
             self._tell_session(session, model, layout)
             journal = Journal(self.out, key, request.resume)
-            if journal.finished:
+            resumed = bool(journal.finished)
+            if resumed:
                 self.tell(
                     Log(text=f"Resuming: {len(journal.finished)} of {tiling.row_count(region, layout)} rows are done.")
                 )
@@ -148,7 +151,11 @@ class _Run:
                 self.cancel,
                 Meter(self.tell, total, layout.stride, journal, region, layout),
             )
-            pipeline.run()
+            with block_cache(min(request.memory // 8, scene.row_bytes(layout.tile))):
+                pipeline.run()
+            session.close()
+            if not pipeline.cells and not resumed:
+                self.tell(Warn(code="empty", text=_nothing(request)))
             for warning in session.warnings:
                 self.tell(Warn(code="memory", text=warning))
         self.tell(Stage(name="finish", index=2, count=2, weight=0.05))
@@ -190,7 +197,10 @@ class _Run:
             },
         )
         item["properties"]["rsgeo:files"] = publisher.sizes()
-        publisher.add_metadata(json.dumps(item, indent=1) + "\n", provenance.item_path(self.out))
+        beside = provenance.item_path(self.out)
+        outputs = [*publisher.written, publisher.metadata(beside)]
+        item["properties"]["rsgeo:outputs"] = [file.model_dump(exclude_none=True) for file in outputs]
+        publisher.add_metadata(json.dumps(item, indent=1) + "\n", beside)
         publisher.publish()
         journal.remove()
         result = Result(outputs=publisher.written, stats=stats, provenance=key)
@@ -198,43 +208,6 @@ class _Run:
         return result
 
     # Before the run ------------------------------------------------------------------------------------------
-
-    def _check_paths(self) -> None:
-        """Refuse outputs that cannot be written before any work is done."""
-        if not self.request.files:
-            raise RequestError("No scene was given.", "Type: rsgeo infer SCENE -o OUT")
-        sources = {Path(p).resolve() for paths in self.request.files.values() for p in paths}
-        paths = [Path(target) for target in self._targets()]
-        for path in paths:
-            is_vector = str(path) == self.request.vector
-            fitting = (".gpkg", ".fgb", ".geojson") if is_vector else (".tif", ".tiff")
-            if path.suffix.lower() not in fitting:
-                what = "polygons are" if is_vector else "a map is a GeoTIFF,"
-                raise OutputError(
-                    f"{path}: {what} written as {', '.join(fitting)}.", f"Name it {path.stem}{fitting[0]}"
-                )
-        if len({p.resolve() for p in paths}) < len(paths):
-            raise RequestError("Two outputs have the same name.")
-        for path in paths:
-            if path.resolve() in sources:
-                raise OutputError(f"{path} is the scene itself.", "Choose another name with -o.")
-            if path.is_dir():
-                raise OutputError(f"{path} is a folder.", f"Name the file: -o {path / 'map.tif'}")
-            parent = path.resolve().parent
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(
-                    f"{parent} cannot be made: {error.strerror}.", "Choose another place with -o."
-                ) from None
-            if not os.access(parent, os.W_OK) or not _is_writable(parent):
-                raise OutputError(f"{parent} cannot be written.", "Choose another place with -o.")
-
-    def _targets(self) -> list[str]:
-        """The files asked for."""
-        request = self.request
-        named = (request.out, request.probabilities, request.confidence, request.entropy, request.vector)
-        return [str(Path(name)) for name in named if name is not None]
 
     def _model(self) -> Model:
         request = self.request
@@ -264,6 +237,11 @@ class _Run:
         for key, reader in scene.sensors.items():
             how = ", ".join(f"{m.band.name} = band {m.index} ({m.why})" for m in reader.matched)
             self.tell(Log(text=f"Bands of {key}: {how}."))
+            lacking = [str(b) for b, there in zip(reader.wanted.bands, reader.present, strict=True) if not there]
+            if lacking:
+                self.tell(
+                    Warn(code="missing-bands", text=f"The scene lacks {', '.join(lacking)}; the model goes without.")
+                )
 
     def _tell_session(self, session: Session, model: Model, layout: tiling.Layout) -> None:
         self.tell(
@@ -385,17 +363,18 @@ class _Run:
         except (json.JSONDecodeError, KeyError):
             return None
         files = properties.get("rsgeo:files", {})
-        if properties.get("rsgeo:key") != key or not all(
-            path in files and files[path] == size_and_time(Path(path)) for path in self._targets()
+        if (
+            properties.get("rsgeo:key") != key
+            or "rsgeo:outputs" not in properties
+            or not all(
+                path in files and files[path] == size_and_time(Path(path)) for path in targets.named(self.request)
+            )
         ):
             return None
         self.tell(Log(text=f"{self.out} is finished already."))
         Journal.leftover(self.out)
-        result = Result(
-            outputs=[WrittenFile(role="map", path=str(self.out), kind=GEOTIFF)],
-            stats=properties["rsgeo:run"],
-            provenance=key,
-        )
+        outputs = [WrittenFile.model_validate(file) for file in properties["rsgeo:outputs"]]
+        result = Result(outputs=outputs, stats=properties["rsgeo:run"], provenance=key, was_finished=True)
         self.tell(result)
         return result
 
@@ -450,29 +429,11 @@ class _Run:
         return publisher
 
 
-def peak_memory() -> int | None:
-    """The process's highest resident memory so far, bytes; None where the platform does not tell."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would tell the parent's, where that was larger
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _is_writable(folder: Path) -> bool:
-    probe = folder / f".rsgeo-{os.getpid()}"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return False
-    return True
+def _nothing(request: InferRequest) -> str:
+    """Why a map may be without data."""
+    if request.mask is not None or request.extent is not None:
+        return "The map holds no data: no cell's centre lies inside the mask or extent where the scene has data."
+    return "The map holds no data: the scene has none in the bands that the model uses."
 
 
 def _rounded(bounds: tuple[float, ...]) -> str:

@@ -54,14 +54,28 @@ class Legend:
             hits = [c.value for c in self.classes if str(c.value) == text.strip()]
         if len(hits) != 1:
             known = ", ".join(f"{c.value} {c.name}" for c in self.classes)
-            raise RequestError(f"{'No class is' if not hits else 'Several classes are'} called {text!r}. "
-                               f"The map has {known or 'no named classes'}.")
+            raise RequestError(
+                f"{'No class is' if not hits else 'Several classes are'} called {text!r}. "
+                f"The map has {known or 'no named classes'}."
+            )
         return hits[0]
 
 
 # Colours that stay apart for colour-blind eyes: Paul Tol, SRON/EPS/TN/09-002, muted scheme, then some of the light one.
-_SPARE = ("#88ccee", "#cc6677", "#ddcc77", "#117733", "#332288", "#aa4499", "#44aa99", "#999933", "#882255", "#ee8866",
-          "#77aadd", "#bbcc33")
+_SPARE = (
+    "#88ccee",
+    "#cc6677",
+    "#ddcc77",
+    "#117733",
+    "#332288",
+    "#aa4499",
+    "#44aa99",
+    "#999933",
+    "#882255",
+    "#ee8866",
+    "#77aadd",
+    "#bbcc33",
+)
 
 
 def spare_color(value: int) -> str:
@@ -99,9 +113,16 @@ def legend_of(raster: rasterio.DatasetReader, path: str | Path) -> Legend:
         values = [value for value, name in names.items() if value > 0 and name]
     else:
         values = [value for value, entry in palette.items() if value > 0 and entry[3] > 0 and any(entry[:3])]
-    return Legend(tuple(ClassInfo(value=value, name=names.get(value) or f"class {value}",
-                                  color=_hex(palette[value]) if value in palette else spare_color(value))
-                        for value in sorted(values)))
+    return Legend(
+        tuple(
+            ClassInfo(
+                value=value,
+                name=names.get(value) or f"class {value}",
+                color=_hex(palette[value]) if value in palette else spare_color(value),
+            )
+            for value in sorted(values)
+        )
+    )
 
 
 def open_class_raster(path: str | Path) -> rasterio.DatasetReader:
@@ -114,13 +135,17 @@ def open_class_raster(path: str | Path) -> rasterio.DatasetReader:
         raster = rasterio.open(path)
     except RasterioIOError as error:
         missing = "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists()
-        raise MapError(f"There is no file {path}." if missing else f"{path} cannot be read as a raster: {error}.") \
-            from None
+        raise MapError(
+            f"There is no file {path}." if missing else f"{path} cannot be read as a raster: {error}."
+        ) from None
     dtype = raster.dtypes[0]
     if raster.count != 1 or dtype not in ("uint8", "uint16", "int8", "int16", "int32"):
         raster.close()
-        raise MapError(f"{path} is not a class map: it has {raster.count} band{'s' * (raster.count != 1)} of {dtype}, "
-                       "and one band of integers is expected.", "Make one with: rsgeo infer scene.tif -o map.tif")
+        raise MapError(
+            f"{path} is not a class map: it has {raster.count} band{'s' * (raster.count != 1)} of {dtype}, "
+            "and one band of integers is expected.",
+            "Make one with: rsgeo infer scene.tif -o map.tif",
+        )
     return raster
 
 

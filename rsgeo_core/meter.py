@@ -1,8 +1,10 @@
-"""How far a run is: finished cells counted, told as megapixels with the time that is left."""
+"""What a run is measured by: finished cells, told as megapixels with the time that is left, and its peak memory."""
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 from rsgeo_core import tiling
 from rsgeo_core.events import Listener, Progress
@@ -40,3 +42,18 @@ class Meter:
                 eta_s=round((self._total - self._done) / rate, 1) if rate > 0 else None,
             )
         )
+
+
+def peak_memory() -> int | None:
+    """The process's highest resident memory so far, bytes; None where the platform does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would tell the parent's, where that was larger
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -176,8 +176,7 @@ class Tracer:
         corners = _together(self._corners)
         staying = is_open[corners.area]
         names = np.cumsum(is_open) - 1
-        finished = _assemble(corners.take(~staying), self._values, self._pixels, self._weights,
-                             self._wants_junctions)
+        finished = _assemble(corners.take(~staying), self._values, self._pixels, self._weights, self._wants_junctions)
         self._corners = [corners.take(staying).renamed(names)]
         self._values, self._pixels = self._values[is_open], self._pixels[is_open]
         self._weights = self._weights[is_open]
@@ -238,9 +237,16 @@ def _find_corners(rows: ClassArray, areas: IntArray, first: int, junctions: bool
             if junctions:  # an outline that goes straight on: each of its two pixels gives one end
                 corner |= meeting & (own > 0) & ((across == own) ^ (along == own))
             row, column = np.divmod(np.flatnonzero((own > 0) & corner), width + 1)
-            parts.append(_Corners(areas[mine][row, column + side - 1], row + first, column,
-                                  np.full(len(row), side, np.int64), np.full(len(row), is_above, np.int64),
-                                  meeting[row, column]))
+            parts.append(
+                _Corners(
+                    areas[mine][row, column + side - 1],
+                    row + first,
+                    column,
+                    np.full(len(row), side, np.int64),
+                    np.full(len(row), is_above, np.int64),
+                    meeting[row, column],
+                )
+            )
     return _together(parts)
 
 
@@ -252,8 +258,9 @@ def _meeting_points(framed: ClassArray) -> NDArray[np.bool_]:
     return np.asarray(edges >= 3)
 
 
-def _assemble(corners: _Corners, values: IntArray, pixels: IntArray, weights: NDArray[np.float64],
-              junctions: bool) -> Areas:
+def _assemble(
+    corners: _Corners, values: IntArray, pixels: IntArray, weights: NDArray[np.float64], junctions: bool
+) -> Areas:
     """The areas that `corners` belong to, all of whose corners must be there.
 
     On every pixel edge line the corners of one area, in order, are the ends of its edges two by two; following
@@ -272,8 +279,15 @@ def _assemble(corners: _Corners, values: IntArray, pixels: IntArray, weights: ND
         path, ring, points, junction = path[fresh], ring[fresh], points[fresh], junction[fresh]
     area_of_ring = corners.area[path[np.flatnonzero(np.diff(ring, prepend=-1))]]
     names, number = np.unique(area_of_ring, return_inverse=True)
-    return Areas(values[names], pixels[names], weights[names], points, ring, number.astype(np.int64),
-                 junction if junctions else None)
+    return Areas(
+        values[names],
+        pixels[names],
+        weights[names],
+        points,
+        ring,
+        number.astype(np.int64),
+        junction if junctions else None,
+    )
 
 
 def _cycles(vertical: IntArray) -> tuple[IntArray, IntArray]:

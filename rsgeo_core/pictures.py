@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from pyproj import Geod
 
+from rsgeo_core.bands import block_cache
 from rsgeo_core.errors import OutputError, RequestError
 from rsgeo_core.grid import Grid, to_lonlat
 from rsgeo_core.lettering import draw_text, text_width
@@ -20,9 +20,16 @@ _TEXT, _SMALL, _ROW, _SWATCH = 10.0, 9.0, 26, 16  # capitals' height, a legend r
 _INK, _FAINT, _LINE = (34, 34, 34), (110, 110, 110), (190, 190, 190)
 
 
-def preview(map_path: str | Path, out_path: str | Path, *, width: int = 1200, scene: str | Path | None = None,
-            scene_bands: tuple[int, ...] | None = None, kind: Kind | None = None, title: str | None = None,
-            overwrite: bool = True) -> tuple[int, int]:
+def preview(
+    map_path: str | Path,
+    out_path: str | Path,
+    *,
+    width: int = 1200,
+    scene: str | Path | None = None,
+    scene_bands: tuple[int, ...] | None = None,
+    kind: Kind | None = None,
+    title: str | None = None,
+) -> tuple[int, int]:
     """Draw a map as a PNG.
 
     Args:
@@ -33,7 +40,6 @@ def preview(map_path: str | Path, out_path: str | Path, *, width: int = 1200, sc
         scene_bands: band numbers of red, green and blue, or of one band.
         kind: how to show the map; by default told from the file.
         title: above the map; by default the file's name.
-        overwrite: replace a file that is there.
 
     Returns:
         (height, width) of the picture.
@@ -45,12 +51,12 @@ def preview(map_path: str | Path, out_path: str | Path, *, width: int = 1200, sc
     out_path = Path(out_path)
     if out_path.suffix.lower() != ".png":
         raise RequestError(f"{out_path} is no PNG file.", f"Call it {out_path.with_suffix('.png')}")
-    if out_path.exists() and not overwrite:
-        raise OutputError(f"{out_path} is there already.", "Choose another name.")
     if width < 300:
-        raise RequestError(f"A picture {width} pixels wide has no room for a map and its legend.",
-                           "Ask for 300 pixels or more: --width 300")
-    with rasterio.Env(GDAL_CACHEMAX=64):  # megabytes; GDAL would fill a twentieth of the memory with blocks read once
+        raise RequestError(
+            f"A picture {width} pixels wide has no room for a map and its legend.",
+            "Ask for 300 pixels or more: --width 300",
+        )
+    with block_cache():
         picture = compose(map_path, width, scene, scene_bands, kind, title)
     try:
         write_png(out_path, picture)
@@ -59,8 +65,14 @@ def preview(map_path: str | Path, out_path: str | Path, *, width: int = 1200, sc
     return picture.shape[0], picture.shape[1]
 
 
-def compose(map_path: str | Path, width: int = 1200, scene: str | Path | None = None,
-            scene_bands: tuple[int, ...] | None = None, kind: Kind | None = None, title: str | None = None) -> Picture:
+def compose(
+    map_path: str | Path,
+    width: int = 1200,
+    scene: str | Path | None = None,
+    scene_bands: tuple[int, ...] | None = None,
+    kind: Kind | None = None,
+    title: str | None = None,
+) -> Picture:
     """The picture of `preview` as (H, W, 3) uint8."""
     panels = 1 if scene is None else 2
     side = _legend_width(portray(map_path, (64, 64), kind), min(420, width // 3))
@@ -94,11 +106,13 @@ def _place(picture: Picture, shown: Portrayal, left: int, top: int) -> None:
     height, width = shown.valid.shape
     rows, columns = np.mgrid[0:height, 0:width] // 8
     board = np.where((rows + columns) % 2 == 0, 255, 240).astype(np.uint8)[..., None]
-    picture[top:top + height, left:left + width] = np.where(shown.valid[..., None], shown.image, board)
-    for rows_, columns_ in ((slice(top - 1, top), slice(left - 1, left + width + 1)),
-                            (slice(top + height, top + height + 1), slice(left - 1, left + width + 1)),
-                            (slice(top, top + height), slice(left - 1, left)),
-                            (slice(top, top + height), slice(left + width, left + width + 1))):
+    picture[top : top + height, left : left + width] = np.where(shown.valid[..., None], shown.image, board)
+    for rows_, columns_ in (
+        (slice(top - 1, top), slice(left - 1, left + width + 1)),
+        (slice(top + height, top + height + 1), slice(left - 1, left + width + 1)),
+        (slice(top, top + height), slice(left - 1, left)),
+        (slice(top, top + height), slice(left + width, left + width + 1)),
+    ):
         picture[rows_, columns_] = _LINE
 
 
@@ -134,7 +148,7 @@ def _draw_legend(picture: Picture, shown: Portrayal, left: int, top: int, room: 
 
 
 def _draw_entry(picture: Picture, entry: Entry, left: int, top: int, room: int) -> None:
-    color = np.array([int(entry.color[i:i + 2], 16) for i in (1, 3, 5)], np.uint8)
+    color = np.array([int(entry.color[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
     _field(picture, left, top, np.broadcast_to(color, (_SWATCH, _SWATCH, 3)))
     share_at = left + room - text_width(entry.share, _TEXT)
     name = entry.name
@@ -145,14 +159,14 @@ def _draw_entry(picture: Picture, entry: Entry, left: int, top: int, room: int) 
 
 
 def _field(picture: Picture, left: int, top: int, colors: NDArray[np.uint8]) -> None:
-    picture[top:top + _SWATCH, left:left + _SWATCH] = _LINE
-    picture[top + 1:top + _SWATCH - 1, left + 1:left + _SWATCH - 1] = colors[1:-1, 1:-1]
+    picture[top : top + _SWATCH, left : left + _SWATCH] = _LINE
+    picture[top + 1 : top + _SWATCH - 1, left + 1 : left + _SWATCH - 1] = colors[1:-1, 1:-1]
 
 
 def _draw_ramp(picture: Picture, ramp: Ramp, left: int, top: int, room: int) -> None:
     draw_text(picture, left, top + 10, ramp.title, _TEXT, _INK)
     length = min(room, 220)
-    picture[top + 20:top + 36, left:left + length] = ramp_colors(np.linspace(0, 1, length))[None]
+    picture[top + 20 : top + 36, left : left + length] = ramp_colors(np.linspace(0, 1, length))[None]
     high = f"{ramp.high:.3g}"
     draw_text(picture, left, top + 52, f"{ramp.low:.3g}", _SMALL, _FAINT)
     draw_text(picture, left + length - text_width(high, _SMALL), top + 52, high, _SMALL, _FAINT)
@@ -167,11 +181,14 @@ def _draw_scale(picture: Picture, grid: Grid, left: int, top: int, room: int) ->
     longest = min(room - 60, 150) * step
     metres = max(m * 10.0**e for e in range(-3, 8) for m in (1, 2, 5) if m * 10.0**e <= longest)
     end = left + round(metres / step)
-    picture[top + 18:top + 21, left:end] = _INK
+    picture[top + 18 : top + 21, left:end] = _INK
     for x in (left, end - 2):
-        picture[top + 12:top + 21, x:x + 2] = _INK
-    text = next(f"{metres * factor:g} {unit}" for least, factor, unit in
-                ((1000, 1e-3, "km"), (1, 1, "m"), (0, 100, "cm")) if metres >= least)
+        picture[top + 12 : top + 21, x : x + 2] = _INK
+    text = next(
+        f"{metres * factor:g} {unit}"
+        for least, factor, unit in ((1000, 1e-3, "km"), (1, 1, "m"), (0, 100, "cm"))
+        if metres >= least
+    )
     draw_text(picture, left, top + 38, text, _SMALL, _FAINT)
     _draw_arrow(picture, left + room - 22, top + 16, north)
 
@@ -189,8 +206,12 @@ def _metres_and_north(grid: Grid) -> tuple[float, tuple[float, float]] | None:
     right, _, across = geod.inv(lon[0], lat[0], lon[1], lat[1])
     down, _, along = geod.inv(lon[0], lat[0], lon[2], lat[2])
     # ground vectors (east, north) of a step to the right and down, inverted to find the step that goes north
-    steps = np.array([[across * np.sin(np.radians(right)), along * np.sin(np.radians(down))],
-                      [across * np.cos(np.radians(right)), along * np.cos(np.radians(down))]])
+    steps = np.array(
+        [
+            [across * np.sin(np.radians(right)), along * np.sin(np.radians(down))],
+            [across * np.cos(np.radians(right)), along * np.cos(np.radians(down))],
+        ]
+    )
     if abs(np.linalg.det(steps)) < 1e-12:
         return None
     x, y = np.linalg.solve(steps, [0.0, 1.0])
@@ -206,7 +227,7 @@ def _draw_arrow(picture: Picture, x: int, y: int, north: tuple[float, float]) ->
     shaft = np.clip(1.6 - across, 0, 1) * np.clip(13.5 - np.abs(along), 0, 1)
     head = np.clip(0.5 + (15 - along) * 0.42 - across, 0, 1) * np.clip(along - 3, 0, 1)
     ink = np.maximum(shaft, head)[..., None]
-    part = picture[y - 24:y + 25, x - 24:x + 25]
-    ink = ink[:part.shape[0], :part.shape[1]]
+    part = picture[y - 24 : y + 25, x - 24 : x + 25]
+    ink = ink[: part.shape[0], : part.shape[1]]
     part[:] = np.round(part * (1 - ink) + np.array(_INK) * ink)
     draw_text(picture, round(x + 22 * north[0]) - 4, round(y + 24 * north[1]) + 4, "N", 8.0, _INK)

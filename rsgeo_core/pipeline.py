@@ -98,6 +98,7 @@ class Pipeline:
         self.cancel, self.on_progress = cancel, on_progress
         self.busy = Busy()
         self.model_runs = 0
+        self.cells = 0  # with data, of what this run computed
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
@@ -216,15 +217,23 @@ class Pipeline:
         waiting: list[_Work] = []
         running: deque[tuple[list[_Work], Future[NDArray[np.float32]] | None]] = deque()
         with ThreadPoolExecutor(self.workers, "rsgeo-model") as pool:
+
+            def start() -> None:
+                nonlocal waiting
+                if waiting:
+                    running.append((waiting, pool.submit(self._run_model, waiting)))
+                waiting = []
+
             while (work := self._get(self._to_model)) is not None:
                 ends_row = work.batch is None
-                if not ends_row:
-                    waiting.append(work)
-                if waiting and (ends_row or work.cells is not None or len(waiting) == self.batch):
-                    running.append((waiting, pool.submit(self._run_model, waiting)))
-                    waiting = []
+                if ends_row or (waiting and not _same_size(waiting[0], work)):
+                    start()
                 if ends_row:
                     running.append(([work], None))
+                else:
+                    waiting.append(work)
+                    if work.cells is not None or len(waiting) == self.batch:
+                        start()
                 while sum(future is not None for _, future in running) > self.workers:
                     self._hand_on(*running.popleft())
             while running:
@@ -290,6 +299,7 @@ class Pipeline:
         strips: dict[str, NDArray[Any]],
     ) -> None:
         for span, block, valid in finished:
+            self.cells += int(np.count_nonzero(valid))
             rows, columns = span.shifted(-row.finished.top, -row.finished.left).slices
             for product in self.products:
                 strips[product.role][:, rows, columns] = product.encode(block, valid)
@@ -307,6 +317,11 @@ class Pipeline:
         except OSError as error:
             raise full(files[0], error) from None
         self.on_progress(row.finished.height * row.finished.width)
+
+
+def _same_size(one: _Work, other: _Work) -> bool:
+    """Whether two tiles can run together: those at the scene's border may be smaller."""
+    return one.tile is not None and other.tile is not None and one.tile.read.shape == other.tile.read.shape
 
 
 def cell_validity(pixels: NDArray[np.bool_], tile: Tile, stride: int, scene: Span) -> NDArray[np.bool_]:
@@ -335,5 +350,7 @@ def cell_validity(pixels: NDArray[np.bool_], tile: Tile, stride: int, scene: Spa
 
 def cut_windows(array: NDArray[Any], cells: NDArray[np.intp], window: int, stride: int) -> NDArray[Any]:
     """Windows of a tile, one a cell: (n, C, window, window) from (C, h, w) and (n, 2) rows and columns of cells."""
-    views = np.lib.stride_tricks.sliding_window_view(array, (window, window), axis=(1, 2))  # (C, ., ., window, window)
-    return np.ascontiguousarray(views[:, cells[:, 0] * stride, cells[:, 1] * stride].transpose(1, 0, 2, 3))
+    cut = np.empty((len(cells), len(array), window, window), array.dtype)
+    for number, (top, left) in enumerate((cells * stride).tolist()):
+        cut[number] = array[:, top : top + window, left : left + window]
+    return cut

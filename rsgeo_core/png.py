@@ -16,8 +16,8 @@ def write_png(path: str | Path, picture: NDArray[np.uint8]) -> None:
     rows = np.zeros((height, 1 + width * channels), np.uint8)  # each row begins with its filter: 1 is Sub
     rows[:, 0] = 1
     flat = picture.reshape(height, width * channels)
-    rows[:, 1:1 + channels] = flat[:, :channels]
-    rows[:, 1 + channels:] = flat[:, channels:] - flat[:, :-channels]
+    rows[:, 1 : 1 + channels] = flat[:, :channels]
+    rows[:, 1 + channels :] = flat[:, channels:] - flat[:, :-channels]
     header = struct.pack(">IIBBBBB", width, height, 8, {3: 2, 4: 6}[channels], 0, 0, 0)
     path = Path(path)
     part = path.with_name(f".{path.name}.part")

@@ -31,10 +31,17 @@ _BATCH_VERTICES = 300_000
 _LONG_EDGE = 64  # pixels; longer edges get more vertices on their way to GeoJSON's longitudes and latitudes
 
 
-def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[int | str] | None = None,
-               min_area: float | None = None, simplify: float | None = None, overwrite: bool = False,
-               on_event: Listener = ignore, cancel: CancelToken | None = None,
-               band_height: int | None = None) -> int:
+def polygonize(
+    map_path: str | Path,
+    out_path: str | Path,
+    *,
+    classes: Sequence[int | str] | None = None,
+    min_area: float | None = None,
+    simplify: float | None = None,
+    on_event: Listener = ignore,
+    cancel: CancelToken | None = None,
+    band_height: int | None = None,
+) -> int:
     """Turn the areas of a class map into polygons.
 
     An area is a set of pixels of one class connected through edges. Columns: `value`, `class`, `pixels`, and `area_m2`
@@ -43,11 +50,11 @@ def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[
 
     Args:
         map_path: class map, 0 and the declared nodata value belong to no area.
-        out_path: .gpkg, .fgb or .geojson (always longitude and latitude, RFC 7946). Appears when it is whole.
+        out_path: .gpkg, .fgb or .geojson (always longitude and latitude, RFC 7946). Appears when it is whole, in place
+            of an older file of that name; a GeoPackage that holds other layers is left alone.
         classes: values or names to keep; all by default.
         min_area: areas smaller than this are left out, in m² (squared map units without a CRS).
         simplify: tolerance of line simplification, map units. Shared edges stay shared.
-        overwrite: replace a file that is there.
         on_event: told the progress in rows.
         cancel: looked at once a band.
         band_height: rows read at a time; by default about a million pixels.
@@ -57,17 +64,19 @@ def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[
 
     Raises:
         RequestError: not a class map, an unknown class, an unknown format.
-        OutputError: the file is there already or cannot be begun.
+        OutputError: the file holds other layers or cannot be begun.
         RunError: the map cannot be read to its end, or the file not written to its end.
         Cancelled: `cancel` was raised; nothing is left behind.
     """
     out_path = Path(out_path)
-    driver = _driver(out_path, overwrite)
+    driver = check_target(out_path)
     with ClassMap(map_path) as source:
         grid, legend = source.grid, source.legend
         if grid.crs is None and driver == "GeoJSON":
-            raise RequestError(f"{map_path} has no CRS, and GeoJSON holds longitudes and latitudes only.",
-                               f"Write a GeoPackage: -o {out_path.with_suffix('.gpkg')}")
+            raise RequestError(
+                f"{map_path} has no CRS, and GeoJSON holds longitudes and latitudes only.",
+                f"Write a GeoPackage: -o {out_path.with_suffix('.gpkg')}",
+            )
         wanted = None if classes is None else [_value(item, legend) for item in classes]
         with _scratch(out_path) as folder:
             batches = _Batches(folder / "batches.gpkg", grid, legend, min_area, simplify, driver == "GeoJSON")
@@ -79,8 +88,14 @@ def polygonize(map_path: str | Path, out_path: str | Path, *, classes: Sequence[
     return written
 
 
-def _traced(source: ClassMap, tracer: Tracer, band_height: int | None, wanted: Sequence[int] | None, on_event: Listener,
-            cancel: CancelToken | None) -> Iterator[Areas]:
+def _traced(
+    source: ClassMap,
+    tracer: Tracer,
+    band_height: int | None,
+    wanted: Sequence[int] | None,
+    on_event: Listener,
+    cancel: CancelToken | None,
+) -> Iterator[Areas]:
     ground = PixelAreas(source.grid)
     on_event(Stage(name="Tracing", index=0, count=1, weight=1.0))
     for span in source.bands_of(band_height) if band_height else source.bands(_BAND_PIXELS):
@@ -97,8 +112,15 @@ def _traced(source: ClassMap, tracer: Tracer, band_height: int | None, wanted: S
 class _Batches:
     """Collects finished areas and appends them to a scratch GeoPackage when they are many."""
 
-    def __init__(self, path: Path, grid: Grid, legend: Legend, min_area: float | None, simplify: float | None,
-                 split_long_edges: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        grid: Grid,
+        legend: Legend,
+        min_area: float | None,
+        simplify: float | None,
+        split_long_edges: bool,
+    ) -> None:
         self.path = path
         self._grid, self._legend, self._min_area, self._simplify = grid, legend, min_area, simplify
         self._split = _LONG_EDGE * min(grid.pixel_size) if split_long_edges else None
@@ -134,10 +156,15 @@ class _Batches:
             shapes = shapely.segmentize(shapes, self._split)
         values = areas.values[keep]
         names = {int(value): self._legend.name(int(value)) for value in np.unique(values)}
-        data = {"value": values.astype(np.int32), "class": [names[int(value)] for value in values],
-                "pixels": areas.pixels[keep], self._area_column: areas.weights[keep]}
-        return gpd.GeoDataFrame(data, geometry=shapes[keep], crs=None if self._grid.crs is None
-                                else self._grid.crs.to_wkt())
+        data = {
+            "value": values.astype(np.int32),
+            "class": [names[int(value)] for value in values],
+            "pixels": areas.pixels[keep],
+            self._area_column: areas.weights[keep],
+        }
+        return gpd.GeoDataFrame(
+            data, geometry=shapes[keep], crs=None if self._grid.crs is None else self._grid.crs.to_wkt()
+        )
 
     def _flush(self) -> None:
         import pandas as pd
@@ -146,8 +173,16 @@ class _Batches:
         self._waiting, self._vertices = [], 0
         assert frame is not None
         options = {} if self._begun else {"layer_options": {"SPATIAL_INDEX": "NO"}}
-        pyogrio.write_dataframe(frame, self.path, layer="classes", driver="GPKG", append=self._begun,
-                                geometry_type="Polygon", promote_to_multi=False, **options)
+        pyogrio.write_dataframe(
+            frame,
+            self.path,
+            layer="classes",
+            driver="GPKG",
+            append=self._begun,
+            geometry_type="Polygon",
+            promote_to_multi=False,
+            **options,
+        )
         self._begun = True
         self.written += len(frame)
 
@@ -160,8 +195,16 @@ def _deliver(batches: _Batches, whole: Path, driver: str, grid: Grid, out_path: 
         options["layer_options"] = {"RFC7946": "YES", "COORDINATE_PRECISION": "9" if fine else "7"}
     try:
         with _fixed_date(), pyogrio.open_arrow(batches.path, use_pyarrow=False) as (meta, stream):
-            pyogrio.write_arrow(stream, whole, layer=out_path.stem, driver=driver, crs=meta["crs"],
-                                geometry_type="Polygon", geometry_name=meta["geometry_name"] or "geom", **options)
+            pyogrio.write_arrow(
+                stream,
+                whole,
+                layer=out_path.stem,
+                driver=driver,
+                crs=meta["crs"],
+                geometry_type="Polygon",
+                geometry_name=meta["geometry_name"] or "geom",
+                **options,
+            )
         _check_whole(whole, driver, batches.written)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
@@ -212,18 +255,42 @@ def _fixed_date() -> Iterator[None]:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
-def _driver(out_path: Path, overwrite: bool) -> str:
+def check_target(out_path: Path) -> str:
+    """The driver for a file that polygons may be written to.
+
+    Raises:
+        RequestError: its name says no vector format.
+        OutputError: there is no such folder, or it is a GeoPackage with layers that would be lost.
+    """
     driver = DRIVERS.get(out_path.suffix.lower())
     if driver is None:
-        raise RequestError(f"{out_path} does not say which vector format to write.",
-                           f"End its name in one of {', '.join(DRIVERS)}.")
+        raise RequestError(
+            f"{out_path} does not say which vector format to write.", f"End its name in one of {', '.join(DRIVERS)}."
+        )
     if not out_path.parent.is_dir():
         raise OutputError(f"There is no folder {out_path.parent}.", f"Make it: mkdir -p {out_path.parent}")
-    if out_path.exists() and not overwrite:
-        raise OutputError(f"{out_path} is there already.", "Replace it with --overwrite, or choose another name.")
+    others = [name for name, columns in _layers(out_path).items() if not _ours(columns)] if driver == "GPKG" else []
+    if others:
+        raise OutputError(
+            f"{out_path} holds layers that are not rsgeo's ({', '.join(others)}), which would be lost.",
+            "Choose another name.",
+        )
     return driver
+
+
+def _layers(path: Path) -> dict[str, list[str]]:
+    """The layers of a file and their columns; none where it is missing or no vector file."""
+    try:
+        names = [] if not path.exists() else [str(name) for name, _ in pyogrio.list_layers(path)]
+        return {name: [str(field) for field in pyogrio.read_info(path, layer=name)["fields"]] for name in names}
+    except pyogrio.errors.DataSourceError:
+        return {}
+
+
+def _ours(columns: Sequence[str]) -> bool:
+    """Whether a layer has the columns that `polygonize` writes, and no others."""
+    return list(columns[:3]) == ["value", "class", "pixels"] and list(columns[3:]) in (["area"], ["area_m2"])
 
 
 def _value(item: int | str, legend: Legend) -> int:
     return legend.find(item) if isinstance(item, str) else int(item)
-

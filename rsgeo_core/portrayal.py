@@ -112,8 +112,15 @@ def portray_scene(path: str | Path, like: Grid, bands: tuple[int, ...] | None = 
         if raster.crs is None or like.crs is None:
             return _scene(raster, raster, like, chosen, raster.dtypes[0])
         unmarked = raster.nodata is None and ColorInterp.alpha not in raster.colorinterp
-        with WarpedVRT(raster, crs=like.crs, transform=like.transform, height=like.height, width=like.width,
-                       resampling=Resampling.average, add_alpha=unmarked) as vrt:
+        with WarpedVRT(
+            raster,
+            crs=like.crs,
+            transform=like.transform,
+            height=like.height,
+            width=like.width,
+            resampling=Resampling.average,
+            add_alpha=unmarked,
+        ) as vrt:
             return _scene(raster, vrt, like, chosen, raster.dtypes[0])
 
 
@@ -190,8 +197,9 @@ def _classes(raster: Any, path: str | Path, shape: tuple[int, int]) -> Portrayal
     listed = sorted(sorted((value for value in shares if shares[value] > 0), key=lambda v: -shares[v])[:MOST_ENTRIES])
     entries = tuple(Entry(legend.color(v), legend.name(v), f"{mark}{_share(shares[v])}") for v in listed)
     more = sum(share > 0 for share in shares.values()) - len(listed)
-    return Portrayal(colors[np.where(valid, values, 0)], valid, grid, entries,
-                     notes=(f"and {more} smaller classes",) if more else ())
+    return Portrayal(
+        colors[np.where(valid, values, 0)], valid, grid, entries, notes=(f"and {more} smaller classes",) if more else ()
+    )
 
 
 def _values(raster: Any, shape: tuple[int, int]) -> Portrayal:
@@ -227,8 +235,11 @@ def _embedding(raster: Any, shape: tuple[int, int]) -> Portrayal:
     scores = np.tensordot(values - samples.mean(axis=0)[:, None, None] if len(samples) else values, components, (0, 0))
     image = np.stack([_stretch(scores[..., i], valid, scores[..., i]) for i in range(3)], axis=-1)
     names = "red", "green", "blue"
-    notes = (f"{raster.count} dimensions,", "first components as",
-             *(f"{name}: {_share(share)} of variance" for name, share in zip(names, explained, strict=True)))
+    notes = (
+        f"{raster.count} dimensions,",
+        "first components as",
+        *(f"{name}: {_share(share)} of variance" for name, share in zip(names, explained, strict=True)),
+    )
     return Portrayal(image, valid, grid, notes=notes)
 
 
@@ -244,12 +255,14 @@ def _mixed(raster: Any, values: NDArray[Any], valid: NDArray[np.bool_], grid: Gr
     if len(listed) == raster.count:
         entries = tuple(Entry(item["color"], item["name"]) for item in listed)
     else:
-        names = [(text or f"band {i}").removeprefix("probability of ")
-                 for i, text in enumerate(raster.descriptions, start=1)]
+        names = [
+            (text or f"band {i}").removeprefix("probability of ") for i, text in enumerate(raster.descriptions, start=1)
+        ]
         entries = tuple(Entry(spare_color(i + 1), name) for i, name in enumerate(names))
     image = np.einsum("chw,ck->hwk", values, np.array([_rgb(entry.color) for entry in entries], float))
-    return Portrayal(np.clip(np.round(image), 0, 255).astype(np.uint8), valid, grid, entries,
-                     notes=("colours mixed by probability",))
+    return Portrayal(
+        np.clip(np.round(image), 0, 255).astype(np.uint8), valid, grid, entries, notes=("colours mixed by probability",)
+    )
 
 
 def principal_components(samples: NDArray[Any]) -> tuple[NDArray[np.float64], tuple[float, float, float]]:
@@ -291,8 +304,12 @@ def _rgb_bands(raster: Any) -> tuple[int, ...]:
         return tuple(colors.index(color) + 1 for color in wanted)
     labels = [normal_name(text or "") for text in raster.descriptions]
     for names in (("red", "green", "blue"), ("b4", "b3", "b2")):
-        found = [number for name in names for number, label in enumerate(labels, start=1)
-                 if re.fullmatch(rf"(.*[^a-z])?{name}([^a-z0-9].*)?", label)]
+        found = [
+            number
+            for name in names
+            for number, label in enumerate(labels, start=1)
+            if re.fullmatch(rf"(.*[^a-z])?{name}([^a-z0-9].*)?", label)
+        ]
         if len(found) == 3:
             return tuple(found)
     return (1, 2, 3)
@@ -307,11 +324,17 @@ def _stretch(band: NDArray[Any], valid: NDArray[np.bool_], reference: NDArray[An
 
 
 # Matt Zucker's polynomial of matplotlib's viridis (CC0), coefficients of t⁰…t⁶ for red, green and blue.
-_VIRIDIS = np.array([
-    (0.2777273272, 0.0054073445, 0.3340998053), (0.1050930431, 1.4046135299, 1.3845901626),
-    (-0.3308618287, 0.2148475595, 0.0950951630), (-4.6342304990, -5.7991009734, -19.3324409563),
-    (6.2282699363, 14.1799333668, 56.6905526007), (4.7763849977, -13.7451453777, -65.3530326334),
-    (-5.4354558559, 4.6458526122, 26.3124352496)])
+_VIRIDIS = np.array(
+    [
+        (0.2777273272, 0.0054073445, 0.3340998053),
+        (0.1050930431, 1.4046135299, 1.3845901626),
+        (-0.3308618287, 0.2148475595, 0.0950951630),
+        (-4.6342304990, -5.7991009734, -19.3324409563),
+        (6.2282699363, 14.1799333668, 56.6905526007),
+        (4.7763849977, -13.7451453777, -65.3530326334),
+        (-5.4354558559, 4.6458526122, 26.3124352496),
+    ]
+)
 
 
 def ramp_colors(shares: NDArray[Any]) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -11,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioIOError
 
 from rsgeo_core import __version__
 from rsgeo_core.events import WrittenFile
 from rsgeo_core.grid import Grid, to_lonlat
+
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d):?(\d\d))?(?!\d)", re.ASCII)
 
 
 def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str, Any]]]:
@@ -24,10 +28,10 @@ def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str,
         facts[sensor] = []
         for path in paths:
             fact: dict[str, Any] = {"name": str(path).rstrip("/").rsplit("/", 1)[-1]}
-            behind = [Path(name) for name in _files(str(path))]
+            behind = [Path(name) for name in files_behind(str(path))]
             if behind:
                 stats = [file.stat() for file in behind]
-                fact |= {"size": sum(s.st_size for s in stats), "mtime_ns": max(s.st_mtime_ns for s in stats)}
+                fact |= {"size": sum(s.st_size for s in stats), "mtimes_ns": [s.st_mtime_ns for s in stats]}
             facts[sensor].append(fact)
     return facts
 
@@ -40,7 +44,7 @@ def item_path(out: Path) -> Path:
 def tags(key: Mapping[str, Any]) -> dict[str, str]:
     """The dataset metadata of a map: only what determines its pixels, so that the same command gives the same bytes."""
     sources = {
-        sensor: [{k: v for k, v in fact.items() if k != "mtime_ns"} for fact in facts]
+        sensor: [{k: v for k, v in fact.items() if k != "mtimes_ns"} for fact in facts]
         for sensor, facts in key["sources"].items()
     }
     return {
@@ -51,11 +55,15 @@ def tags(key: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _files(path: str) -> list[str]:
-    """The local files behind a raster: of a VRT those that it names too."""
+def files_behind(path: str) -> list[str]:
+    """The local files behind a raster: of a VRT those that it names too; none of what is no raster."""
     if not Path(path).exists():
         return []
-    with rasterio.open(path) as dataset:
+    try:
+        opened = rasterio.open(path)
+    except RasterioIOError:
+        return []
+    with opened as dataset:
         return [path, *(name for name in dataset.files if name != path and Path(name).is_file())]
 
 
@@ -63,7 +71,8 @@ def map_item(
     out: Path, grid: Grid, files: Sequence[WrittenFile], key: Mapping[str, Any], stats: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A STAC item of a map, with time, paths, threads, batch, device and versions."""
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = _text(datetime.now(timezone.utc))
+    when = acquired([path for paths in stats.get("sources", {}).values() for path in paths])
     footprint, bbox = _footprint(grid)
     item: dict[str, Any] = {
         "type": "Feature",
@@ -72,7 +81,7 @@ def map_item(
         "id": out.stem,
         "geometry": footprint,
         "properties": {
-            "datetime": now,
+            **_when(when, now),
             "created": now,
             "title": f"{key['model']['name']} of {out.stem}",
             "rsgeo:version": __version__,
@@ -93,6 +102,42 @@ def map_item(
     if bbox is not None:
         item["bbox"] = bbox
     return item
+
+
+def acquired(paths: Sequence[str]) -> list[datetime]:
+    """When scenes were taken, earliest first: the sensor's tag ACQUISITIONDATETIME, or a date in the file's name.
+
+    Names are searched for YYYYMMDD, with THHMMSS behind it or without, and for YYYY-MM-DD.
+    """
+    found = set()
+    for path in paths:
+        with rasterio.open(path) as dataset:
+            tag = dataset.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+        for text in (tag, str(path).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]):
+            if (match := _DATE.search(text)) is None:
+                continue
+            try:
+                year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+                when = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
+                if when <= datetime.now(timezone.utc):
+                    found.add(when)
+                    break
+            except ValueError:  # 20209999 is no date
+                continue
+    return sorted(found)
+
+
+def _when(times: Sequence[datetime], now: str) -> dict[str, Any]:
+    """STAC's time of what the map shows; where the source does not tell, that of the run stands in and is marked."""
+    if not times:
+        return {"datetime": now, "rsgeo:datetime": "time of the run; the source does not say when it was taken"}
+    if len(times) == 1:
+        return {"datetime": _text(times[0])}
+    return {"datetime": None, "start_datetime": _text(times[0]), "end_datetime": _text(times[-1])}
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:

@@ -6,6 +6,7 @@ What says that the run is done (its STAC item) comes last, so that a killed run 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Publisher:
         self._rasters: list[tuple[Path, Path]] = []
         self._sides: list[tuple[Path, Path]] = []
         self._last: list[tuple[Path, Path]] = []
+        self._vector: Path | None = None
 
     def add_raster(
         self,
@@ -47,14 +49,16 @@ class Publisher:
         threads: int,
         is_point: bool,
     ) -> None:
-        """Make a product's COG and side files; see `cog.build`."""
+        """Make a product's COG and side files; see `cog.build`. A style that the user saved in QGIS stays."""
         fresh = self.folder / "map.tif" if final == self.out else final.with_name(final.name + ".part")
         cog.build(parts, product, grid, tags, self.folder, fresh, self._step, threads, is_point)
         flush(fresh)
         self._rasters.append((fresh, final))
         if product.classes:
             self._sides.append(self._text("map.aux.xml", style.aux_xml(product.classes), _aux(final)))
-            self._sides.append(self._text("map.qml", style.class_qml(product.classes), final.with_suffix(".qml")))
+            qml = final.with_suffix(".qml")
+            if not qml.exists() or style.is_ours(qml):
+                self._sides.append(self._text("map.qml", style.class_qml(product.classes), qml))
         self.written.append(
             WrittenFile(
                 role=product.role,
@@ -67,22 +71,36 @@ class Publisher:
         )
 
     def add_vector(self, final: Path) -> None:
-        """Write the class map's polygons; they replace an older file when they are whole."""
+        """Write the class map's polygons; they get their name with the other files."""
         from rsgeo_core.polygons import polygonize  # geopandas takes half a second to import
 
-        fresh = next(fresh for fresh, target in self._rasters if target == self.out)
-        polygonize(fresh, final, overwrite=True, cancel=self.cancel)
+        source = next(fresh for fresh, target in self._rasters if target == self.out)
+        beside = final.with_name(final.name + ".part")  # a folder: the layer is called like the file
+        beside.mkdir(exist_ok=True)
+        fresh = beside / final.name
+        try:
+            polygonize(source, fresh, cancel=self.cancel)
+        except BaseException:
+            shutil.rmtree(beside)
+            raise
+        self._sides.append((fresh, final))
+        self._vector = beside
         self.written.append(WrittenFile(role="vector", path=str(final), kind="application/octet-stream"))
 
     def sizes(self) -> dict[str, list[int]]:
         """Size and time of each file written so far, by its final name: what `--resume` compares."""
-        fresh = {str(final): fresh for fresh, final in self._rasters}
+        fresh = {str(final): fresh for fresh, final in (*self._rasters, *self._sides)}
         return {file.path: size_and_time(fresh.get(file.path, Path(file.path))) for file in self.written}
 
     def add_metadata(self, text: str, final: Path) -> None:
         """Add what says that the run is done."""
         self._last.append(self._text("map.json", text, final))
-        self.written.append(WrittenFile(role="metadata", path=str(final), kind="application/geo+json"))
+        self.written.append(self.metadata(final))
+
+    @staticmethod
+    def metadata(final: Path) -> WrittenFile:
+        """The item as one of the files written."""
+        return WrittenFile(role="metadata", path=str(final), kind="application/geo+json")
 
     def publish(self) -> None:
         """Give every file its final name."""
@@ -93,6 +111,8 @@ class Publisher:
         rasters = sorted(self._rasters, key=lambda pair: pair[1] == self.out)
         for fresh, final in [*self._sides, *rasters, *self._last]:
             fresh.replace(final)
+        if self._vector is not None:
+            shutil.rmtree(self._vector, ignore_errors=True)
 
     def _text(self, name: str, text: str, final: Path) -> tuple[Path, Path]:
         fresh = self.folder / name

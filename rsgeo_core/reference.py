@@ -78,8 +78,10 @@ class RasterReference:
         self._raster = rasterio.open(path)
         dtype = self._raster.dtypes[0]
         if self._raster.count != 1 or np.dtype(dtype).kind not in "iu":
-            raise RequestError(f"{path} is no label raster: it has {self._raster.count} band(s) of {dtype}, and one "
-                               "band of integers is expected.")
+            raise RequestError(
+                f"{path} is no label raster: it has {self._raster.count} band(s) of {dtype}, and one "
+                "band of integers is expected."
+            )
         self.path, self.grid = path, source.grid
         self.legend: Legend = legend_of(self._raster, path)
         own = Grid(self._raster.height, self._raster.width, self._raster.transform, self._raster.crs)
@@ -92,10 +94,19 @@ class RasterReference:
 
     def _warp(self, path: str | Path, own: Grid, grid: Grid) -> WarpedVRT:
         if own.crs is None or grid.crs is None:
-            raise RequestError(f"{path} lies on another grid than the map, and without a CRS on both they cannot be "
-                               "brought together.")
-        return WarpedVRT(self._raster, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
-                         resampling=Resampling.nearest, tolerance=0.001, add_alpha=True)
+            raise RequestError(
+                f"{path} lies on another grid than the map, and without a CRS on both they cannot be brought together."
+            )
+        return WarpedVRT(
+            self._raster,
+            crs=grid.crs,
+            transform=grid.transform,
+            height=grid.height,
+            width=grid.width,
+            resampling=Resampling.nearest,
+            tolerance=0.001,
+            add_alpha=True,
+        )
 
     def window(self, span: Span) -> Labels:
         """The labels of the pixels of `span`."""
@@ -167,8 +178,12 @@ class PointReference:
 
     def window(self, span: Span) -> Labels:
         """The points that fall into `span`."""
-        here = np.flatnonzero((self._row >= span.top) & (self._row < span.bottom)
-                              & (self._column >= span.left) & (self._column < span.right))
+        here = np.flatnonzero(
+            (self._row >= span.top)
+            & (self._row < span.bottom)
+            & (self._column >= span.left)
+            & (self._column < span.right)
+        )
         inside = (self._row[here] - span.top) * span.width + self._column[here] - span.left
         return Labels(inside, self._label[here], here)
 
@@ -187,13 +202,16 @@ def open_reference(path: str | Path, source: ClassMap, column: str | None, layer
         layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except pyogrio.errors.DataSourceError:
         exists = Path(path).exists() or "://" in str(path) or str(path).startswith("/vsi")
-        raise RequestError(f"{path} can be read neither as a raster nor as a vector file." if exists
-                           else f"There is no file {path}.") from None
+        raise RequestError(
+            f"{path} can be read neither as a raster nor as a vector file." if exists else f"There is no file {path}."
+        ) from None
     if column is None:
         name = layer or (layers[0][0] if layers else None)
         fields = ", ".join(str(f) for f in pyogrio.read_info(path, layer=name)["fields"]) if name else ""
-        raise RequestError(f"Which column of {path} holds the class was not said; it has {fields or 'no columns'}.",
-                           "Name it: --class-column NAME")
+        raise RequestError(
+            f"Which column of {path} holds the class was not said; it has {fields or 'no columns'}.",
+            "Name it: --class-column NAME",
+        )
     pointed = [name for name, kind in layers if "Point" in kind]
     if layer in pointed or (layer is None and len(layers) == 1 and pointed):
         return PointReference(path, source, column, layer or pointed[0])
@@ -209,8 +227,10 @@ def spans_with_labels(source: ClassMap, reference: Reference) -> Iterator[tuple[
 def _labels(values: Any, path: str | Path, column: str) -> tuple[list[str], NDArray[np.int64]]:
     """Label texts and the index of each feature's; whole numbers lose their `.0`."""
     if values.isna().any():
-        raise RequestError(f"{path}: the column {column} is empty for {int(values.isna().sum())} features.",
-                           "Fill it, or take those features out.")
+        raise RequestError(
+            f"{path}: the column {column} is empty for {int(values.isna().sum())} features.",
+            "Fill it, or take those features out.",
+        )
     texts = [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values.tolist()]
     labels, index = np.unique(texts, return_inverse=True)
     return [str(label) for label in labels], index.astype(np.int64)

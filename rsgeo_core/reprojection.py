@@ -81,8 +81,10 @@ def _reproject_one(polygon: Any, transformer: Transformer, tolerance: float) -> 
         return shapely.Polygon()
     parts = []
     for part in shapely.get_parts(polygon):
-        rings = [_reproject_ring(shapely.get_coordinates(ring), transformer, tolerance)
-                 for ring in (part.exterior, *part.interiors)]
+        rings = [
+            _reproject_ring(shapely.get_coordinates(ring), transformer, tolerance)
+            for ring in (part.exterior, *part.interiors)
+        ]
         if any(not np.isfinite(ring).all() for ring in rings):
             return None
         parts.append(shapely.Polygon(rings[0], rings[1:]))
@@ -90,9 +92,11 @@ def _reproject_one(polygon: Any, transformer: Transformer, tolerance: float) -> 
     return moved if shapely.is_valid(moved) else polygonal(shapely.make_valid(moved))
 
 
-def _reproject_ring(points: NDArray[np.float64], transformer: Transformer, tolerance: float,
-                    rounds: int = 14) -> NDArray[np.float64]:
+def _reproject_ring(
+    points: NDArray[np.float64], transformer: Transformer, tolerance: float, rounds: int = 14
+) -> NDArray[np.float64]:
     """Reproject a closed ring (N, 2), halving the edges that would be off by more than `tolerance`."""
+
     def move(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1]))
 
@@ -101,8 +105,10 @@ def _reproject_ring(points: NDArray[np.float64], transformer: Transformer, toler
         middles = _between(points, 0.5)
         true = move(middles)
         with np.errstate(invalid="ignore"):  # a third as well: an edge that bends like an S is right in its middle
-            off = np.maximum(np.hypot(*(true - _between(moved, 0.5)).T),
-                             np.hypot(*(move(_between(points, 0.3)) - _between(moved, 0.3)).T))
+            off = np.maximum(
+                np.hypot(*(true - _between(moved, 0.5)).T),
+                np.hypot(*(move(_between(points, 0.3)) - _between(moved, 0.3)).T),
+            )
         bent = np.flatnonzero(off > tolerance)
         if bent.size == 0:
             break

@@ -30,7 +30,8 @@ class InferRequest(BaseModel):
         probabilities, confidence, entropy, vector: further files to write.
         quantisation: how embeddings and probabilities are stored.
         nodata, nodata_rule, value_scale: see `scene.ReadOptions`.
-        device, batch, memory, threads: how to run; they do not change the map.
+        device, batch, threads: how to run; they do not change the map.
+        memory: to plan for, bytes; it bounds the tile, which is part of the map's tags.
         resume: go on with a killed run, and leave a finished one as it is.
         force: take units and resolutions outside the model's range.
     """

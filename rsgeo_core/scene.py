@@ -88,12 +88,14 @@ class SensorReader:
                     "Resample it first: rio warp FILE out.tif --like REFERENCE",
                 )
         self._fill = np.array([b.fill for b in wanted.bands], np.float32)
-        self._gain = [self._conversion(match) for match in self.matched]
+        self._gain = {match.channel: self._conversion(match) for match in self.matched}
+        self.present = np.zeros(len(wanted.bands), bool)
+        self.present[[match.channel for match in self.matched]] = True
 
     def _source(self, path: str) -> _Source:
         dataset = open_raster(path)
-        channels = [i for i, match in enumerate(self.matched) if match.path == path]
-        indexes = [self.matched[i].index for i in channels]
+        found = [match for match in self.matched if match.path == path]
+        channels, indexes = [match.channel for match in found], [match.index for match in found]
         flags = [set(dataset.mask_flag_enums[n - 1]) for n in indexes]
         # An alpha band that was named as a band of the model is data, not a mask.
         is_data = any(dataset.colorinterp[n - 1] == ColorInterp.alpha for n in indexes)
@@ -143,7 +145,8 @@ class SensorReader:
         return values, valid
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        values = np.empty((len(self.matched), *span.shape), np.float32)
+        values = np.empty((len(self.present), *span.shape), np.float32)
+        values[~self.present] = self._fill[~self.present, None, None]
         window = Window(span.left, span.top, span.width, span.height)
         absent: list[NDArray[np.bool_]] = []
         for source in self._sources:
@@ -187,7 +190,7 @@ class SensorReader:
         """Whether a file holds all channels, small integers without nodata, which GDAL itself can put in place."""
         no_nodata = not source.has_mask and self.options.nodata is None and all(v is None for v in source.nodata)
         small = {source.dataset.dtypes[n - 1] for n in source.indexes} <= {"uint8", "int8", "uint16", "int16"}
-        return no_nodata and small and len(self._sources) == 1
+        return no_nodata and small and len(source.channels) == len(self.present)
 
     def _absent(
         self, band: NDArray[Any], nodata: float | None, masked: NDArray[np.bool_] | None
@@ -252,12 +255,14 @@ class SensorReader:
             f"{band.unit} / {band.scale:g}" if band.scale != 1 else (band.unit if band.unit != "1" else "8-bit values")
         )
         dtypes = {s.dataset.dtypes[i - 1] for s in self._sources for i in s.indexes}
-        if dtypes <= {"uint8", "int8"} and high > 255 and all(gain is None for gain in self._gain):
+        if dtypes <= {"uint8", "int8"} and high > 255 and all(gain is None for gain in self._gain.values()):
             return UnitError(
                 f"{listed(self.paths)} holds 8-bit values; the model needs {unit} (up to about 10000).",
                 "Use the product before it was stretched to 8 bit, or choose a model for 8-bit images.",
             )
         top = self.top_percentile()
+        if top is not None and not low <= top <= high:
+            top = self.top_percentile(thorough=True)  # what a few blocks show is not enough to refuse a scene
         if top is None or low <= top <= high:
             return None
         hint = "Say how values become physical ones with --value-scale SCALE[,OFFSET]"
@@ -269,21 +274,40 @@ class SensorReader:
             hint + ", or insist with --force.",
         )
 
-    def top_percentile(self) -> float | None:
-        """The 99.9th percentile of the brightest band over up to 64 evenly spread blocks; None where all is nodata."""
+    def top_percentile(self, thorough: bool = False) -> float | None:
+        """The 99.9th percentile of the brightest band over evenly spread blocks; None where all is nodata.
+
+        16 blocks of 256 pixels a side, and 48 more where the first hold little but nodata or `thorough` asks for them.
+        """
         side = 256
-        tops = np.unique(np.linspace(0, max(0, self.grid.height - side), 8).astype(int))
-        lefts = np.unique(np.linspace(0, max(0, self.grid.width - side), 8).astype(int))
-        blocks = []
-        for top in tops:
-            for left in lefts:
+        tops, lefts = (
+            np.unique(np.linspace(0, max(0, size - side), min(8, -(-size // side))).astype(int))
+            for size in self.grid.shape
+        )
+        first = [(top, left) for top in tops[::2] for left in lefts[::2]]
+        rest = [(top, left) for top in tops for left in lefts if (top, left) not in first]
+        blocks: list[NDArray[np.float32]] = []
+        for corners in (first, rest):
+            for top, left in corners:
                 span = Span(int(top), int(left), int(top) + side, int(left) + side).intersection(self.grid.span)
                 values, valid = self._read_inside(span)
-                blocks.append(values[:, valid][:, ::4])
+                blocks.append(values[self.present][:, valid][:, ::4])
+            if not thorough and sum(block.shape[1] for block in blocks) >= 1 << 16:
+                break
         sample = np.concatenate(blocks, axis=1)
         if not sample.shape[1]:
             return None
         return float(np.percentile(sample, 99.9, axis=1).max())
+
+    def row_bytes(self, rows: int) -> int:
+        """Bytes of decoded blocks that a strip of so many rows touches at most."""
+        total = 0
+        for source in self._sources:
+            for index in source.indexes:
+                block = source.dataset.block_shapes[index - 1][0]
+                item = np.dtype(source.dataset.dtypes[index - 1].replace("complex_int16", "complex64")).itemsize
+                total += min(rows + 2 * block, self.grid.height + block) * self.grid.width * item
+        return total
 
     def close(self) -> None:
         """Close the files."""
@@ -320,6 +344,11 @@ class Scene:
                     "Resample them first: rio warp FILE out.tif --like REFERENCE",
                 )
 
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which bands of all inputs, one behind the other, the scene has, (C,)."""
+        return np.concatenate([reader.present for reader in self.sensors.values()])
+
     def read(self, span: Span) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
         """Values per sensor, (C, h, w) float32, and the pixels, (h, w), where every sensor has data."""
         values, valid = {}, None
@@ -332,6 +361,10 @@ class Scene:
     def check(self) -> list[str]:
         """Refuse misuse; see `SensorReader.check`."""
         return [problem for reader in self.sensors.values() for problem in reader.check()]
+
+    def row_bytes(self, rows: int) -> int:
+        """Bytes of decoded blocks that a strip of so many rows touches at most."""
+        return sum(reader.row_bytes(rows) for reader in self.sensors.values())
 
     def close(self) -> None:
         """Close all files."""

@@ -104,7 +104,7 @@ def measure(
 
 def _map(scene: Scene, session: Session, layout: Layout, region: Span, shift: int) -> NDArray[np.float32]:
     """The raw output over a region, (C, h, w), on a lattice moved by `shift` cells; exact crop."""
-    layout = replace(layout, blend="exact", core=layout.core)
+    layout = replace(layout, blend="exact", ends=None)
     moved = region.shifted(shift, shift)
     result: NDArray[np.float32] | None = None
     for row in plan(moved, layout):

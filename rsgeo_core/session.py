@@ -25,6 +25,9 @@ _PROVIDERS = {
     "directml": "DmlExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+PRESENT = "present"
+"""Name of the graph input that says which bands are there, (N, C) float32 of 0 and 1."""
+
 _OUT_OF_MEMORY = ("Failed to allocate", "out of memory", "bad allocation", "BFCArena", "std::bad_alloc")
 
 
@@ -60,6 +63,7 @@ class Session:
         device: `auto` (a GPU if there is one), or one of `cpu`, `cuda`, `rocm`, `coreml`, `directml`.
         threads: threads of the CPU provider; 0 leaves it to onnxruntime.
         cancel: stops a running batch at once.
+        present: which bands the scene has, (C,), for models that take missing ones; None for all.
 
     Raises:
         ModelFileError: onnxruntime cannot load the file, or the graph is not what its card says.
@@ -74,6 +78,7 @@ class Session:
         device: str = "auto",
         threads: int = 0,
         cancel: CancelToken | None = None,
+        present: NDArray[np.bool_] | None = None,
     ) -> None:
         engine = onnxruntime()
         self._engine = engine
@@ -103,6 +108,10 @@ class Session:
                 f"Install the driver and libraries of {device}, or run with --device {self.device}.",
             )
         self._check_graph(path, output)
+        self._present: NDArray[np.float32] | None = None
+        if any(item.missing_bands == "present" for item in card.inputs):
+            bands = sum(len(item.bands) for item in card.inputs)
+            self._present = np.ones(bands, np.float32) if present is None else present.astype(np.float32)
         self._run_options = engine.RunOptions()
         self._lock = threading.Lock()
         self._cancel = cancel
@@ -201,6 +210,8 @@ class Session:
                 for key, value in batch.items()
             }
         feed = {self.input_names[sensor]: values for sensor, values in batch.items()}
+        if self._present is not None:
+            feed[PRESENT] = np.repeat(self._present[None], len(next(iter(feed.values()))), axis=0)
         try:
             (result,) = self._session.run([self.output_name], feed, self._run_options)
         except Exception as error:
@@ -224,6 +235,10 @@ class Session:
                 f"The model's output {self.output_name} has shape {tuple(result.shape)}; its card says {expected}.",
                 "Correct the card (classes, dimension, stride), or export the model again.",
             )
+
+    def close(self) -> None:
+        """Give the model's memory back; nothing can be run any more."""
+        self._session = None
 
     def _terminate(self) -> None:
         self._run_options.terminate = True

@@ -51,8 +51,9 @@ def simplified_polygons(areas: Areas, places: NDArray[np.float64], tolerance: fl
     return polygons
 
 
-def _assembled(areas: Areas, arcs: NDArray[np.object_], ring_of_arc: IntArray,
-               backwards: NDArray[np.bool_]) -> NDArray[np.object_]:
+def _assembled(
+    areas: Areas, arcs: NDArray[np.object_], ring_of_arc: IntArray, backwards: NDArray[np.bool_]
+) -> NDArray[np.object_]:
     """Polygons from arcs, all of which run in the direction that their two neighbours share."""
     points, arc = shapely.get_coordinates(arcs, return_index=True)
     points = points[_flip(np.arange(len(points)), arc, backwards)]

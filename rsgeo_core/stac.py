@@ -12,13 +12,24 @@ from rsgeo_core.card import ModelCard, Output, SensorInput
 
 MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 WORLD = (-180.0, -90.0, 180.0, 90.0)
-_TASKS = {"classification": "scene-classification", "segmentation": "semantic-segmentation",
-          "embedding": "similarity-search", "regression": "regression"}
+_TASKS = {
+    "classification": "scene-classification",
+    "segmentation": "semantic-segmentation",
+    "embedding": "similarity-search",
+    "regression": "regression",
+}
 
 
-def model_item(card: ModelCard, *, href: str | None = None, created: str = "2015-06-23T00:00:00Z",
-               bbox: tuple[float, float, float, float] = WORLD, architecture: str = "", parameters: int | None = None,
-               sha256: str | None = None) -> dict[str, Any]:
+def model_item(
+    card: ModelCard,
+    *,
+    href: str | None = None,
+    created: str = "2015-06-23T00:00:00Z",
+    bbox: tuple[float, float, float, float] = WORLD,
+    architecture: str = "",
+    parameters: int | None = None,
+    sha256: str | None = None,
+) -> dict[str, Any]:
     """The STAC item that says what `card` says.
 
     Args:
@@ -54,20 +65,32 @@ def model_item(card: ModelCard, *, href: str | None = None, created: str = "2015
     if parameters is not None:
         properties["mlm:total_parameters"] = parameters
     asset: dict[str, Any] = {
-        "href": href or f"./{card.name}.onnx", "type": "application/octet-stream; framework=onnx",
-        "title": f"{card.name} {card.version}, ONNX", "roles": ["mlm:model", "mlm:weights"],
-        "mlm:artifact_type": "onnx", "bands": bands}
+        "href": href or f"./{card.name}.onnx",
+        "type": "application/octet-stream; framework=onnx",
+        "title": f"{card.name} {card.version}, ONNX",
+        "roles": ["mlm:model", "mlm:weights"],
+        "mlm:artifact_type": "onnx",
+        "bands": bands,
+    }
     if sha256:
         asset["description"] = f"SHA-256 {sha256}"
     return {
-        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [MLM], "id": f"{card.name}-{card.version}",
-        "geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": list(bbox), "properties": properties,
-        "links": [], "assets": {"model": asset}}
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [MLM],
+        "id": f"{card.name}-{card.version}",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": list(bbox),
+        "properties": properties,
+        "links": [],
+        "assets": {"model": asset},
+    }
 
 
 def _bands(item: SensorInput) -> list[dict[str, Any]]:
-    return [{"name": band.name, "description": str(band), "data_type": item.dtype, "unit": band.unit}
-            for band in item.bands]
+    return [
+        {"name": band.name, "description": str(band), "data_type": item.dtype, "unit": band.unit} for band in item.bands
+    ]
 
 
 def _input(item: SensorInput) -> dict[str, Any]:
@@ -75,8 +98,11 @@ def _input(item: SensorInput) -> dict[str, Any]:
     return {
         "name": item.name,
         "bands": [{"name": band.name} for band in item.bands],
-        "input": {"shape": [-1, len(item.bands), side, side], "dim_order": ["batch", "bands", "height", "width"],
-                  "data_type": item.dtype},
+        "input": {
+            "shape": [-1, len(item.bands), side, side],
+            "dim_order": ["batch", "bands", "height", "width"],
+            "data_type": item.dtype,
+        },
         "description": f"Raw values of {item.sensor}; clipping and normalisation are inside the graph.",
         "pre_processing_function": None,
     }
@@ -86,14 +112,23 @@ def _output(card: ModelCard, item: Output) -> dict[str, Any]:
     channels = len(item.classes) or int(item.dimension or 1)
     names = ["batch", "classes" if item.classes else "channels"]
     result: dict[str, Any] = {
-        "name": item.name, "tasks": [_TASKS[card.task]],
-        "result": {"shape": [-1, channels, -1, -1] if item.dense else [-1, channels],
-                   "dim_order": [*names, "height", "width"] if item.dense else names, "data_type": "float32"},
+        "name": item.name,
+        "tasks": [_TASKS[card.task]],
+        "result": {
+            "shape": [-1, channels, -1, -1] if item.dense else [-1, channels],
+            "dim_order": [*names, "height", "width"] if item.dense else names,
+            "data_type": "float32",
+        },
         "post_processing_function": None,
     }
     if item.classes:
         result["classification:classes"] = [
-            {"value": entry.value, "name": re.sub(r"[^0-9A-Za-z_-]+", "_", entry.name), "title": entry.name,
-             "color_hint": entry.color[1:].upper()}
-            for entry in item.classes]
+            {
+                "value": entry.value,
+                "name": re.sub(r"[^0-9A-Za-z_-]+", "_", entry.name),
+                "title": entry.name,
+                "color_hint": entry.color[1:].upper(),
+            }
+            for entry in item.classes
+        ]
     return result

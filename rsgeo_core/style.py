@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from pathlib import Path
 
 from rsgeo_core.card import ClassInfo
+
+_OURS = "<!-- written by rsgeo -->"  # QGIS drops it when it saves the style
 
 
 def aux_xml(classes: Sequence[ClassInfo]) -> str:
@@ -45,4 +48,10 @@ def class_qml(classes: Sequence[ClassInfo]) -> str:
     ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
     ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
     ET.indent(root)
-    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(root, encoding="unicode") + "\n"
+    doctype = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+    return f"{doctype}\n{_OURS}\n" + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a style file was written by rsgeo, and not saved or changed in QGIS since."""
+    return _OURS in path.read_text(encoding="utf-8", errors="replace")

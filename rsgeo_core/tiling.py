@@ -54,6 +54,9 @@ class Layout:
         stride: input pixels per cell.
         blend: `exact` keeps each core once; `hann` overlaps cores by half and blends them.
         window: side of the windows that a tile is cut into, one a cell; None for dense output.
+        ends: scene pixels, downwards and to the right, beyond which no tile has to see; the last tiles of rows and
+            columns end there, so that a scene a little larger than its tiles costs a little more. None: all tiles
+            have the same size.
     """
 
     tile: int
@@ -62,6 +65,7 @@ class Layout:
     stride: int = 1
     blend: Blend = "exact"
     window: int | None = None
+    ends: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.core < 1 or self.tile < 1 or self.stride < 1:
@@ -85,7 +89,9 @@ class Layout:
         return (self.tile / (self.step * self.stride)) ** 2
 
 
-def dense_layout(tile: int, halo: int, stride: int, multiple: int, blend: Blend) -> Layout:
+def dense_layout(
+    tile: int, halo: int, stride: int, multiple: int, blend: Blend, scene: tuple[int, int] | None = None
+) -> Layout:
     """The layout of a model with dense output.
 
     Args:
@@ -94,6 +100,8 @@ def dense_layout(tile: int, halo: int, stride: int, multiple: int, blend: Blend)
         stride: input pixels per output cell.
         multiple: sides (and origins, for networks with inner strides) must be multiples of it.
         blend: how tiles meet.
+        scene: height and width of the whole scene, pixels, for models that take tiles of several sizes: none sees
+            more than the halo beyond the scene's lower and right border. None: all tiles have the same size.
 
     Raises:
         ValueError: the halo leaves nothing of the tile.
@@ -106,7 +114,8 @@ def dense_layout(tile: int, halo: int, stride: int, multiple: int, blend: Blend)
         core -= core % (2 * unit // stride)
     if core < 1:
         raise ValueError(f"a tile of {tile} pixels has nothing left inside a halo of {halo} pixels")
-    return Layout(tile, halo, core, stride, blend)
+    ends = None if scene is None else (-(-(scene[0] + halo) // unit) * unit, -(-(scene[1] + halo) // unit) * unit)
+    return Layout(tile, halo, core, stride, blend, ends=ends)
 
 
 def window_layout(window: int, stride: int, cells: int) -> Layout:
@@ -171,8 +180,11 @@ def _tile(row: int, column: int, region: Span, layout: Layout) -> Tile:
     )
     write = core.intersection(region)
     top, left = core.top * layout.stride - layout.lead, core.left * layout.stride - layout.lead
+    bottom, right = top + layout.tile, left + layout.tile
+    if layout.ends is not None:
+        bottom, right = min(bottom, layout.ends[0]), min(right, layout.ends[1])
     return Tile(
-        read=Span(top, left, top + layout.tile, left + layout.tile),
+        read=Span(top, left, bottom, right),
         valid=write.shifted(layout.margin - core.top, layout.margin - core.left),
         write=write,
     )

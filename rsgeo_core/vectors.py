@@ -23,8 +23,16 @@ from rsgeo_core.grid import Grid, Span
 from rsgeo_core.polygons import polygonize
 from rsgeo_core.reprojection import Bounds, polygonal, reproject_polygons
 
-__all__ = ["Bounds", "Mask", "VectorError", "polygonize", "read_extent", "read_points", "read_polygon_frame",
-           "read_polygons"]
+__all__ = [
+    "Bounds",
+    "Mask",
+    "VectorError",
+    "polygonize",
+    "read_extent",
+    "read_points",
+    "read_polygon_frame",
+    "read_polygons",
+]
 
 # Vertices in pixel coordinates are rounded to this lattice, so that shifting them by whole pixels is exact and a
 # pixel whose centre lies on an edge is decided alike in every window.
@@ -95,8 +103,9 @@ def burn(shapes: Sequence[tuple[Any, int]], span: Span, dtype: Any) -> NDArray[A
     return out
 
 
-def read_polygons(path: str | Path, crs: CRS | None, layer: str | None = None,
-                  around: Bounds | None = None) -> NDArray[Any]:
+def read_polygons(
+    path: str | Path, crs: CRS | None, layer: str | None = None, around: Bounds | None = None
+) -> NDArray[Any]:
     """The polygons of a vector file, in the CRS of a raster.
 
     Edges are straight in the file's CRS and stay true: they get more vertices, until they are right to a centimetre
@@ -118,8 +127,13 @@ def read_polygons(path: str | Path, crs: CRS | None, layer: str | None = None,
     return np.asarray(read_polygon_frame(path, crs, layer, around=around).geometry.array, dtype=object)
 
 
-def read_polygon_frame(path: str | Path, crs: CRS | None, layer: str | None = None,
-                       columns: Sequence[str] = (), around: Bounds | None = None) -> gpd.GeoDataFrame:
+def read_polygon_frame(
+    path: str | Path,
+    crs: CRS | None,
+    layer: str | None = None,
+    columns: Sequence[str] = (),
+    around: Bounds | None = None,
+) -> gpd.GeoDataFrame:
     """As `read_polygons`, with the attribute `columns` asked for and one row per feature that has polygons."""
     frame = _read(path, layer or _only_polygon_layer(path), columns)
     polygons = np.array([polygonal(geometry) for geometry in frame.geometry.array], dtype=object)
@@ -133,10 +147,13 @@ def read_polygon_frame(path: str | Path, crs: CRS | None, layer: str | None = No
         target = ProjCRS.from_user_input(crs.to_wkt())
         moved = reproject_polygons(moved, source, target, around)
         if any(polygon is None for polygon in moved):
-            raise VectorError(f"{path} reaches beyond what the raster's CRS ({target.name}) can express.",
-                              "Clip it to the raster's surroundings first.")
-    return gpd.GeoDataFrame(frame.loc[keep, list(columns)].reset_index(drop=True), geometry=moved,
-                            crs=None if crs is None else crs.to_wkt())
+            raise VectorError(
+                f"{path} reaches beyond what the raster's CRS ({target.name}) can express.",
+                "Clip it to the raster's surroundings first.",
+            )
+    return gpd.GeoDataFrame(
+        frame.loc[keep, list(columns)].reset_index(drop=True), geometry=moved, crs=None if crs is None else crs.to_wkt()
+    )
 
 
 def read_points(path: str | Path, crs: CRS | None, layer: str, columns: Sequence[str] = ()) -> gpd.GeoDataFrame:
@@ -170,8 +187,9 @@ def _read(path: str | Path, layer: str, columns: Sequence[str]) -> gpd.GeoDataFr
 def _unreadable(path: str | Path, error: Exception) -> VectorError:
     if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
         return VectorError(f"There is no file {path}.")
-    return VectorError(f"{path} cannot be read as a vector file: {error}.",
-                       "GeoPackage, FlatGeobuf, GeoJSON and Shapefile are read.")
+    return VectorError(
+        f"{path} cannot be read as a vector file: {error}.", "GeoPackage, FlatGeobuf, GeoJSON and Shapefile are read."
+    )
 
 
 def _only_polygon_layer(path: str | Path) -> str:
@@ -192,10 +210,14 @@ def _only_polygon_layer(path: str | Path) -> str:
 def _vector_crs(path: str | Path, own: Any, crs: CRS | None) -> ProjCRS | None:
     if crs is None:
         if own is not None:
-            raise VectorError(f"{path} is in {own.name}, but the raster has no CRS: they cannot be brought together.",
-                              "Give the raster a CRS: rio edit-info --crs EPSG:<code> RASTER")
+            raise VectorError(
+                f"{path} is in {own.name}, but the raster has no CRS: they cannot be brought together.",
+                "Give the raster a CRS: rio edit-info --crs EPSG:<code> RASTER",
+            )
         return None
     if own is None:
-        raise VectorError(f"{path} has no CRS, so it cannot be placed on the raster.",
-                          "Save it with its CRS (ogr2ogr -a_srs EPSG:<code> with_crs.gpkg FILE).")
+        raise VectorError(
+            f"{path} has no CRS, so it cannot be placed on the raster.",
+            "Save it with its CRS (ogr2ogr -a_srs EPSG:<code> with_crs.gpkg FILE).",
+        )
     return ProjCRS.from_user_input(own)

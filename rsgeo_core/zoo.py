@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rsgeo_core.bands import open_raster
 from rsgeo_core.card import ModelCard, Task, read_card, served_tasks
-from rsgeo_core.errors import ModelFileError, NoModelError, OutputError, RequestError
+from rsgeo_core.errors import ModelFileError, NoModelError, OutputError, RequestError, ResolutionError, UnitError
 from rsgeo_core.scene import ReadOptions, Scene
 
 _BUILT_IN = Path(__file__).parent / "models"
@@ -86,32 +86,37 @@ def choose(files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task 
         NoModelError: none fits; the message gives the list and each reason.
         SceneError, RunError: a file cannot be opened or read.
     """
+    _check_names(files)
     for path in (path for paths in files.values() for path in paths):
         open_raster(path).close()  # what cannot be opened fits no model, and says so itself
     models, broken = all_models()
-    reasons = list(broken)
+    reasons: list[tuple[int, str, str]] = [(3, text, "") for text in broken]
     for model in models:
-        reason = _unfit(model, files, options, task)
-        if reason is None:
-            return model, reasons
-        reasons.append(f"{model.card.name}: {reason}")
-    listed = "\n".join(f"  {reason}" for reason in reasons)
+        if (reason := _unfit(model, files, options, task)) is None:
+            return model, [text for _, text, _ in reasons]
+        reasons.append((reason[0], f"{model.card.name}: {reason[1]}", reason[2]))
+    reasons.sort(key=lambda reason: reason[0])
+    listed = "\n".join(f"  {text}" for _, text, _ in reasons)
+    general = "Choose one with --model NAME|FILE, name bands with --bands, or add a model: rsgeo models add FILE"
     raise NoModelError(
-        f"No model fits this scene:\n{listed}",
-        "Choose one with --model NAME|FILE, name bands with --bands, or add a model: rsgeo models add FILE",
+        f"No model fits this scene:\n{listed}", "\n".join(filter(None, (reasons[0][2] if reasons else "", general)))
     )
 
 
 def named_files(files: Mapping[str, Sequence[str]], card: ModelCard) -> dict[str, Sequence[str]]:
     """Files under the sensor keys of a card: unnamed files belong to a model's single input."""
+    _check_names(files)
+    if set(files) == {""} and len(card.inputs) == 1:
+        return {card.inputs[0].sensor: files[""]}
+    return dict(files)
+
+
+def _check_names(files: Mapping[str, Sequence[str]]) -> None:
     if "" in files and len(files) > 1:
         raise RequestError(
             f"A scene without a sensor was given beside --sensor {', '.join(key for key in files if key)}.",
             "Name every file's sensor with --sensor KEY=FILE, or give just the scene.",
         )
-    if set(files) == {""} and len(card.inputs) == 1:
-        return {card.inputs[0].sensor: files[""]}
-    return dict(files)
 
 
 def add(path: Path) -> Model:
@@ -153,18 +158,23 @@ def remove(name: str) -> Path:
     return model.path
 
 
-def _unfit(model: Model, files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task | None) -> str | None:
+def _unfit(
+    model: Model, files: Mapping[str, Sequence[str]], options: ReadOptions, task: Task | None
+) -> tuple[int, str, str] | None:
+    """How far off a model is, 0 for nearest, why, and what to do about it; None where it fits."""
     card = model.card
     if card.experimental:
-        return f"experimental, so it is used only when named: --model {card.name}"
+        return 2, f"experimental, so it is used only when named: --model {card.name}", ""
     serves = {t for output in card.outputs for t in served_tasks(output)}
     if task is not None and task not in serves:
-        return f"serves {', '.join(sorted(serves))}, not {task}"
+        return 3, f"serves {', '.join(sorted(serves))}, not {task}", ""
     if task is None and card.task == "embedding":
-        return "an embedding model; choose it with --task embedding"
+        return 3, "an embedding model; choose it with --task embedding", ""
     try:
         with Scene(named_files(files, card), card.inputs, options) as scene:
             scene.check()
+    except (UnitError, ResolutionError) as error:  # the bands are there
+        return 0, str(error.args[0]), error.hint
     except RequestError as error:
-        return str(error.args[0])
+        return 1, str(error.args[0]), error.hint
     return None

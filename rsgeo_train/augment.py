@@ -29,8 +29,8 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
     """
     dense = labels if labels.ndim == 3 else None
     if config.crop is not None:
-        images, dense = _crop(images, dense, config.crop, random)
-    images, dense = _symmetries(images, dense, config, random)
+        images, dense = crop(images, dense, config.crop, random)
+    images, dense = symmetries(images, dense, flip=config.flip, quarter_turns=config.quarter_turns, random=random)
     if config.scale != (1.0, 1.0) or config.shift or config.rotate:
         images, dense = _affine(images, dense, config, random)
     if config.haze:
@@ -63,7 +63,8 @@ def _uniform(random: torch.Generator, count: int, low: float, high: float) -> Te
     return torch.rand(count, generator=random) * (high - low) + low
 
 
-def _crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generator) -> tuple[Tensor, Tensor | None]:
+def crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    """A square of `side` pixels per sample, each where it falls; smaller images are filled with their mean first."""
     height, width = images.shape[-2:]
     lack = max(0, side - height), max(0, side - width)
     if any(lack):
@@ -74,43 +75,50 @@ def _crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generat
     tops = torch.randint(height - side + 1, (len(images),), generator=random).tolist()
     lefts = torch.randint(width - side + 1, (len(images),), generator=random).tolist()
     places = list(zip(tops, lefts, strict=True))
-    cut = torch.stack([image[:, t:t + side, x:x + side] for image, (t, x) in zip(images, places, strict=True)])
+    cut = torch.stack([image[:, t : t + side, x : x + side] for image, (t, x) in zip(images, places, strict=True)])
     if dense is not None:
-        dense = torch.stack([label[t:t + side, x:x + side] for label, (t, x) in zip(dense, places, strict=True)])
+        dense = torch.stack([label[t : t + side, x : x + side] for label, (t, x) in zip(dense, places, strict=True)])
     return cut, dense
 
 
-def _symmetries(images: Tensor, dense: Tensor | None, config: AugmentBlock,
-                random: torch.Generator) -> tuple[Tensor, Tensor | None]:
+def symmetries(
+    images: Tensor, dense: Tensor | None, *, flip: bool, quarter_turns: bool, random: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
     """One of the eight symmetries of the square per sample, exact; a half turn at most where H ≠ W."""
     count = len(images)
-    flips = torch.randint(2, (count,), generator=random) if config.flip else torch.zeros(count, dtype=torch.int64)
-    turns = torch.randint(4, (count,), generator=random) if config.quarter_turns else torch.zeros_like(flips)
+    flips = torch.randint(2, (count,), generator=random) if flip else torch.zeros(count, dtype=torch.int64)
+    turns = torch.randint(4, (count,), generator=random) if quarter_turns else torch.zeros_like(flips)
     if images.shape[-1] != images.shape[-2]:
         turns = turns - turns % 2
 
     def turned(batch: Tensor) -> Tensor:
         out = torch.empty_like(batch)
-        for flip in (0, 1):
+        for mirror in (0, 1):
             for turn in range(4):
-                chosen = ((flips == flip) & (turns == turn)).to(batch.device)
+                chosen = ((flips == mirror) & (turns == turn)).to(batch.device)
                 if chosen.any():
                     part = torch.rot90(batch[chosen], turn, (-2, -1))
-                    out[chosen] = part.flip(-1) if flip else part
+                    out[chosen] = part.flip(-1) if mirror else part
         return out
 
     return turned(images), None if dense is None else turned(dense)
 
 
-def _affine(images: Tensor, dense: Tensor | None, config: AugmentBlock,
-            random: torch.Generator) -> tuple[Tensor, Tensor | None]:
+def _affine(
+    images: Tensor, dense: Tensor | None, config: AugmentBlock, random: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
     """Zoom, shift and rotation about the centre; bilinear for images (mirrored edge), nearest for labels."""
     count = len(images)
     zoom = torch.exp(_uniform(random, count, math.log(config.scale[0]), math.log(config.scale[1])))
     angle = torch.deg2rad(_uniform(random, count, -config.rotate, config.rotate))
     move = torch.stack([_uniform(random, count, -2 * config.shift, 2 * config.shift) for _ in range(2)], 1)
-    theta = torch.stack([torch.stack([angle.cos() / zoom, -angle.sin() / zoom, move[:, 0]], 1),
-                         torch.stack([angle.sin() / zoom, angle.cos() / zoom, move[:, 1]], 1)], 1).to(images.device)
+    theta = torch.stack(
+        [
+            torch.stack([angle.cos() / zoom, -angle.sin() / zoom, move[:, 0]], 1),
+            torch.stack([angle.sin() / zoom, angle.cos() / zoom, move[:, 1]], 1),
+        ],
+        1,
+    ).to(images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     if dense is not None:
         shifted = F.grid_sample((dense[:, None] - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
@@ -153,5 +161,5 @@ def _erase(images: Tensor, probability: float, random: torch.Generator) -> Tenso
         rows, columns = int(share[index] * height), int(share[index] * width)
         top, left = int(tops[index] * (height - rows)), int(lefts[index] * (width - columns))
         fill = images[index].mean(dim=(1, 2), keepdim=True)
-        images[index, :, top:top + rows, left:left + columns] = fill
+        images[index, :, top : top + rows, left : left + columns] = fill
     return images

@@ -124,15 +124,18 @@ def read_catalog(path: str | Path) -> Catalog:
     """
     path = Path(path)
     if not path.is_file():
-        raise DatasetError(f"{path}: no such catalog.", "Make one with: rsgeo-train prepare DATASET --root DIR -o "
-                                                        f"{path}")
+        raise DatasetError(
+            f"{path}: no such catalog.", f"Make one with: rsgeo-train prepare DATASET --root DIR -o {path}"
+        )
     try:
         metadata = pq.read_schema(path).metadata or {}
         header = CatalogHeader.model_validate_json(metadata[HEADER_KEY])
         return Catalog(header, gpd.read_parquet(path), path.parent.resolve())
     except (pa.ArrowInvalid, KeyError, ValidationError):
-        raise DatasetError(f"{path} is no rsgeo catalog (a GeoParquet file with {HEADER_KEY.decode()} in its "
-                           "metadata).", "Make one with: rsgeo-train prepare") from None
+        raise DatasetError(
+            f"{path} is no rsgeo catalog (a GeoParquet file with {HEADER_KEY.decode()} in its metadata).",
+            "Make one with: rsgeo-train prepare",
+        ) from None
 
 
 def new_table(records: Iterable[dict[str, Any]]) -> gpd.GeoDataFrame:

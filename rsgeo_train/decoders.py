@@ -19,8 +19,9 @@ class UNetDecoder(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(convolution(coarse + fine, fine)
-                                    for fine, coarse in zip(channels[-2::-1], channels[:0:-1], strict=True))
+        self.blocks = nn.ModuleList(
+            convolution(coarse + fine, fine) for fine, coarse in zip(channels[-2::-1], channels[:0:-1], strict=True)
+        )
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Maps, finest first → the finest grid, (B, channels[0], h, w)."""

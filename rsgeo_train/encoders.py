@@ -1,9 +1,10 @@
-"""Backbones behind one contract: any number of bands in; pooled features or maps at several strides out."""
+"""Backbones behind one contract: any number of bands in; pooled features, maps at several strides, tokens, taps out."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import timm
 import torch
@@ -24,6 +25,21 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) stored units → z-scores."""
         return (images - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder returns.
+
+    Attributes:
+        pooled: (B, D).
+        taps: by module name, (B, C, h, w) maps or (B, N, C) tokens, as the module gives them.
+        tokens: (B, N, D) of transformers, class tokens first; None of convolutional networks.
+    """
+
+    pooled: Tensor
+    taps: dict[str, Tensor]
+    tokens: Tensor | None = None
 
 
 class CompactEncoder(nn.Module):
@@ -81,6 +97,36 @@ class TimmEncoder(nn.Module):
         """Pooled features, (B, width)."""
         return self.backbone(images)
 
+    def features(self, images: Tensor, taps: Sequence[str] = ()) -> Features:
+        """Pooled features, tokens of transformers, and what the modules named in `taps` give.
+
+        Raises:
+            RecipeError: the backbone has no such module.
+        """
+        found: dict[str, Tensor] = {}
+        handles = [
+            self._module(name).register_forward_hook(lambda _m, _i, out, name=name: found.__setitem__(name, out))
+            for name in taps
+        ]
+        try:
+            last = self.backbone.forward_features(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        pooled = self.backbone.forward_head(last, pre_logits=True)
+        return Features(pooled, found, last if last.ndim == 3 else None)
+
+    def _module(self, name: str) -> nn.Module:
+        try:
+            return self.backbone.get_submodule(name)
+        except AttributeError:
+            known = [key for key, _ in self.backbone.named_modules() if key and key.count(".") <= 1]
+            near = difflib.get_close_matches(name, known, 3)
+            raise RecipeError(
+                f"The backbone has no module {name!r} to tap.",
+                f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(known[:20])}.",
+            ) from None
+
 
 def convolution(bands: int, wide: int, *, stride: int = 1) -> nn.Sequential:
     """3×3 convolution, BatchNorm, ReLU."""
@@ -102,6 +148,8 @@ def build_encoder(config: EncoderBlock, bands: int, *, dense: bool) -> CompactEn
         return CompactEncoder(bands, config.channels)
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), 3)
-        raise RecipeError(f"encoder.name: timm has no backbone {config.name!r}.",
-                          f"Did you mean {' or '.join(near)}?" if near else "List them with timm.list_models().")
+        raise RecipeError(
+            f"encoder.name: timm has no backbone {config.name!r}.",
+            f"Did you mean {' or '.join(near)}?" if near else "List them with timm.list_models().",
+        )
     return TimmEncoder(config.name, bands, config.options, dense=dense)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +36,13 @@ from rsgeo_core.stac import model_item
 from rsgeo_train import onnx_graph
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
+from rsgeo_train.methods.registry import is_method
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
 from rsgeo_train.recipe import Stretch
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples, collate
-from rsgeo_train.training import build_task, input_bands, load_best
+from rsgeo_train.training import build, input_of, load_best
 
 PARITY_LIMIT = 1e-4
 SELFTEST_SIDE = 64
@@ -85,16 +88,27 @@ class Exported:
         """The export in words."""
         card, parity = self.card, self.card.parity
         reach = card.context.receptive_field
-        return [f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB",
-                f"parity: largest difference {parity.max_abs_difference:.2g} over {parity.samples} samples"
-                + (f", same class {parity.argmax_agreement:.2%}" if parity.argmax_agreement is not None else ""),
-                f"receptive field: {'unbounded' if reach is None else f'{reach} px'}; tile-invariant: "
-                f"{'yes' if card.context.tile_invariant else 'no'}; recommended halo: {card.context.halo} px"]
+        return [
+            f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB",
+            f"parity: largest difference {parity.max_abs_difference:.2g} over {parity.samples} samples"
+            + (f", same class {parity.argmax_agreement:.2%}" if parity.argmax_agreement is not None else ""),
+            f"receptive field: {'unbounded' if reach is None else f'{reach} px'}; tile-invariant: "
+            f"{'yes' if card.context.tile_invariant else 'no'}; recommended halo: {card.context.halo} px",
+        ]
 
 
-def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: Sequence[Metric] = (),
-           embedding: int | None = None, weights: str = "float16", catalog: Path | None = None,
-           recipe_name: str = "", tell: Callable[[str], None] = print) -> Exported:
+def export(
+    run: Path,
+    output: Path,
+    *,
+    facts: CardFacts | None = None,
+    metrics: Sequence[Metric] = (),
+    embedding: int | None = None,
+    weights: str = "float16",
+    catalog: Path | None = None,
+    recipe_name: str = "",
+    tell: Callable[[str], None] = print,
+) -> Exported:
     """Export the best epoch of a run.
 
     Args:
@@ -114,13 +128,18 @@ def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: 
     """
     facts = facts or CardFacts()
     kind, recipe, samples_catalog = read_run(run, catalog)
-    task = build_task(kind, recipe, samples_catalog)
+    if is_method(kind):
+        from rsgeo_train.fusion_export import export_fusion
+
+        return export_fusion(run, output, facts, metrics, embedding, weights, catalog, recipe_name, tell)
+    task = build(kind, recipe, samples_catalog)
     load_best(task, run)
     network = task.average.module.eval()
-    sensor, bands = input_bands(recipe, samples_catalog)
+    ((sensor, bands),) = input_of(kind, recipe, samples_catalog).bands.items()
     stretch = recipe.sensors[sensor].made_from if sensor in recipe.sensors else None
     raw, raw_bands = (stretch.sensor, stretch.bands) if stretch else (sensor, bands)
     images = _sample_images(samples_catalog, sensor, bands, stretch)
+    facts = with_ranges(facts, samples_catalog.header.sensors[sensor].gsd, images[:-1] or images)
     notes = list(facts.notes)
     if embedding:
         projection, note = fit_projection(network, recipe, samples_catalog, sensor, bands, embedding, tell)
@@ -134,28 +153,58 @@ def export(run: Path, output: Path, *, facts: CardFacts | None = None, metrics: 
     name = "embedding" if embedding else "logits"
     side = SELFTEST_SIDE * 2 if dense else images[0].shape[-1]
     tell("exporting the graph")
-    model = onnx_graph.to_onnx(final, sensor=raw, bands=len(raw_bands), side=side, output=name, dynamic_size=dense,
-                               multiple=multiple)
+    model = onnx_graph.to_onnx(
+        final, inputs={raw: len(raw_bands)}, side=side, output=name, dynamic_size=dense, multiple=multiple
+    )
     if weights == "float16":
         model = onnx_graph.halved(model)
-    parity = _parity(model, raw, original, final, images, multiple, weights, classes=not embedding)
-    context = _context(final, len(raw_bands), multiple, facts, side, tell) if dense else Context(
-        receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - (facts.stride or side)) // 2))
+    feeds = {raw: _cut(np.stack(images), multiple)}
+    parity = agreement(model, feeds, final, original, weights, classes=not embedding)
+    context = (
+        _context(final, len(raw_bands), multiple, facts, side, tell)
+        if dense
+        else Context(receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - (facts.stride or side)) // 2))
+    )
     card = ModelCard(
-        name=facts.name or _plain(run.name), version=facts.version, title=facts.title, license=facts.license,
-        description=facts.description, citation=facts.citation, experimental=facts.experimental,
+        **identity(facts, run),
         task="embedding" if embedding else kind,
         inputs=(_input(raw, raw_bands, stretch, network, facts, side, multiple, dense=dense),),
         outputs=(_output(name, samples_catalog, facts, final, side, embedding, dense=dense),),
         context=context,
         provenance=Provenance(
-            method=f"supervised {kind} from random weights, {recipe.encoder.name}", recipe=recipe_name,
-            data=facts.data or samples_catalog.header.name, split=samples_catalog.header.split_by, seed=recipe.seed,
-            metrics=(*([] if embedding else _run_metrics(run)), *metrics), notes=tuple(notes)),
-        cautions=tuple(facts.cautions), parity=parity,
-        selftest=_selftest(model, raw, images[0], name, multiple, dense=dense))
-    parameters = sum(p.numel() for p in final.parameters())
-    item = model_item(card, architecture=recipe.encoder.name, parameters=parameters)
+            method=f"supervised {kind} from random weights, {recipe.encoder.name}",
+            recipe=recipe_name,
+            data=facts.data or samples_catalog.header.name,
+            split=samples_catalog.header.split_by,
+            commit=commit(),
+            seed=recipe.seed,
+            metrics=(*([] if embedding else _run_metrics(run)), *metrics),
+            notes=tuple(notes),
+        ),
+        parity=parity,
+        selftest=_selftest(model, raw, images[0], name, multiple, dense=dense),
+    )
+    return publish(model, card, recipe.encoder.name, final, output)
+
+
+def identity(facts: CardFacts, run: Path) -> dict[str, Any]:
+    """What a card says of its model that only people know."""
+    return {
+        "name": facts.name or _plain(run.name),
+        "version": facts.version,
+        "title": facts.title,
+        "license": facts.license,
+        "description": facts.description,
+        "citation": facts.citation,
+        "experimental": facts.experimental,
+        "cautions": tuple(facts.cautions),
+    }
+
+
+def publish(model: bytes, card: ModelCard, architecture: str, network: nn.Module, output: Path) -> Exported:
+    """Put card and STAC item into a model and write it; the file appears when it is whole."""
+    parameters = sum(p.numel() for p in network.parameters())
+    item = model_item(card, architecture=architecture, parameters=parameters)
     data = with_metadata(model, card.metadata(item))
     output.parent.mkdir(parents=True, exist_ok=True)
     fresh = output.with_name(output.name + ".part")
@@ -178,6 +227,26 @@ def read_facts(path: Path | None) -> CardFacts:
         raise ExportError(f"{path} is no card: {error}", f"Its keys are: {', '.join(CardFacts.model_fields)}") from None
 
 
+def with_ranges(facts: CardFacts, gsd: float | None, images: Sequence[NDArray[np.float32]]) -> CardFacts:
+    """Ground resolution and typical values from the samples, where the card's author says nothing.
+
+    Resolutions from 0.7 to 1.5 times the samples' own, and scenes whose 99.9th percentile lies from a quarter of the
+    darkest sample's to four times the brightest one's: wide enough for other scenes, too narrow for another unit.
+    """
+    tops = [float(np.percentile(image, 99.9, axis=(1, 2)).max()) for image in images]
+    low, high = min(tops), max(tops)
+    spread = high - low
+    typical = (low / 4, high * 4) if low > 0 else (low - 2 * spread, high + 2 * spread)
+    gsd = facts.gsd or gsd
+    return facts.model_copy(
+        update={
+            "gsd": gsd,
+            "gsd_range": facts.gsd_range or (None if gsd is None else (round(0.7 * gsd, 4), round(1.5 * gsd, 4))),
+            "typical_top": facts.typical_top or (float(f"{typical[0]:.3g}"), float(f"{typical[1]:.3g}")),
+        }
+    )
+
+
 def read_metrics(paths: Sequence[Path]) -> list[Metric]:
     """Scores from JSON files: a list of {name, value, low, high, n, data, note}, or `{"metrics": [...]}`.
 
@@ -195,17 +264,30 @@ def read_metrics(paths: Sequence[Path]) -> list[Metric]:
     return found
 
 
+def commit() -> str:
+    """The commit of the checkout that exports, with `+` where files differ from it; empty outside one."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        words = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name.lower()).strip("-._") or "model"
 
 
-def _sample_images(catalog: Catalog, sensor: str, bands: list[str], stretch: Stretch | None,
-                   count: int = 64) -> list[NDArray[np.float32]]:
+def _sample_images(
+    catalog: Catalog, sensor: str, bands: list[str], stretch: Stretch | None, count: int = 64
+) -> list[NDArray[np.float32]]:
     """Raw images (C, H, W) to check with: held-out samples, the stretch undone, and values beyond its ends."""
     rows = catalog.rows("val") if len(catalog.rows("val")) else catalog.rows("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
-    images, _ = collate([Samples(catalog, chosen, sensor, bands, cache=False)[i] for i in range(len(chosen))])
-    values = images.numpy()
+    samples = Samples(catalog, chosen, {sensor: bands}, cache=False, with_labels=False)
+    values = collate([samples[i] for i in range(len(chosen))]).images.numpy()
     if stretch:
         scale, offset = (np.array(v, np.float32)[None, :, None, None] for v in (stretch.scale, stretch.offset))
         values = np.round((values - offset) / scale)
@@ -214,20 +296,44 @@ def _sample_images(catalog: Catalog, sensor: str, bands: list[str], stretch: Str
 
 
 @torch.no_grad()
-def _parity(model: bytes, sensor: str, original: nn.Module, final: nn.Module, images: list[NDArray[np.float32]],
-            multiple: int, weights: str, *, classes: bool) -> Parity:
-    stack = _cut(np.stack(images), multiple)
-    answers = onnx_graph.run(model, sensor, stack)
-    expected = final(torch.from_numpy(stack)).numpy()
-    off = float(np.abs(answers - expected).max())
+def agreement(
+    model: bytes,
+    feeds: Mapping[str, NDArray[np.float32]],
+    network: nn.Module,
+    original: nn.Module,
+    weights: str,
+    *,
+    classes: bool,
+) -> Parity:
+    """How the graph's answers compare with the network's on raw values.
+
+    Args:
+        model: the graph.
+        feeds: values by input name, in the network's order.
+        network: what was exported, with its weights as they are stored.
+        original: the network as trained.
+        weights: how they are stored.
+        classes: whether the outputs are scores of classes.
+
+    Raises:
+        ExportError: graph and network differ by more than 1e-4.
+    """
+    answers, values = onnx_graph.run(model, feeds), [torch.from_numpy(v) for v in feeds.values()]
+    off = float(np.abs(answers - network(*values).numpy()).max())
     if not off <= PARITY_LIMIT:
-        raise ExportError(f"The exported graph differs from the network by {off:.3g}; at most {PARITY_LIMIT} was "
-                          "expected.")
-    same = None
-    if classes:
-        same = float((answers.argmax(1) == original(torch.from_numpy(stack)).numpy().argmax(1)).mean())
-    return Parity(max_abs_difference=off, argmax_agreement=same, samples=len(stack), weights=weights,
-                  versions={name: version(name) for name in ("torch", "onnx", "onnxruntime")})
+        raise ExportError(
+            f"The exported graph differs from the network by {off:.3g}; at most {PARITY_LIMIT} was expected."
+        )
+    trained = original(*values).numpy()
+    same = float((answers.argmax(1) == trained.argmax(1)).mean()) if classes else None
+    return Parity(
+        max_abs_difference=float(np.abs(answers - trained).max()),
+        against="trained",
+        argmax_agreement=same,
+        samples=len(answers),
+        weights=weights,
+        versions={name: version(name) for name in ("torch", "onnx", "onnxruntime")},
+    )
 
 
 def _cut(images: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
@@ -235,33 +341,57 @@ def _cut(images: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(images[..., :height, :width])
 
 
-def _context(network: nn.Module, bands: int, multiple: int, facts: CardFacts, side: int,
-             tell: Callable[[str], None]) -> Context:
+def _context(
+    network: nn.Module, bands: int, multiple: int, facts: CardFacts, side: int, tell: Callable[[str], None]
+) -> Context:
     tell("probing the receptive field")
     reach = probe(network, bands, multiple)
     halo = facts.tile // 8 if reach.radius is None else -(-reach.radius // multiple) * multiple
     return Context(receptive_field=reach.radius, tile_invariant=reach.tile_invariant, halo=halo)
 
 
-def _input(sensor: str, bands: list[str], stretch: Stretch | None, network: nn.Module, facts: CardFacts, side: int,
-           multiple: int, *, dense: bool) -> SensorInput:
+def _input(
+    sensor: str,
+    bands: list[str],
+    stretch: Stretch | None,
+    network: nn.Module,
+    facts: CardFacts,
+    side: int,
+    multiple: int,
+    *,
+    dense: bool,
+) -> SensorInput:
     mean = (network.network if isinstance(network, Projected) else network).normalise.mean.flatten().tolist()
-    card_bands = []
-    for index, name in enumerate(bands):
-        known: Band = REGISTRY[sensor].band(name) if sensor in REGISTRY else Band(name=name)
-        fill = (mean[index] - stretch.offset[index]) / stretch.scale[index] if stretch else mean[index]
-        card_bands.append(CardBand(**known.model_dump(), fill=round(float(fill), 4), typical_top=facts.typical_top))
-    return SensorInput(sensor=sensor, bands=tuple(card_bands), dtype="float32", gsd=facts.gsd,
-                       gsd_range=facts.gsd_range, tile_size=facts.tile if dense else side,
-                       size_multiple=multiple if dense else 1, dynamic_size=dense)
+    fills = [(m - o) / k for m, o, k in zip(mean, stretch.offset, stretch.scale, strict=True)] if stretch else mean
+    return SensorInput(
+        sensor=sensor,
+        bands=card_bands(sensor, bands, fills, facts),
+        dtype="float32",
+        gsd=facts.gsd,
+        gsd_range=facts.gsd_range,
+        tile_size=facts.tile if dense else side,
+        size_multiple=multiple if dense else 1,
+        dynamic_size=dense,
+    )
 
 
-def _output(name: str, catalog: Catalog, facts: CardFacts, network: nn.Module, side: int, embedding: int | None, *,
-            dense: bool) -> Output:
+def card_bands(sensor: str, names: Sequence[str], fills: Sequence[float], facts: CardFacts) -> tuple[CardBand, ...]:
+    """The bands of a card's input: what the registry knows of them, and what is fed where there is no data."""
+    known = [REGISTRY[sensor].band(name) if sensor in REGISTRY else Band(name=name) for name in names]
+    return tuple(
+        CardBand(**band.model_dump(), fill=round(float(fill), 4), typical_top=facts.typical_top)
+        for band, fill in zip(known, fills, strict=True)
+    )
+
+
+def _output(
+    name: str, catalog: Catalog, facts: CardFacts, network: nn.Module, side: int, embedding: int | None, *, dense: bool
+) -> Output:
     if embedding:
         return Output(name=name, kind="embedding", dense=False, stride=facts.stride or side, dimension=embedding)
-    classes = tuple(ClassInfo(value=i + 1, name=entry.name, color=entry.color)
-                    for i, entry in enumerate(catalog.header.classes))
+    classes = tuple(
+        ClassInfo(value=i + 1, name=entry.name, color=entry.color) for i, entry in enumerate(catalog.header.classes)
+    )
     return Output(name=name, kind="logits", dense=dense, stride=1 if dense else facts.stride or side, classes=classes)
 
 
@@ -270,11 +400,19 @@ def _run_metrics(run: Path) -> list[Metric]:
     return read_metrics([path]) if path.is_file() else []
 
 
-def _selftest(model: bytes, sensor: str, image: NDArray[np.float32], output: str, multiple: int, *,
-              dense: bool) -> SelfTest:
+def _selftest(
+    model: bytes, sensor: str, image: NDArray[np.float32], output: str, multiple: int, *, dense: bool
+) -> SelfTest:
     side = max(SELFTEST_SIDE, multiple) if dense else image.shape[-1]
     window = np.ascontiguousarray(image[None, :, :side, :side])
-    return SelfTest(inputs={sensor: StoredArray.from_array(window)},
-                    outputs={output: StoredArray.from_array(onnx_graph.run(model, sensor, window).astype(np.float16)
-                             .astype(np.float32) if dense else onnx_graph.run(model, sensor, window))},
-                    tolerance=2e-2 if dense else 1e-3)
+    return SelfTest(
+        inputs={sensor: StoredArray.from_array(window)},
+        outputs={
+            output: StoredArray.from_array(
+                onnx_graph.run(model, {sensor: window}).astype(np.float16).astype(np.float32)
+                if dense
+                else onnx_graph.run(model, {sensor: window})
+            )
+        },
+        tolerance=2e-2 if dense else 1e-3,
+    )

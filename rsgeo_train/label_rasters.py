@@ -64,15 +64,18 @@ def _colours(values: NDArray[Any], source: Any) -> NDArray[np.uint8]:
 def _polygons(path: str, column: str, crs: str) -> gpd.GeoDataFrame:
     frame = gpd.read_file(path)
     if column not in frame:
-        raise DatasetError(f"{path} has no column {column}; it has {', '.join(map(str, frame.columns))}.",
-                           "Name the class column with --column.")
+        raise DatasetError(
+            f"{path} has no column {column}; it has {', '.join(map(str, frame.columns))}.",
+            "Name the class column with --column.",
+        )
     if frame.crs is None:
         raise DatasetError(f"{path} has no coordinate reference system, so it cannot be laid over a scene.")
     return frame.to_crs(crs)
 
 
-def _burnt(path: str, column: str, said: tuple[str, ...], window: Sequence[int] | None,
-           scene: str) -> NDArray[np.uint8]:
+def _burnt(
+    path: str, column: str, said: tuple[str, ...], window: Sequence[int] | None, scene: str
+) -> NDArray[np.uint8]:
     """Polygons in the scene's CRS burnt by pixel centre; later ones lie above earlier ones."""
     with rasterio.open(scene) as source:
         if source.crs is None:
@@ -83,8 +86,11 @@ def _burnt(path: str, column: str, said: tuple[str, ...], window: Sequence[int] 
     shape = int(place.height), int(place.width)
     index_of = {value: index for index, value in enumerate(said)}
     values = frame[column].map(lambda value: index_of.get(_text(value)))
-    shapes = [(geometry, int(index)) for geometry, index in zip(frame.geometry, values, strict=True)
-              if geometry is not None and not geometry.is_empty and index is not None and index == index]
+    shapes = [
+        (geometry, int(index))
+        for geometry, index in zip(frame.geometry, values, strict=True)
+        if geometry is not None and not geometry.is_empty and index is not None and index == index
+    ]
     if not shapes:
         return np.full(shape, IGNORED, np.uint8)
     return features.rasterize(shapes, shape, fill=IGNORED, transform=transform, dtype="uint8")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rsgeo_train.recipe import Stretch
 
+PRESENT = "present"  # as rsgeo_core.session calls it
 SMALLEST_HALVED = 256  # weights of fewer elements stay float32: they weigh nothing
 
 
@@ -72,34 +74,57 @@ def rounded(network: nn.Module) -> nn.Module:
     return network
 
 
-def to_onnx(network: nn.Module, *, sensor: str, bands: int, side: int, output: str, dynamic_size: bool,
-            multiple: int = 1) -> bytes:
+def to_onnx(
+    network: nn.Module,
+    *,
+    inputs: Mapping[str, int],
+    side: int,
+    output: str,
+    dynamic_size: bool,
+    multiple: int = 1,
+    takes_missing: bool = False,
+) -> bytes:
     """The serialized ONNX model of a network.
 
     Args:
-        network: (N, C, H, W) float32 → one output; in eval mode.
-        sensor: name of the graph input.
-        bands: C.
+        network: per sensor (N, C, H, W) float32, then where `takes_missing` (N, all C) → one output; in eval mode.
+        inputs: names of the graph's inputs and their C.
         side: H = W of windows; with a dynamic size, a typical side.
         output: name of the graph output.
         dynamic_size: whether H and W may vary; the batch always may.
         multiple: what H and W are multiples of, where they vary.
+        takes_missing: whether the graph has the input `present`, 1 for bands that are there and 0 for others.
     """
-    shapes: dict[int, object] = {0: torch.export.Dim("batch", min=1)}
+    batch = torch.export.Dim("batch", min=1)
+    shapes: dict[int, object] = {0: batch}
     height = side
     if dynamic_size:
         # Height and width differ while tracing, so that they cannot be taken for one another.
         height = side + multiple
         shapes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    example = torch.rand(2, bands, height, side)
+    examples = [torch.rand(2, bands, height, side) for bands in inputs.values()]
+    names, dynamic = list(inputs), [dict(shapes) for _ in inputs]
+    if takes_missing:
+        examples.append(torch.ones(2, sum(inputs.values())))
+        names.append(PRESENT)
+        dynamic.append({0: batch})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)
         try:
-            program = torch.onnx.export(network, (example,), dynamo=True, external_data=False, input_names=[sensor],
-                                        output_names=[output], dynamic_shapes=(shapes,), verbose=False,
-                                        opset_version=18)
+            program = torch.onnx.export(
+                network,
+                tuple(examples),
+                dynamo=True,
+                external_data=False,
+                input_names=names,
+                output_names=[output],
+                # A network that takes any number of inputs has one parameter, which is a tuple of them.
+                dynamic_shapes=(tuple(dynamic),) if _takes_any_number(network) else tuple(dynamic),
+                verbose=False,
+                opset_version=18,
+            )
         finally:
             logging.disable(before)
     model = program.model_proto
@@ -145,12 +170,20 @@ def halved(model: bytes) -> bytes:
     return proto.SerializeToString()
 
 
-def run(model: bytes, sensor: str, images: np.ndarray, *, batch: int = 64) -> np.ndarray:
-    """The graph's output for (N, C, H, W) raw values, by onnxruntime on CPU."""
+def run(model: bytes, feeds: Mapping[str, np.ndarray], *, batch: int = 64) -> np.ndarray:
+    """The graph's output for raw values (N, C, H, W) by input name, by onnxruntime on CPU."""
     session = open_session(model)
-    parts: Sequence[np.ndarray] = [session.run(None, {sensor: images[i:i + batch].astype(np.float32)})[0]
-                                   for i in range(0, len(images), batch)]
+    count = len(next(iter(feeds.values())))
+    parts = [
+        session.run(None, {name: values[i : i + batch].astype(np.float32) for name, values in feeds.items()})[0]
+        for i in range(0, count, batch)
+    ]
     return np.concatenate(parts)
+
+
+def _takes_any_number(network: nn.Module) -> bool:
+    parameters = inspect.signature(network.forward).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 def open_session(model: bytes):
@@ -164,8 +197,10 @@ def open_session(model: bytes):
     except ModuleNotFoundError:
         from rsgeo_core.errors import EnvironmentProblem
 
-        raise EnvironmentProblem("An export is checked with onnxruntime, which is not installed.",
-                                 "Install it with: pip install 'rsgeo[cpu]'") from None
+        raise EnvironmentProblem(
+            "An export is checked with onnxruntime, which is not installed.",
+            "Install it with: pip install 'rsgeo[cpu]'",
+        ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -50,8 +50,7 @@ def probe(network: nn.Module, bands: int, multiple: int, *, side: int = 512, tol
     return Reach(stride, radius, is_invariant)
 
 
-def _reach(network: nn.Module, bands: int, side: int, narrow: int, axis: int, position: int,
-           stride: int) -> int | None:
+def _reach(network: nn.Module, bands: int, side: int, narrow: int, axis: int, position: int, stride: int) -> int | None:
     """How far from `position` along `axis` outputs depend on it; None when they do up to a border."""
     shape = (1, bands, side, narrow) if axis == 2 else (1, bands, narrow, side)
     images = torch.zeros(shape)
@@ -73,7 +72,7 @@ def _tiles_agree(network: nn.Module, bands: int, multiple: int, radius: int, str
     images = torch.randn(1, bands, side, side, generator=torch.Generator().manual_seed(0)) * 50 + 100
     whole = network(images)
     top = halo + core
-    tile = network(images[:, :, top - halo:top + core + halo, top - halo:top + core + halo])
+    tile = network(images[:, :, top - halo : top + core + halo, top - halo : top + core + halo])
     cells, skip = slice(top // stride, (top + core) // stride), slice(halo // stride, (halo + core) // stride)
     return float((whole[:, :, cells, cells] - tile[:, :, skip, skip]).abs().max()) <= tolerance
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
-from rsgeo_train.evaluate.neighbours import knn_accuracy
+from rsgeo_train.evaluate.neighbours import knn_accuracy, unit
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.training import selection_rows
@@ -32,49 +32,73 @@ class Projected(nn.Module):
         return F.normalize(self.projection(self.network.features(images)), dim=1)
 
 
-def fit_projection(network: nn.Module, recipe: Recipe, catalog: Catalog, sensor: str, bands: list[str],
-                   dimension: int, tell: Callable[[str], None]) -> tuple[nn.Linear, str]:
+def fit_projection(
+    network: nn.Module,
+    recipe: Recipe,
+    catalog: Catalog,
+    sensor: str,
+    bands: list[str],
+    dimension: int,
+    tell: Callable[[str], None],
+) -> tuple[nn.Linear, str]:
     """PCA of the train features, plain or whitened, whichever has the better nearest neighbours on the selection.
 
     Returns:
         The projection and a sentence for the card.
     """
     first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed)
-    train, train_labels = features(network, Samples(catalog, first, sensor, bands))
-    held, held_labels = features(network, Samples(catalog, second, sensor, bands))
+    train, train_labels = features(network, Samples(catalog, first, {sensor: bands}))
+    held, held_labels = features(network, Samples(catalog, second, {sensor: bands}))
     if dimension > train.shape[1]:
         raise ExportError(f"--embedding {dimension}: the encoder has {train.shape[1]} features.")
     mean = train.mean(0)
-    values, vectors = np.linalg.eigh(np.cov((train - mean).T.astype(np.float64)))
-    values, vectors = values[::-1][:dimension], vectors[:, ::-1][:, :dimension]
-    signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(dimension)])
-    basis = (vectors * signs).T
+    basis, values = principal_axes(train, dimension)
     shrunk = np.sqrt(values + 0.05 * values.mean())
-    choices = {"PCA": basis, "half-whitened PCA": basis / np.sqrt(shrunk)[:, None],
-               "whitened PCA": basis / shrunk[:, None]}
-    scores = {name: knn_accuracy(_unit((train - mean) @ matrix.T), train_labels, _unit((held - mean) @ matrix.T),
-                                 held_labels) for name, matrix in choices.items()}
-    full = knn_accuracy(_unit(train), train_labels, _unit(held), held_labels)
+    choices = {
+        "PCA": basis,
+        "half-whitened PCA": basis / np.sqrt(shrunk)[:, None],
+        "whitened PCA": basis / shrunk[:, None],
+    }
+    scores = {
+        name: knn_accuracy(unit((train - mean) @ matrix.T), train_labels, unit((held - mean) @ matrix.T), held_labels)
+        for name, matrix in choices.items()
+    }
+    full = knn_accuracy(unit(train), train_labels, unit(held), held_labels)
     best = max(scores, key=lambda name: scores[name])
     said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     tell(f"projection by nearest neighbours on the selection split: {said}; all {train.shape[1]} features {full:.3f}")
-    projection = nn.Linear(train.shape[1], dimension)
-    with torch.no_grad():
-        # One factor for all keeps the weights in float16's best range; the norm takes it out again.
-        matrix = choices[best] / np.abs(choices[best]).max()
-        projection.weight.copy_(torch.from_numpy(matrix.astype(np.float32)))
-        projection.bias.copy_(torch.from_numpy((-matrix @ mean).astype(np.float32)))
-    return projection, (f"projection: {best} of {train.shape[1]} encoder features of the train split, chosen by "
-                        f"5-nearest-neighbour accuracy on the selection split ({said}; all features {full:.3f})")
+    return as_linear(choices[best], mean), (
+        f"projection: {best} of {train.shape[1]} encoder features of the train split, chosen by "
+        f"5-nearest-neighbour accuracy on the selection split ({said}; all features {full:.3f})"
+    )
 
 
 @torch.no_grad()
 def features(network: nn.Module, samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Pooled encoder features (N, D) and labels (N,)."""
     loader = DataLoader(samples, batch_size=128, collate_fn=collate)
-    parts = [(network.features(images).numpy(), labels.numpy()) for images, labels in loader]
+    parts = [(network.features(batch.images).numpy(), batch.labels.numpy()) for batch in loader]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def _unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+def principal_axes(features: NDArray[np.floating], dimension: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The directions of largest variance, (dimension, D) with fixed signs, and their variances.
+
+    Args:
+        features: (N, D) with N > 1.
+        dimension: at most D.
+    """
+    values, vectors = np.linalg.eigh(np.cov((features - features.mean(0)).T.astype(np.float64)))
+    values, vectors = values[::-1][:dimension], vectors[:, ::-1][:, :dimension]
+    signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(dimension)])
+    return (vectors * signs).T, values
+
+
+def as_linear(matrix: NDArray[np.floating], mean: NDArray[np.floating]) -> nn.Linear:
+    """The layer x → matrix · (x − mean), up to one factor: it keeps weights in float16's best range."""
+    scaled = matrix / np.abs(matrix).max()
+    layer = nn.Linear(scaled.shape[1], scaled.shape[0])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(scaled.astype(np.float32)))
+        layer.bias.copy_(torch.from_numpy((-scaled @ mean).astype(np.float32)))
+    return layer

@@ -143,8 +143,13 @@ class Recipe(_Block):
     trainer: TrainerBlock = TrainerBlock()
 
 
-def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path | None, overrides: Sequence[str] = (), kind: type[Recipe] = Recipe) -> Recipe:
     """A recipe from a YAML file or a shipped name, with `a.b=value` overrides (values read as YAML).
+
+    Args:
+        source: the file or name; None for the defaults.
+        overrides: settings on top.
+        kind: the recipe's model: that of supervised tasks, or of a method.
 
     Raises:
         RecipeError: no such recipe, a wrong key (the message names the nearest right one) or a wrong value.
@@ -167,9 +172,9 @@ def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Rec
             raise RecipeError(f"--set {override}: expected key=value.", "For example: --set trainer.max_epochs=3")
         _put(settings, key.strip().split("."), yaml.safe_load(text), override)
     try:
-        return Recipe.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
-        raise RecipeError(*_explained(error)) from None
+        raise RecipeError(*_explained(error, kind)) from None
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
@@ -185,42 +190,45 @@ def _put(settings: dict[str, Any], keys: list[str], value: Any, override: str) -
     settings[keys[-1]] = value
 
 
-def _explained(error: ValidationError) -> tuple[str, str]:
+def _explained(error: ValidationError, kind: type[Recipe]) -> tuple[str, str]:
     """Message and hint for the first mistake of a recipe."""
     # A misspelt block is told before a value in it, whatever pydantic finds first.
     first = min(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", len(e["loc"])))
     where = [str(part) for part in first["loc"]]
     if first["type"] != "extra_forbidden":
         return f"Recipe: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", ""
-    known = _keys_at(where[:-1])
-    right = _nearest(where, known)
+    known = _keys_at(where[:-1], kind)
+    right = _nearest(where, known, kind)
     message = f"Recipe: there is no setting {'.'.join(where)}; known here: {', '.join(known)}."
     return message, f"Did you mean {right}?" if right else ""
 
 
-def _nearest(where: list[str], known: Sequence[str]) -> str:
+def _nearest(where: list[str], known: Sequence[str], kind: type[Recipe]) -> str:
     """The right key closest to a wrong one: alike in the same block, of the same name in another, or alike anywhere."""
     near = difflib.get_close_matches(where[-1], known, 1, 0.6)
     if near:
         return ".".join([*where[:-1], near[0]])
-    everywhere = sorted(f"{block}.{key}" for block in Recipe.model_fields for key in _keys_at([block]))
+    everywhere = sorted(f"{block}.{key}" for block in kind.model_fields for key in _keys_at([block], kind))
     same = [key for key in everywhere if key.endswith(f".{where[-1]}")]
     return (same or difflib.get_close_matches(".".join(where), everywhere, 1, 0.4) or [""])[0]
 
 
-def _keys_at(where: Sequence[str]) -> list[str]:
+def _keys_at(where: Sequence[str], kind: type[Recipe]) -> list[str]:
     """Known keys of the block at a path; none where no block is."""
-    model: type[BaseModel] = Recipe
+    model: type[BaseModel] = kind
     for position, part in enumerate(where):
-        if model is Recipe and part == "sensors":
+        if model is kind and part == "sensors":
             model = SensorBlock
             continue
         if position == 1 and where[0] == "sensors":
             continue  # the sensor's own key
         field = model.model_fields.get(part)
         annotation = getattr(field, "annotation", None)
-        kinds = [kind for kind in (annotation, *typing.get_args(annotation))
-                 if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        kinds = [
+            kind
+            for kind in (annotation, *typing.get_args(annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
         if not kinds:
             return []
         model = kinds[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rsgeo_train.catalog import Catalog, read_catalog, relative_path
 from rsgeo_train.errors import RunFolderError
+from rsgeo_train.methods.registry import recipe_kind
 from rsgeo_train.recipe import Recipe, load_recipe, write_recipe
 
 
@@ -16,17 +17,20 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
     if resume:
         if not (folder / "checkpoints" / "last.ckpt").is_file():
             raise RunFolderError(f"{folder} has no checkpoint to resume from.", "Start it without --resume.")
-        before = load_recipe(config)
+        before = load_recipe(config, kind=type(recipe))
         if before != recipe:
-            raise RunFolderError(f"{folder} was started with other settings ({_difference(before, recipe)}).",
-                                 "Resume with the same ones, or start a new folder.")
+            raise RunFolderError(
+                f"{folder} was started with other settings ({_difference(before, recipe)}).",
+                "Resume with the same ones, or start a new folder.",
+            )
         return
-    if config.exists():
+    if (folder / "checkpoints" / "last.ckpt").exists():  # without one it was not begun, whatever else is there
         raise RunFolderError(f"{folder} has a run already.", "Go on with --resume, or name another folder with -o.")
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, config)
-    (folder / "task.json").write_text(json.dumps({
-        "task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None}))
+    (folder / "task.json").write_text(
+        json.dumps({"task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None})
+    )
 
 
 def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catalog]:
@@ -41,7 +45,8 @@ def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catal
         raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
     if catalog is None and facts["catalog"] is None:
         raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
-    return facts["task"], load_recipe(run / "config.yaml"), read_catalog(catalog or run / facts["catalog"])
+    recipe = load_recipe(run / "config.yaml", kind=recipe_kind(facts["task"]))
+    return facts["task"], recipe, read_catalog(catalog or run / facts["catalog"])
 
 
 def _difference(before: Recipe, now: Recipe) -> str:

@@ -1,10 +1,10 @@
-"""Catalog rows to arrays: images with nodata filled by the band mean, and their labels. Knows nothing of networks."""
+"""Catalog rows to arrays: bands of one or several sensors on one grid, what is missing, labels. Knows no networks."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -36,97 +36,162 @@ def read_window(path: str, window: Sequence[int] | None, bands: Sequence[int] | 
             raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
 
 
+class Sample(NamedTuple):
+    """One sample, or a batch of them with a first axis more.
+
+    Attributes:
+        images: (C, H, W) float32 in stored units, all sensors' bands in order; what is missing holds the band mean.
+        present: (C,) bool: False for bands of a sensor that this sample lacks, and for bands without any data.
+        labels: () or (H, W) int64; -1 where there is none.
+        rows: () int64, the row of the catalog.
+    """
+
+    images: torch.Tensor
+    present: torch.Tensor
+    labels: torch.Tensor
+    rows: torch.Tensor
+
+
 class Samples(Dataset):
-    """Samples of one sensor with labels, kept in memory in their stored dtype once read.
+    """Samples of one or several sensors with labels, kept in memory in their stored dtype once read.
 
     Args:
         catalog: the catalog.
         rows: positions in its table.
-        sensor: key of the sensor.
-        bands: names of the bands wanted, in order.
+        bands: per sensor key the names of the bands wanted, in order; other sensors are brought to the pixels of the
+            first one (bilinear), which a row may only lack where another has the same size.
         cache: keep what was read (a 64×64 RGB patch takes 12 kB).
+        with_labels: read labels too.
     """
 
-    def __init__(self, catalog: Catalog, rows: Sequence[int], sensor: str, bands: Sequence[str], *,
-                 cache: bool = True) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        rows: Sequence[int],
+        bands: Mapping[str, Sequence[str]],
+        *,
+        cache: bool = True,
+        with_labels: bool = True,
+    ) -> None:
         known = catalog.header.sensors
-        if sensor not in known:
-            raise DatasetError(f"The catalog has no sensor {sensor}; it has {', '.join(known)}.")
-        missing = [band for band in bands if band not in known[sensor].bands]
-        if missing:
-            raise DatasetError(f"The catalog's {sensor} has bands {', '.join(known[sensor].bands)}, not "
-                               f"{', '.join(missing)}.")
+        self._wanted: dict[str, list[int]] = {}
+        for sensor, names in bands.items():
+            if sensor not in known:
+                raise DatasetError(f"The catalog has no sensor {sensor}; it has {', '.join(known)}.")
+            missing = [band for band in names if band not in known[sensor].bands]
+            if missing:
+                raise DatasetError(
+                    f"The catalog's {sensor} has bands {', '.join(known[sensor].bands)}, not {', '.join(missing)}."
+                )
+            self._wanted[sensor] = [known[sensor].bands.index(band) + 1 for band in names]
         self.catalog = catalog
-        self.sensor = sensor
+        self.bands = {sensor: list(names) for sensor, names in bands.items()}
         self.rows = [int(row) for row in rows]
-        self._facts = known[sensor]
-        self._numbers = [self._facts.bands.index(band) + 1 for band in bands]
-        self._mean = np.array([self._facts.mean[n - 1] for n in self._numbers], np.float32)
-        self._cache: dict[int, tuple[NDArray[Any], Any]] | None = {} if cache else None
+        self._mean = {s: np.array([known[s].mean[n - 1] for n in numbers]) for s, numbers in self._wanted.items()}
+        self._with_labels = with_labels
+        self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = {} if cache else None
         self._columns = {name: catalog.table[name].tolist() for name in catalog.table.columns if name != "geometry"}
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(C, H, W) float32 in stored units, nodata filled with the band mean; label () or (H, W) int64."""
-        image, label = self.stored(index)
-        return torch.from_numpy(self._filled(image)), torch.as_tensor(label, dtype=torch.int64)
-
-    def stored(self, index: int) -> tuple[NDArray[Any], Any]:
-        """The sample as stored: (C, H, W) and its label (an int, or (H, W) uint8)."""
-        if self._cache is not None and index in self._cache:
-            return self._cache[index]
-        row = self.rows[index]
-        window = self._value(f"{self.sensor}_window", row)
-        image = read_window(self.catalog.path(self._value(f"{self.sensor}_path", row)), window, self._numbers)
-        if self.catalog.header.label_kind == "class":
-            label: Any = int(self._value("label", row))
-        else:
-            from rsgeo_train.label_rasters import read_label
-            label = read_label(self.catalog, self._value("label_path", row), window,
-                               self.catalog.path(self._value(f"{self.sensor}_path", row)))
-        if self._cache is not None:
-            self._cache[index] = image, label
-        return image, label
+    def __getitem__(self, index: int) -> Sample:
+        """The sample; see `Sample`."""
+        stored, label = self._stored(index)
+        size = next(iter(stored.values())).shape[1:]
+        images, present = [], []
+        for sensor, numbers in self._wanted.items():
+            mean = self._mean[sensor][:, None, None]
+            if sensor not in stored:
+                images.append(np.broadcast_to(mean, (len(numbers), *size)).astype(np.float32))
+                present.append(np.zeros(len(numbers), bool))
+                continue
+            values, absent = self._without_nodata(sensor, stored[sensor])
+            values = np.where(absent, mean, values).astype(np.float32) if absent.any() else values
+            if values.shape[1:] != size:
+                values = _resampled(values, size)
+            images.append(values)
+            present.append(~absent.all(axis=(1, 2)))
+        return Sample(
+            torch.from_numpy(np.concatenate(images)),
+            torch.from_numpy(np.concatenate(present)),
+            torch.as_tensor(label, dtype=torch.int64),
+            torch.tensor(self.rows[index]),
+        )
 
     def labels(self) -> NDArray[np.int64]:
         """Class index per sample, (N,); only where a sample has one class."""
         return np.array([int(self._value("label", row)) for row in self.rows], np.int64)
+
+    def _stored(self, index: int) -> tuple[dict[str, NDArray[Any]], Any]:
+        """Per sensor that the sample has (C, H, W) as stored, and its label (an int, or (H, W) uint8)."""
+        if self._cache is not None and index in self._cache:
+            return self._cache[index]
+        row = self.rows[index]
+        found = {}
+        for sensor, numbers in self._wanted.items():
+            path = self._value(f"{sensor}_path", row)
+            if path is not None:
+                window = self._value(f"{sensor}_window", row)
+                found[sensor] = read_window(self.catalog.path(path), window, numbers)
+        if not found:
+            name = self._value("id", row)
+            raise DatasetError(f"Sample {name} has none of {', '.join(self._wanted)}.")
+        label = self._label(row, next(iter(found))) if self._with_labels else -1
+        if self._cache is not None:
+            self._cache[index] = found, label
+        return found, label
+
+    def _label(self, row: int, sensor: str) -> Any:
+        if self.catalog.header.label_kind == "class":
+            return int(self._value("label", row))
+        from rsgeo_train.label_rasters import read_label
+
+        image = self.catalog.path(self._value(f"{sensor}_path", row))
+        return read_label(self.catalog, self._value("label_path", row), self._value(f"{sensor}_window", row), image)
 
     def _value(self, column: str, row: int) -> Any:
         values = self._columns.get(column)
         value = None if values is None else values[row]
         return None if value is None or (isinstance(value, float) and np.isnan(value)) else value
 
-    def _filled(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """float32 with nodata and NaN replaced by the band mean, which normalisation turns into 0."""
+    def _without_nodata(self, sensor: str, image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """float32 values, and where they are no data: not finite, or the sensor's nodata value."""
         values = image.astype(np.float32)
         absent = ~np.isfinite(values)
-        if self._facts.nodata is not None:
-            absent |= image == self._facts.nodata
-        if absent.any():
-            values = np.where(absent, self._mean[:, None, None], values)
-        return values
+        nodata = self.catalog.header.sensors[sensor].nodata
+        if nodata is not None:
+            absent |= image == nodata
+        return values, absent
 
 
-def collate(batch: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _resampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(C, h, w) brought to another number of pixels over the same ground, bilinear."""
+    return torch.nn.functional.interpolate(
+        torch.from_numpy(values)[None], size, mode="bilinear", align_corners=False, antialias=True
+    )[0].numpy()
+
+
+def collate(batch: list[Sample]) -> Sample:
     """Stack samples; dense samples of different sizes are padded with 0 and ignored labels to the largest."""
-    images, labels = zip(*batch, strict=True)
+    images, present, labels, rows = zip(*batch, strict=True)
     height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    if all(image.shape[1:] == (height, width) for image in images):
-        return torch.stack(images), torch.stack(labels)
-    if labels[0].ndim == 0:
-        raise DatasetError("Samples of one batch have different sizes.", "Use windows of one size.")
-    grown = [torch.nn.functional.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]))
-             for image in images]
-    masks = [torch.nn.functional.pad(label, (0, width - label.shape[1], 0, height - label.shape[0]), value=IGNORED)
-             for label in labels]
-    return torch.stack(grown), torch.stack(masks)
+    if any(image.shape[1:] != (height, width) for image in images):
+        if labels[0].ndim == 0:
+            raise DatasetError("Samples of one batch have different sizes.", "Use windows of one size.")
+        images, labels = (
+            [
+                torch.nn.functional.pad(item, (0, width - item.shape[-1], 0, height - item.shape[-2]), value=fill)
+                for item in items
+            ]
+            for items, fill in ((images, 0), (labels, IGNORED))
+        )
+    return Sample(torch.stack(list(images)), torch.stack(present), torch.stack(list(labels)), torch.stack(rows))
 
 
-def statistics(catalog: Catalog, sensor: str, rows: Sequence[int],
-               limit: int = 2000) -> tuple[list[float], list[float]]:
+def statistics(
+    catalog: Catalog, sensor: str, rows: Sequence[int], limit: int = 2000
+) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per band over rows, without nodata, in stored units.
 
     Args:
@@ -138,12 +203,15 @@ def statistics(catalog: Catalog, sensor: str, rows: Sequence[int],
     facts = catalog.header.sensors[sensor]
     count = np.zeros(len(facts.bands))
     total, squares = np.zeros(len(facts.bands)), np.zeros(len(facts.bands))
-    rows = list(rows)
+    paths = catalog.table[f"{sensor}_path"].tolist()
+    rows = [row for row in rows if isinstance(paths[row], str)]  # a sample may lack the sensor
+    if not rows:
+        raise DatasetError(f"No sample of the train split has {sensor}.")
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
     windows = catalog.table.get(f"{sensor}_window")
     for row in chosen:
         window = None if windows is None else windows.iloc[row]
-        image = read_window(catalog.path(catalog.table[f"{sensor}_path"].iloc[row]), window)
+        image = read_window(catalog.path(paths[row]), window)
         values = image.astype(np.float64).reshape(len(image), -1)
         valid = np.isfinite(values)
         if facts.nodata is not None:

@@ -21,21 +21,58 @@ def _pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -
 
 @click.command("assess")
 @map_argument
-@click.option("--reference", required=True, type=click.Path(), metavar="FILE",
-              help="What is known: a label raster on any grid, or polygons or points with a class column, in any CRS.")
+@click.option(
+    "--reference",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="What is known: a label raster on any grid, or polygons or points with a class column, in any CRS.",
+)
 @click.option("--class-column", metavar="COLUMN", help="Column of a vector reference with class names or values.")
 @layer_option("--reference")
-@click.option("--map-class", "map_classes", multiple=True, callback=_pairs, metavar="CLASS=NAME",
-              help="Count a class of the map as NAME (several may join one); CLASS= leaves it out. Repeatable.")
-@click.option("--reference-class", "reference_classes", multiple=True, callback=_pairs, metavar="LABEL=CLASS",
-              help="Count a label of the reference as CLASS; LABEL= leaves it out. Repeatable.")
-@click.option("--bootstrap", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N",
-              help="Resamples of whole polygons (or blocks of a raster) for intervals; 0 for none.")
-@click.option("-o", "--out", type=click.Path(), metavar="DIR|FILE.json",
-              help="Also write a report folder (index.html, metrics.json, confusion.csv) or one JSON file.")
+@click.option(
+    "--map-class",
+    "map_classes",
+    multiple=True,
+    callback=_pairs,
+    metavar="CLASS=NAME",
+    help="Count a class of the map as NAME (several may join one); CLASS= leaves it out. Repeatable.",
+)
+@click.option(
+    "--reference-class",
+    "reference_classes",
+    multiple=True,
+    callback=_pairs,
+    metavar="LABEL=CLASS",
+    help="Count a label of the reference as CLASS; LABEL= leaves it out. Repeatable.",
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Resamples of whole polygons (or blocks of a raster) for intervals; 0 for none.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(),
+    metavar="DIR|FILE.json",
+    help="Also write a report folder (index.html, metrics.json, confusion.csv) or one JSON file.",
+)
 @json_option
-def command(map_path: str, reference: str, class_column: str | None, layer: str | None, map_classes: dict[str, str],
-            reference_classes: dict[str, str], bootstrap: int, out: str | None, as_json: bool) -> None:
+def command(
+    map_path: str,
+    reference: str,
+    class_column: str | None,
+    layer: str | None,
+    map_classes: dict[str, str],
+    reference_classes: dict[str, str],
+    bootstrap: int,
+    out: str | None,
+    as_json: bool,
+) -> None:
     """Compare a class map with reference data: confusion matrix, accuracy, and area of each class with intervals.
 
     Classes match by name, or by value where the reference has numbers only. Pixels without a class in the map or a
@@ -64,8 +101,17 @@ def command(map_path: str, reference: str, class_column: str | None, layer: str 
     )
 
     with shown(False, as_json) as (display, cancel):
-        report = assess(map_path, reference, class_column=class_column, layer=layer, map_classes=map_classes,
-                        reference_classes=reference_classes, bootstrap=bootstrap, on_event=display, cancel=cancel)
+        report = assess(
+            map_path,
+            reference,
+            class_column=class_column,
+            layer=layer,
+            map_classes=map_classes,
+            reference_classes=reference_classes,
+            bootstrap=bootstrap,
+            on_event=display,
+            cancel=cancel,
+        )
     if out is not None:
         if out.endswith(".json"):
             write_json(report, Path(out))
@@ -74,8 +120,10 @@ def command(map_path: str, reference: str, class_column: str | None, layer: str 
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
         return
-    for title, (head, rows) in (("Confusion matrix, samples", confusion_table(report)),
-                                ("Agreement of the samples", sample_table(report)),
-                                ("Area-adjusted estimates", area_table(report))):
+    for title, (head, rows) in (
+        ("Confusion matrix, samples", confusion_table(report)),
+        ("Agreement of the samples", sample_table(report)),
+        ("Area-adjusted estimates", area_table(report)),
+    ):
         click.echo(f"{title}\n{table(head, rows)}\n")
     click.echo("\n".join(sentences(report)))

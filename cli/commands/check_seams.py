@@ -53,10 +53,11 @@ def command(
     found = zoo.find(model)
     card, output = found.card, found.card.output()
     if not output.dense:
-        click.echo(
+        why = (
             f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "
             "every cell sees the same window however the scene is tiled, so there are no seams."
         )
+        click.echo(json.dumps({"tile_invariant": True, "text": why}) if as_json else why)
         return
     options = ReadOptions(bands=bands, border=card.context.border, force=force)
     with Scene(zoo.named_files({"": (scene,)}, card), card.inputs, options) as opened:

@@ -145,7 +145,8 @@ def command(
     """
     from rsgeo_cli.progress import closing_line, shown
 
-    from rsgeo_core.errors import RequestError
+    from rsgeo_core.errors import Cancelled, RequestError, RsgeoError
+    from rsgeo_core.events import Failure, Summary
     from rsgeo_core.inference import run
     from rsgeo_core.request import InferRequest
 
@@ -176,27 +177,31 @@ def command(
         raise RequestError(
             "Two scenes have the same name, so their maps would overwrite each other.", "Run them into two folders."
         )
-    failed: list[tuple[str, Exception]] = []
+    failed: list[tuple[str, RsgeoError]] = []
     for request in requests:
+        scene = request.scene[0] if len(requests) > 1 else None
         try:
-            with shown(as_json, quiet) as (display, cancel):
+            with shown(as_json, quiet, scene) as (display, cancel):
                 result = run(request, display, cancel)
-        except Exception as error:
-            from rsgeo_core.errors import Cancelled, RsgeoError
-
-            if len(requests) == 1 or isinstance(error, Cancelled) or not isinstance(error, RsgeoError):
+        except RsgeoError as error:
+            if scene is None or isinstance(error, Cancelled):
                 raise
-            failed.append((request.scene[0], error))
-            click.echo(f"Error: {error}", err=True)
+            failed.append((scene, error))
+            if as_json:
+                click.echo(Failure(code=error.code, text=str(error.args[0]), hint=error.hint).line(scene))
+            click.echo(f"Error: {scene}: {error}", err=True)
             continue
         if not as_json:
             for file in result.outputs:
                 if file.role not in ("metadata",):
                     click.echo(f"{file.role}: {file.path}")
-            click.echo(closing_line(result.stats), err=True)
+            if not result.was_finished:
+                click.echo(closing_line(result.stats), err=True)
+    if as_json and len(requests) > 1:
+        click.echo(Summary(scenes=len(requests), failed=[name for name, _ in failed]).line())
     if failed:
         click.echo(f"{len(failed)} of {len(requests)} scenes failed: {', '.join(name for name, _ in failed)}", err=True)
-        raise click.exceptions.Exit(max(error.exit_code for _, error in failed))  # type: ignore[attr-defined]
+        raise click.exceptions.Exit(max(error.exit_code for _, error in failed))
 
 
 def _number_or_auto(text: str, flag: str, lowest: int = 0) -> int | None:

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 @click.command("stats")
 @map_argument
-@click.option("--polygons", type=click.Path(), metavar="FILE",
-              help="Count within these polygons (any vector file, any CRS).")
+@click.option(
+    "--polygons", type=click.Path(), metavar="FILE", help="Count within these polygons (any vector file, any CRS)."
+)
 @click.option("--by", metavar="COLUMN", help="Column that names a zone; by default every polygon is its own.")
 @layer_option("--polygons")
 @click.option("--csv", "csv_path", type=click.Path(), metavar="FILE", help="Also write the table as CSV.")
 @json_option
-def command(map_path: str, polygons: str | None, by: str | None, layer: str | None, csv_path: str | None,
-            as_json: bool) -> None:
+def command(
+    map_path: str, polygons: str | None, by: str | None, layer: str | None, csv_path: str | None, as_json: bool
+) -> None:
     """Pixels, area (m², hectares, km²) and share of each class, for the map or for each polygon.
 
     A pixel belongs to a polygon when its centre is inside. Shares are of the classified area; nodata counts nowhere.
@@ -65,8 +67,11 @@ def _text(report: AreaReport) -> str:
             parts.append(f"{zone.name}{'  (partly outside the map)' if zone.outside else ''}")
         rows = []
         for item in zone.classes:
-            sizes = ([f"{item.area:,.0f}", f"{item.area / 1e4:,.2f}", f"{item.area / 1e6:,.4f}"] if in_metres
-                     else [f"{item.area:,.6g}"])
+            sizes = (
+                [f"{item.area:,.0f}", f"{item.area / 1e4:,.2f}", f"{item.area / 1e6:,.4f}"]
+                if in_metres
+                else [f"{item.area:,.6g}"]
+            )
             rows.append([str(item.value), item.name, f"{item.pixels:,}", *sizes, f"{100 * item.share:.2f} %"])
         parts.append(table(head, rows, left=(1,)) if rows else "no classes")
         parts.append(f"nodata: {zone.nodata_pixels:,} pixels\n")

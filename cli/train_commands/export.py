@@ -10,18 +10,42 @@ import rich_click as click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx file to write.")
-@click.option("--card", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="YAML with name, version, title, license, description, gsd (m), gsd_range, stride (px) and so on.")
-@click.option("--metrics", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="JSON list of further scores for the card; repeatable.")
-@click.option("--embedding", type=click.IntRange(1), metavar="D",
-              help="Export the encoder as an embedding of D dimensions instead of the classes.")
-@click.option("--weights", type=click.Choice(["float16", "float32"]), default="float16", show_default=True,
-              help="How weights are stored; the graph computes in float32 either way.")
+@click.option(
+    "--card",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML with name, version, title, license, description, gsd (m), gsd_range, stride (px) and so on.",
+)
+@click.option(
+    "--metrics",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON list of further scores for the card; repeatable.",
+)
+@click.option(
+    "--embedding",
+    type=click.IntRange(1),
+    metavar="D",
+    help="Export the encoder as an embedding of D dimensions instead of the classes.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="How weights are stored; the graph computes in float32 either way.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="The catalog, where the run's own has moved.")
 @click.option("--recipe-name", default="", help="The recipe's name, for the card.")
-def command(run: Path, output: Path, card: Path | None, metrics: tuple[Path, ...], embedding: int | None, weights: str,
-            data: Path | None, recipe_name: str) -> None:
+def command(
+    run: Path,
+    output: Path,
+    card: Path | None,
+    metrics: tuple[Path, ...],
+    embedding: int | None,
+    weights: str,
+    data: Path | None,
+    recipe_name: str,
+) -> None:
     """Export RUN's best epoch to one ONNX file with its card, STAC item and self-test.
 
     The graph takes raw sensor values; clipping and normalisation are inside. It is checked against the network
@@ -33,7 +57,16 @@ def command(run: Path, output: Path, card: Path | None, metrics: tuple[Path, ...
 
     from rsgeo_train.export import export, read_facts, read_metrics
 
-    done = export(run, output, facts=read_facts(card), metrics=read_metrics(metrics), embedding=embedding,
-                  weights=weights, catalog=data, recipe_name=recipe_name, tell=click.echo)
+    done = export(
+        run,
+        output,
+        facts=read_facts(card),
+        metrics=read_metrics(metrics),
+        embedding=embedding,
+        weights=weights,
+        catalog=data,
+        recipe_name=recipe_name,
+        tell=click.echo,
+    )
     for line in done.lines():
         click.echo(line)

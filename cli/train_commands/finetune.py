@@ -8,17 +8,29 @@ import rich_click as click
 
 
 @click.command()
-@click.option("--task", "kind", type=click.Choice(["classification", "segmentation"]), required=True,
-              help="One class a window, or one a pixel.")
+@click.option(
+    "--task",
+    "kind",
+    type=click.Choice(["classification", "segmentation"]),
+    required=True,
+    help="One class a window, or one a pixel.",
+)
 @click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="The catalog.")
-@click.option("--from", "start", default="random", show_default=True, metavar="random|RUN",
-              help="Where the weights come from: random ones, or the best epoch of another run of the same network.")
+@click.option(
+    "--from",
+    "start",
+    default="random",
+    show_default=True,
+    metavar="random|RUN",
+    help="Where the weights come from: random ones, or the best epoch of another run of the same network.",
+)
 @click.option("--recipe", help="A YAML file or a shipped recipe, such as finetune-eurosat.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
-def command(kind: str, catalog: Path, start: str, recipe: str | None, overrides: tuple[str, ...], output: Path,
-            resume: bool) -> None:
+def command(
+    kind: str, catalog: Path, start: str, recipe: str | None, overrides: tuple[str, ...], output: Path, resume: bool
+) -> None:
     """Train a network on a catalog, keep its best epoch, score it once on the held-out split.
 
     A tenth of the train split (data.selection_fraction) selects the best epoch; the val split scores once, into
@@ -37,8 +49,16 @@ def command(kind: str, catalog: Path, start: str, recipe: str | None, overrides:
 
     from rsgeo_train.training import train
 
-    task = train(kind, settings, samples, output, resume=resume, tell=click.echo, source=catalog,
-                 start=None if start == "random" else Path(start))
+    task = train(
+        kind,
+        settings,
+        samples,
+        output,
+        resume=resume,
+        tell=click.echo,
+        source=catalog,
+        start=None if start == "random" else Path(start),
+    )
 
     from rsgeo_train.evaluate.report import write_report
 

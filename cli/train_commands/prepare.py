@@ -6,10 +6,16 @@ from pathlib import Path
 
 import rich_click as click
 
-_root = click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
-                     help="The dataset's folder.")
-_output = click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
-                       help="The catalog to write (GeoParquet); its paths are relative to it.")
+_root = click.option(
+    "--root", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="The dataset's folder."
+)
+_output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The catalog to write (GeoParquet); its paths are relative to it.",
+)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split, where one is made.")
 
 
@@ -50,29 +56,67 @@ def folder(root: Path, output: Path, seed: int, sensor: str | None, bands: str |
 @_output
 @_seed
 @click.option("--images", required=True, help="Pattern of the scenes below ROOT, such as '*/images/*.jpg'.")
-@click.option("--labels", required=True,
-              help="Pattern of label rasters, matched with the scenes by folder and name, such as '*/masks/*.png'; or "
-                   "one vector file with labelled polygons.")
-@click.option("--classes", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
-              help="YAML list of classes: name, color, and value (in label rasters), mask (colour in label pictures) "
-                   "or value (in the class column).")
+@click.option(
+    "--labels",
+    required=True,
+    help="Pattern of label rasters, matched with the scenes by folder and name, such as '*/masks/*.png'; or "
+    "one vector file with labelled polygons.",
+)
+@click.option(
+    "--classes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="YAML list of classes: name, color, and value (in label rasters), mask (colour in label pictures) "
+    "or value (in the class column).",
+)
 @click.option("--column", help="The class column of labelled polygons.")
 @click.option("--sensor", help="Sensor key of the scenes; found from pictures where left out.")
 @click.option("--bands", help="Band names in file order, comma-separated, where they differ from the sensor's.")
 @click.option("--chip", type=int, default=256, show_default=True, help="Side of the chips, pixels.")
 @click.option("--step", type=int, help="Step between chips, pixels; by default the chip's side.")
-@click.option("--hold-out", multiple=True, metavar="PLACE",
-              help="Place (first folder of the scene's path) kept for the val split; repeatable.")
-def scenes(root: Path, output: Path, seed: int, images: str, labels: str, classes: Path, column: str | None,
-           sensor: str | None, bands: str | None, chip: int, step: int | None, hold_out: tuple[str, ...]) -> None:
+@click.option(
+    "--hold-out",
+    multiple=True,
+    metavar="PLACE",
+    help="Place (first folder of the scene's path) kept for the val split; repeatable.",
+)
+def scenes(
+    root: Path,
+    output: Path,
+    seed: int,
+    images: str,
+    labels: str,
+    classes: Path,
+    column: str | None,
+    sensor: str | None,
+    bands: str | None,
+    chip: int,
+    step: int | None,
+    hold_out: tuple[str, ...],
+) -> None:
     """Scenes with label rasters, label pictures or labelled polygons, read in chips.
 
     Scenes of one place (the first folder below ROOT, or the scene itself) are all on one side of the split.
     """
     from rsgeo_train.prepare import scenes as adapter
 
-    _written(adapter.prepare(root, output, images=images, labels=labels, classes=classes, column=column, seed=seed,
-                             sensor=sensor, bands=_names(bands), chip=chip, step=step, held_out=hold_out), output)
+    _written(
+        adapter.prepare(
+            root,
+            output,
+            images=images,
+            labels=labels,
+            classes=classes,
+            column=column,
+            seed=seed,
+            sensor=sensor,
+            bands=_names(bands),
+            chip=chip,
+            step=step,
+            held_out=hold_out,
+        ),
+        output,
+    )
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -82,4 +126,6 @@ def _names(text: str | None) -> list[str] | None:
 def _written(catalog: object, output: Path) -> None:
     catalog.write(output)
     splits = ", ".join(f"{count} {name}" for name, count in catalog.splits().items())
+    if not (catalog.splits().keys() - {"train"}):
+        click.echo("Warning: nothing is held out, so scores will be those of what was trained on.", err=True)
     click.echo(f"{output}: {splits}; {len(catalog.header.classes)} classes; split by: {catalog.header.split_by}")

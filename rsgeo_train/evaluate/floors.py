@@ -25,9 +25,8 @@ def majority(train: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -
 def image_statistics(train: Samples, held: Samples, classes: int) -> NDArray[np.int64]:
     """Confusion of a logistic regression on mean, spread and quantiles of each band of a window."""
     model = _regression()
-    _fit(model, np.stack([_described(train.stored(i)[0]) for i in range(len(train))]), train.labels())
-    return count(held.labels(), model.predict(np.stack([_described(held.stored(i)[0]) for i in range(len(held))])),
-                 classes)
+    _fit(model, described(train), train.labels())
+    return count(held.labels(), model.predict(described(held)), classes)
 
 
 def pixel_samples(samples: Samples, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -35,7 +34,7 @@ def pixel_samples(samples: Samples, seed: int = 0) -> tuple[NDArray[np.float64],
     random = np.random.default_rng(seed)
     values, classes = [], []
     for index in range(len(samples)):
-        image, label = samples.stored(index)
+        image, _, label, _ = (part.numpy() for part in samples[index])
         known = np.flatnonzero(label.ravel() != IGNORED)
         chosen = random.choice(known, min(PIXELS_PER_SAMPLE, len(known)), replace=False) if len(known) else known
         values.append(image.reshape(len(image), -1)[:, chosen].T.astype(float))
@@ -43,8 +42,11 @@ def pixel_samples(samples: Samples, seed: int = 0) -> tuple[NDArray[np.float64],
     return np.concatenate(values), np.concatenate(classes)
 
 
-def pixel_colours(train: tuple[NDArray[np.float64], NDArray[np.int64]],
-                  held: tuple[NDArray[np.float64], NDArray[np.int64]], classes: int) -> NDArray[np.int64]:
+def pixel_colours(
+    train: tuple[NDArray[np.float64], NDArray[np.int64]],
+    held: tuple[NDArray[np.float64], NDArray[np.int64]],
+    classes: int,
+) -> NDArray[np.int64]:
     """Confusion of a logistic regression on the band values of single pixels."""
     model = _regression()
     _fit(model, train[0], train[1])
@@ -59,6 +61,11 @@ def _fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(values, classes)
+
+
+def described(samples: Samples) -> NDArray[np.float64]:
+    """Mean, spread and quantiles of each band, (N, 7 · C): what a sample is without any learning."""
+    return np.stack([_described(samples[index].images.numpy()) for index in range(len(samples))])
 
 
 def _described(image: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -23,8 +23,15 @@ def confusion_picture(confusion: NDArray[np.int64], names: Sequence[str]) -> byt
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
-            axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=8,
-                      color="white" if share > 0.55 else "#333333")
+            axes.text(
+                column,
+                row,
+                f"{share:.0%}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share > 0.55 else "#333333",
+            )
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("answer")

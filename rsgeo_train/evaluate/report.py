@@ -20,7 +20,7 @@ from rsgeo_train.evaluate import floors, plots, scores
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask, count
-from rsgeo_train.training import input_bands
+from rsgeo_train.training import input_of
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         One line that says the score.
     """
     split = next(name for name in ("test", "val", "train") if len(catalog.rows(name)))
-    sensor, bands = input_bands(recipe, catalog)
-    held = Samples(catalog, catalog.rows(split), sensor, bands, cache=recipe.data.cache)
-    train = Samples(catalog, catalog.rows("train"), sensor, bands, cache=recipe.data.cache)
+    ((sensor, bands),) = input_of("classification", recipe, catalog).bands.items()
+    held = Samples(catalog, catalog.rows(split), {sensor: bands}, cache=recipe.data.cache)
+    train = Samples(catalog, catalog.rows("train"), {sensor: bands}, cache=recipe.data.cache)
     data = f"{catalog.header.name}, {split} split"
-    found = _dense(task, train, held, data) if getattr(task, "dense", False) else _windows(task, train, held, data)
+    found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
     report = folder / "report"
     report.mkdir(exist_ok=True)
     names = [entry.name for entry in catalog.header.classes]
@@ -55,76 +55,115 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         pictures["Curves"] = plots.curves_picture(log)
     best = folder / "checkpoints" / "best.ckpt"
     facts = {
-        "split": split, "split_by": catalog.header.split_by, "classes": names,
+        "split": split,
+        "split_by": catalog.header.split_by,
+        "classes": names,
         "metrics": [m.model_dump(exclude_none=True) for m in found.metrics],
         "floors": [m.model_dump(exclude_none=True) for m in found.floors],
-        "per_class": {key: [None if np.isnan(v) else round(float(v), 4) for v in values]
-                      for key, values in scores.class_scores(found.confusion).items()},
-        "confusion": found.confusion.tolist(), "sensors": {sensor: bands}, "seeds": [recipe.seed],
+        "per_class": {
+            key: [None if np.isnan(v) else round(float(v), 4) for v in values]
+            for key, values in scores.class_scores(found.confusion).items()
+        },
+        "confusion": found.confusion.tolist(),
+        "sensors": {sensor: bands},
+        "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
         "selection_score": max((line["score"] for line in log), default=None),
-        "checkpoint_sha256": hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None}
+        "checkpoint_sha256": hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None,
+    }
     (report / "metrics.json").write_text(json.dumps(facts, indent=1))
     (report / "index.html").write_text(_page(folder.name, facts, found, pictures))
     main = found.metrics[0]
     floor = ", ".join(f"{m.name} {m.value:.4f}" for m in found.floors)
-    return (f"{main.name} {main.value:.4f} (95 %: {main.low:.4f} to {main.high:.4f}, n = {main.n}) on {data}; "
-            f"floors: {floor}; report: {report / 'index.html'}")
+    interval = "no interval" if main.low is None else f"95 %: {main.low:.4f} to {main.high:.4f}"
+    return (
+        f"{main.name} {main.value:.4f} ({interval}, n = {main.n}) on {data}; "
+        f"floors: {floor}; report: {report / 'index.html'}"
+    )
 
 
 @torch.no_grad()
 def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
     confusion = np.zeros((task.classes, task.classes), np.int64)
-    for images, labels in DataLoader(held, batch_size=128, collate_fn=collate):
-        confusion += count(labels.numpy(), task.answers(images).numpy(), task.classes)
+    for batch in DataLoader(held, batch_size=128, collate_fn=collate):
+        confusion += count(batch.labels.numpy(), task.answers(batch.images).numpy(), task.classes)
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
     f1 = Metric(name="macro F1", value=round(scores.mean_f1(confusion), 4), n=len(held), data=data)
     most = floors.majority(train.labels(), held.labels(), task.classes)
     statistics = floors.image_statistics(train, held, task.classes)
-    return Assessment([main, f1], [scores.accuracy(most, data, name="majority class"),
-                                   scores.accuracy(statistics, data, name="image statistics")], confusion)
+    return Assessment(
+        [main, f1],
+        [
+            scores.accuracy(most, data, name="majority class"),
+            scores.accuracy(statistics, data, name="image statistics"),
+        ],
+        confusion,
+    )
 
 
 @torch.no_grad()
 def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
     names = [entry.name for entry in held.catalog.header.classes]
-    scenes = held.catalog.table[f"{held.sensor}_path"].to_numpy()[held.rows]
+    scenes = held.catalog.table[f"{next(iter(held.bands))}_path"].to_numpy()[held.rows]
     per_scene = {scene: np.zeros((task.classes, task.classes), np.int64) for scene in dict.fromkeys(scenes)}
     for index, scene in enumerate(scenes):
-        image, label = held[index]
-        per_scene[scene] += count(label.numpy(), task.answers(image[None])[0].numpy(), task.classes)
+        sample = held[index]
+        answer = task.answers(sample.images[None])[0].numpy()
+        per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
     stack = np.stack(list(per_scene.values()))
     confusion = stack.sum(0)
     metrics = scores.iou_metrics(stack, names, data)
-    pixels = Metric(name="pixel accuracy", value=round(float(np.trace(confusion) / confusion.sum()), 4),
-                    n=int(confusion.sum()), data=data)
+    pixels = Metric(
+        name="pixel accuracy",
+        value=round(float(np.trace(confusion) / confusion.sum()), 4),
+        n=int(confusion.sum()),
+        data=data,
+    )
     some, few = floors.pixel_samples(train), floors.pixel_samples(held)
     most = floors.majority(some[1], few[1], task.classes)
     colours = floors.pixel_colours(some, few, task.classes)
-    return Assessment([*metrics, pixels], [
-        _mean_iou("majority class, mean IoU", most, data),
-        _mean_iou("colour of single pixels, mean IoU", colours, data)], confusion)
+    return Assessment(
+        [*metrics, pixels],
+        [
+            _mean_iou("majority class, mean IoU", most, data),
+            _mean_iou("colour of single pixels, mean IoU", colours, data),
+        ],
+        confusion,
+    )
 
 
 def _mean_iou(name: str, confusion: NDArray[np.int64], data: str) -> Metric:
-    return Metric(name=name, value=round(float(np.nanmean(scores.class_scores(confusion)["iou"])), 4),
-                  n=int(confusion.sum()), data=data)
+    return Metric(
+        name=name,
+        value=round(float(np.nanmean(scores.class_scores(confusion)["iou"])), 4),
+        n=int(confusion.sum()),
+        data=data,
+    )
 
 
 def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]) -> str:
     def row(metric: Metric, kind: str) -> str:
         interval = "" if metric.low is None else f"{metric.low:.4f} to {metric.high:.4f}"
-        return (f"<tr class={kind}><td>{html.escape(metric.name)}</td><td>{metric.value:.4f}</td><td>{interval}</td>"
-                f"<td>{metric.n or ''}</td><td>{html.escape(metric.note)}</td></tr>")
+        return (
+            f"<tr class={kind}><td>{html.escape(metric.name)}</td><td>{metric.value:.4f}</td><td>{interval}</td>"
+            f"<td>{metric.n or ''}</td><td>{html.escape(metric.note)}</td></tr>"
+        )
 
     rows = "".join([*(row(m, "score") for m in found.metrics), *(row(m, "floor") for m in found.floors)])
     per_class = "".join(
-        f"<tr><td>{html.escape(name)}</td>" + "".join(
+        f"<tr><td>{html.escape(name)}</td>"
+        + "".join(
             f"<td>{'' if facts['per_class'][key][i] is None else format(facts['per_class'][key][i], '.3f')}</td>"
-            for key in ("precision", "recall", "f1", "iou")) + "</tr>" for i, name in enumerate(facts["classes"]))
-    figures = "".join(f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-                      for name, data in pictures.items())
+            for key in ("precision", "recall", "f1", "iou")
+        )
+        + "</tr>"
+        for i, name in enumerate(facts["classes"])
+    )
+    figures = "".join(
+        f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+        for name, data in pictures.items()
+    )
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
 <style>
@@ -133,9 +172,9 @@ table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; border-bot
 .floor {{ color: #777 }} img {{ max-width: 100% }}
 </style>
 <h1>{html.escape(title)}</h1>
-<p>Scored once on the <b>{facts['split']}</b> split; split by: {html.escape(facts['split_by'])}. The epoch was chosen
-on {'a part cut from train' if facts['selection_score'] is not None else 'nothing'}
-({facts['selection_score']}). Floors in grey.</p>
+<p>Scored once on the <b>{facts["split"]}</b> split; split by: {html.escape(facts["split_by"])}. The epoch was chosen
+on {"a part cut from train" if facts["selection_score"] is not None else "nothing"}
+({facts["selection_score"]}). Floors in grey.</p>
 <table><tr><th>score</th><th>value</th><th>95 % interval</th><th>n</th><th></th></tr>{rows}</table>
 {figures}
 <h2>By class</h2>

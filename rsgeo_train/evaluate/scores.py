@@ -26,16 +26,21 @@ def accuracy(confusion: NDArray[np.int64], data: str, note: str = "", name: str 
     """Overall accuracy of a confusion matrix (true class by row) with its Wilson interval."""
     hits, n = int(np.trace(confusion)), int(confusion.sum())
     low, high = wilson(hits, n)
-    return Metric(name=name, value=round(hits / max(1, n), 4), low=round(low, 4), high=round(high, 4), n=n, data=data,
-                  note=note)
+    return Metric(
+        name=name, value=round(hits / max(1, n), 4), low=round(low, 4), high=round(high, 4), n=n, data=data, note=note
+    )
 
 
 def class_scores(confusion: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Precision, recall, F1 and IoU per class, (K,) each; NaN where a class occurs neither in truth nor in answers."""
     hits, truth, found = np.diag(confusion).astype(float), confusion.sum(1), confusion.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {"precision": hits / found, "recall": hits / truth, "f1": 2 * hits / (truth + found),
-                "iou": hits / (truth + found - hits)}
+        return {
+            "precision": hits / found,
+            "recall": hits / truth,
+            "f1": 2 * hits / (truth + found),
+            "iou": hits / (truth + found - hits),
+        }
 
 
 def mean_f1(confusion: NDArray[np.int64]) -> float:
@@ -43,8 +48,9 @@ def mean_f1(confusion: NDArray[np.int64]) -> float:
     return float(np.nanmean(class_scores(confusion)["f1"]))
 
 
-def iou_metrics(per_scene: NDArray[np.int64], names: list[str], data: str, note: str = "", *, seed: int = 0,
-                draws: int = 1000) -> list[Metric]:
+def iou_metrics(
+    per_scene: NDArray[np.int64], names: list[str], data: str, note: str = "", *, seed: int = 0, draws: int = 1000
+) -> list[Metric]:
     """Mean IoU and IoU per class, with intervals from resampling whole scenes.
 
     Args:
@@ -56,12 +62,22 @@ def iou_metrics(per_scene: NDArray[np.int64], names: list[str], data: str, note:
         draws: number of resamplings.
     """
     random = np.random.default_rng(seed)
+    if len(per_scene) < 2:  # one scene drawn again and again has an interval of no width
+        note, draws = note or "one scene: no interval", 0
     picks = random.integers(len(per_scene), size=(draws, len(per_scene)))
     whole = class_scores(per_scene.sum(0))["iou"]
-    drawn = np.stack([class_scores(per_scene[pick].sum(0))["iou"] for pick in picks])  # (draws, K)
+    drawn = np.array([class_scores(per_scene[pick].sum(0))["iou"] for pick in picks]).reshape(draws, len(whole))
     pixels = int(per_scene.sum())
-    metrics = [_interval("mean IoU", float(np.nanmean(whole)), np.array([_nanmean(row) for row in drawn]), pixels, data,
-                         note or f"interval from resampling {len(per_scene)} scenes")]
+    metrics = [
+        _interval(
+            "mean IoU",
+            float(np.nanmean(whole)),
+            np.array([_nanmean(row) for row in drawn]),
+            pixels,
+            data,
+            note or f"interval from resampling {len(per_scene)} scenes",
+        )
+    ]
     for index, name in enumerate(names):
         if not np.isnan(whole[index]):
             metrics.append(_interval(f"IoU {name}", float(whole[index]), drawn[:, index], pixels, data, note))
@@ -74,6 +90,13 @@ def _nanmean(row: NDArray[np.float64]) -> float:
 
 def _interval(name: str, value: float, drawn: NDArray[np.float64], n: int, data: str, note: str) -> Metric:
     drawn = drawn[~np.isnan(drawn)]
-    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (value, value)
-    return Metric(name=name, value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4), n=n,
-                  data=data, note=note)
+    low, high = (round(float(v), 4) for v in np.percentile(drawn, [2.5, 97.5])) if len(drawn) else (None, None)
+    return Metric(
+        name=name,
+        value=round(value, 4),
+        low=low,
+        high=high,
+        n=n,
+        data=data,
+        note=note,
+    )

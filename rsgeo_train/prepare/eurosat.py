@@ -15,9 +15,18 @@ from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.samples import statistics
 
-CLASSES = (("AnnualCrop", "#e8c468"), ("Forest", "#1b6b2f"), ("HerbaceousVegetation", "#a8c66c"),
-           ("Highway", "#4d4d4d"), ("Industrial", "#b0479b"), ("Pasture", "#6fd06f"), ("PermanentCrop", "#c98a2b"),
-           ("Residential", "#d7301f"), ("River", "#4fa3d9"), ("SeaLake", "#08519c"))
+CLASSES = (
+    ("AnnualCrop", "#e8c468"),
+    ("Forest", "#1b6b2f"),
+    ("HerbaceousVegetation", "#a8c66c"),
+    ("Highway", "#4d4d4d"),
+    ("Industrial", "#b0479b"),
+    ("Pasture", "#6fd06f"),
+    ("PermanentCrop", "#c98a2b"),
+    ("Residential", "#d7301f"),
+    ("River", "#4fa3d9"),
+    ("SeaLake", "#08519c"),
+)
 """Class names in the order of the labels, with colours."""
 
 BANDS_13 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
@@ -40,8 +49,10 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
     """
     files = _files(root)
     if not files:
-        raise DatasetError(f"{root} holds no EuroSAT: expected folders or ZIP files named {CLASSES[0][0]} … "
-                           f"{CLASSES[-1][0]} with {CLASSES[0][0]}_1.jpg or .tif inside.")
+        raise DatasetError(
+            f"{root} holds no EuroSAT: expected folders or ZIP files named {CLASSES[0][0]} … "
+            f"{CLASSES[-1][0]} with {CLASSES[0][0]}_1.jpg or .tif inside."
+        )
     kinds = {Path(name).suffix.lower() for _, name in files.values()}
     is_rgb = kinds <= {".jpg", ".jpeg", ".png"}
     if not is_rgb and kinds & {".jpg", ".jpeg", ".png"}:
@@ -55,18 +66,31 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
     for key, (archive, member) in files.items():
         if key not in split_of:
             continue
-        stored = relative_path(archive, output) if archive == Path(member) else (
-            f"{relative_path(archive, output)}!{member}")
+        stored = (
+            relative_path(archive, output)
+            if archive == Path(member)
+            else (f"{relative_path(archive, output)}!{member}")
+        )
         place = None if is_rgb else georeference.footprint(archive)
-        records.append({"id": key, "split": split_of[key], "label": labels[key], f"{sensor}_path": stored,
-                        "geometry": place})
+        records.append(
+            {"id": key, "split": split_of[key], "label": labels[key], f"{sensor}_path": stored, "geometry": place}
+        )
+    if all(record["geometry"] is not None for record in records):
+        middles = [(record["geometry"].centroid.x, record["geometry"].centroid.y) for record in records]
+        for record, place in zip(records, splits.near(middles), strict=True):
+            record["place"] = place
     header = CatalogHeader(
         name="EuroSAT RGB" if is_rgb else "EuroSAT 13 bands",
-        sensors={sensor: CatalogSensor(bands=["red", "green", "blue"], dtype="uint8", gsd=10) if is_rgb else
-                 CatalogSensor(bands=list(BANDS_13), dtype="uint16", gsd=10)},
+        sensors={
+            sensor: CatalogSensor(bands=["red", "green", "blue"], dtype="uint8", gsd=10)
+            if is_rgb
+            else CatalogSensor(bands=list(BANDS_13), dtype="uint16", gsd=10)
+        },
         classes=[CatalogClass(name=name, color=color) for name, color in CLASSES],
-        split_by="the source's own random split (samples.csv); neighbouring patches lie on both sides" if listed else
-                 f"random, 80/20, stratified by class, seed {seed}; neighbouring patches lie on both sides")
+        split_by="the source's own random split (samples.csv); neighbouring patches lie on both sides"
+        if listed
+        else f"random, 80/20, stratified by class, seed {seed}; neighbouring patches lie on both sides",
+    )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     facts = header.sensors[sensor]
     facts.mean, facts.std = statistics(catalog, sensor, catalog.rows("train"))

@@ -52,9 +52,21 @@ class LabelClass(BaseModel):
     mask: str | None = None
 
 
-def prepare(root: Path, output: Path, *, images: str, labels: str, classes: Path, column: str | None = None,
-            seed: int = 0, sensor: str | None = None, bands: Sequence[str] | None = None, chip: int = 256,
-            step: int | None = None, held_out: Sequence[str] = ()) -> Catalog:
+def prepare(
+    root: Path,
+    output: Path,
+    *,
+    images: str,
+    labels: str,
+    classes: Path,
+    column: str | None = None,
+    seed: int = 0,
+    sensor: str | None = None,
+    bands: Sequence[str] | None = None,
+    chip: int = 256,
+    step: int | None = None,
+    held_out: Sequence[str] = (),
+) -> Catalog:
     """The catalog of labelled scenes.
 
     Args:
@@ -83,8 +95,10 @@ def prepare(root: Path, output: Path, *, images: str, labels: str, classes: Path
     places = {scene: _place(scene, root) for scene in scenes}
     unknown = set(held_out) - set(places.values())
     if unknown:
-        raise DatasetError(f"--hold-out {', '.join(sorted(unknown))}: no such place.",
-                           f"Places are: {', '.join(sorted(set(places.values())))}")
+        raise DatasetError(
+            f"--hold-out {', '.join(sorted(unknown))}: no such place.",
+            f"Places are: {', '.join(sorted(set(places.values())))}",
+        )
     split = splits.by_place(list(places.values()), seed, held_out)
     records: list[dict[str, Any]] = []
     gsds = []
@@ -92,19 +106,34 @@ def prepare(root: Path, output: Path, *, images: str, labels: str, classes: Path
         height, width, gsd = _facts(scene, names, label_of[scene] if kind != "polygons" else None)
         gsds.append(gsd)
         for window in windows(height, width, chip, step or chip):
-            records.append({
-                "id": f"{places[scene]}/{scene.stem}/{window[0]}-{window[1]}", "split": split[places[scene]],
-                "place": places[scene], "label": -1, "geometry": georeference.footprint(scene, window),
-                f"{key}_path": relative_path(scene, output), f"{key}_window": list(window),
-                "label_path": relative_path(label_of[scene], output)})
+            records.append(
+                {
+                    "id": f"{places[scene]}/{scene.stem}/{window[0]}-{window[1]}",
+                    "split": split[places[scene]],
+                    "place": places[scene],
+                    "label": -1,
+                    "geometry": georeference.footprint(scene, window),
+                    f"{key}_path": relative_path(scene, output),
+                    f"{key}_window": list(window),
+                    "label_path": relative_path(label_of[scene], output),
+                }
+            )
     held = sorted(place for place, side in split.items() if side == "val")
     header = CatalogHeader(
         name=root.resolve().name,
-        sensors={key: CatalogSensor(bands=names, dtype=dtype, nodata=nodata,
-                                    gsd=None if None in gsds else float(np.median(gsds)))},
-        classes=[CatalogClass(name=entry.name, color=entry.color or default_color(i), value=_said(entry, i, kind))
-                 for i, entry in enumerate(listed)],
-        split_by=f"place; held out: {', '.join(held)}", label_kind=kind, label_column=column)
+        sensors={
+            key: CatalogSensor(
+                bands=names, dtype=dtype, nodata=nodata, gsd=None if None in gsds else float(np.median(gsds))
+            )
+        },
+        classes=[
+            CatalogClass(name=entry.name, color=entry.color or default_color(i), value=_said(entry, i, kind))
+            for i, entry in enumerate(listed)
+        ],
+        split_by=f"place; held out: {', '.join(held) or 'nothing, since there is one place'}",
+        label_kind=kind,
+        label_column=column,
+    )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     _drop_unlabelled(catalog, key)
     facts = header.sensors[key]
@@ -114,9 +143,11 @@ def prepare(root: Path, output: Path, *, images: str, labels: str, classes: Path
 
 def windows(height: int, width: int, chip: int, step: int) -> list[tuple[int, int, int, int]]:
     """Windows (column, row, width, height) that cover a scene; the last ones are moved inwards to fit."""
+
     def starts(length: int) -> list[int]:
         last = max(0, length - chip)
         return sorted({*range(0, last, step), last})
+
     return [(column, row, min(chip, width), min(chip, height)) for row in starts(height) for column in starts(width)]
 
 
@@ -129,8 +160,10 @@ def read_classes(path: Path) -> list[LabelClass]:
     try:
         listed = [LabelClass.model_validate(entry) for entry in yaml.safe_load(path.read_text())]
     except (ValidationError, TypeError, yaml.YAMLError) as error:
-        raise DatasetError(f"{path} is no list of classes: {error}",
-                           "Write one entry a class: - {name: Water, color: '#0000ff', value: 3}") from None
+        raise DatasetError(
+            f"{path} is no list of classes: {error}",
+            "Write one entry a class: - {name: Water, color: '#0000ff', value: 3}",
+        ) from None
     if len(listed) < 2:
         raise DatasetError(f"{path} lists {len(listed)} class; at least two are needed.")
     return listed
@@ -149,8 +182,9 @@ def _place(scene: Path, root: Path) -> str:
     return parts[0] if len(parts) > 1 else scene.stem
 
 
-def _labels(root: Path, labels: str, scenes: list[Path], listed: list[LabelClass],
-            column: str | None) -> tuple[dict[Path, Path], Literal["raster", "palette", "polygons"]]:
+def _labels(
+    root: Path, labels: str, scenes: list[Path], listed: list[LabelClass], column: str | None
+) -> tuple[dict[Path, Path], Literal["raster", "palette", "polygons"]]:
     """Label file per scene, and what kind they are."""
     if Path(labels).suffix.lower() in VECTORS:
         path = root / labels
@@ -165,8 +199,11 @@ def _labels(root: Path, labels: str, scenes: list[Path], listed: list[LabelClass
         same = [path for path in found if path.stem == scene.stem and _place(path, root) == _place(scene, root)]
         same = same or [path for path in found if path.stem == scene.stem]
         if len(same) != 1 or same[0] == scene:
-            raise DatasetError(f"{scene.relative_to(root)} matches {len(same)} label files of {labels}; one of the "
-                               "same name was expected.", "Change --labels.")
+            raise DatasetError(
+                f"{scene.relative_to(root)} matches {len(same)} label files of {labels}; one of the "
+                "same name was expected.",
+                "Change --labels.",
+            )
         pairs[scene] = same[0]
     return pairs, "palette" if any(entry.mask for entry in listed) else "raster"
 
@@ -179,13 +216,16 @@ def _sensor(scene: Path, sensor: str | None, bands: Sequence[str] | None) -> tup
             count, dtype, nodata = source.count, source.dtypes[0], source.nodata
     if sensor is None:
         if dtype != "uint8" or count not in (3, 4):
-            raise DatasetError(f"{scene.name} has {count} bands of {dtype}; which sensor is it?",
-                               f"Name it with --sensor ({', '.join(REGISTRY)}) and --bands.")
+            raise DatasetError(
+                f"{scene.name} has {count} bands of {dtype}; which sensor is it?",
+                f"Name it with --sensor ({', '.join(REGISTRY)}) and --bands.",
+            )
         sensor, bands = "rgb8", bands or ["red", "green", "blue"]
     if bands is None:
         if sensor not in REGISTRY:
-            raise DatasetError(f"Sensor {sensor} is not known.", f"Name its bands with --bands, or use one of: "
-                                                                 f"{', '.join(REGISTRY)}")
+            raise DatasetError(
+                f"Sensor {sensor} is not known.", f"Name its bands with --bands, or use one of: {', '.join(REGISTRY)}"
+            )
         bands = [band.name for band in REGISTRY[sensor].bands]
     if len(bands) > count:
         raise DatasetError(f"{scene.name} has {count} bands; {len(bands)} were named: {', '.join(bands)}.")
@@ -215,10 +255,22 @@ def _facts(scene: Path, names: list[str], label: Path | None) -> tuple[int, int,
 def _drop_unlabelled(catalog: Catalog, sensor: str) -> None:
     """Drop chips without a labelled pixel."""
     table = catalog.table
-    kept = [bool((read_label(catalog, row.label_path, getattr(row, f"{sensor}_window"),
-                             catalog.path(getattr(row, f"{sensor}_path"))) != IGNORED).any())
-            for row in table.itertuples()]
+    kept = [
+        bool(
+            (
+                read_label(
+                    catalog,
+                    row.label_path,
+                    getattr(row, f"{sensor}_window"),
+                    catalog.path(getattr(row, f"{sensor}_path")),
+                )
+                != IGNORED
+            ).any()
+        )
+        for row in table.itertuples()
+    ]
     catalog.table = table[kept].reset_index(drop=True)
     if len(catalog.table) == 0:
-        raise DatasetError("No chip has a labelled pixel.",
-                           "Check the class values (or colours, or names) in --classes.")
+        raise DatasetError(
+            "No chip has a labelled pixel.", "Check the class values (or colours, or names) in --classes."
+        )

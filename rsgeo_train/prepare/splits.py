@@ -6,6 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+_EARTH = 6_371_000.0  # mean radius, metres
 
 
 def stratified(labels: Mapping[str, int], seed: int, held_out: float = 0.2) -> dict[str, str]:
@@ -30,3 +35,22 @@ def by_place(places: Sequence[str], seed: int, held_out: Sequence[str] = (), sha
         count = max(1, round(share * len(names))) if len(names) > 1 else 0
         held_out = [names[index] for index in order[:count]]
     return {name: "val" if name in held_out else "train" for name in names}
+
+
+def near(points: Sequence[tuple[float, float]], distance: float = 10_000.0) -> list[str]:
+    """A name of the place of each point: points within `distance` of each other, over any chain, are one place.
+
+    Args:
+        points: longitude and latitude, degrees.
+        distance: metres on the ground.
+
+    Returns:
+        `place-0`, `place-1`, … in the order in which they first occur.
+    """
+    lon, lat = np.radians(np.asarray(points, float).reshape(-1, 2)).T
+    globe = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    pairs = cKDTree(globe).query_pairs(2 * np.sin(min(distance / _EARTH, np.pi) / 2), output_type="ndarray")
+    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(globe), len(globe)))
+    _, groups = connected_components(links, directed=False)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups.tolist()))}
+    return [f"place-{numbers[group]}" for group in groups.tolist()]

@@ -29,8 +29,11 @@ class Segmenter(nn.Module):
         self.encoder = build_encoder(recipe.encoder, len(mean), dense=True)
         reductions = self.encoder.reductions
         if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
-            raise RecipeError(f"encoder.name: {recipe.encoder.name} has maps at strides {reductions}; each twice the "
-                              "one before was expected.", "Use compact, or a ResNet of timm.")
+            raise RecipeError(
+                f"encoder.name: {recipe.encoder.name} has maps at strides {reductions}; each twice the "
+                "one before was expected.",
+                "Use compact, or a ResNet of timm.",
+            )
         self.multiple = reductions[-1]
         self.finest = reductions[0]
         self.decoder = UNetDecoder(self.encoder.channels)
@@ -61,8 +64,9 @@ class SegmentationTask(SupervisedTask):
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy plus `method.dice` times the Dice loss."""
-        value = F.cross_entropy(outputs, labels, ignore_index=IGNORED,
-                                label_smoothing=self.recipe.method.label_smoothing, reduction="sum")
+        value = F.cross_entropy(
+            outputs, labels, ignore_index=IGNORED, label_smoothing=self.recipe.method.label_smoothing, reduction="sum"
+        )
         value = value / (labels != IGNORED).sum().clamp(min=1)
         if self.recipe.method.dice:
             value = value + self.recipe.method.dice * dice_loss(outputs, labels)

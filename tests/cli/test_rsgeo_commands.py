@@ -210,6 +210,7 @@ def test_diagnose(own_models: Path) -> None:
         ["infer", "s.tif", "-o", "m.tif", "--bands", "B04"],
         ["infer", "s.tif", "-o", "m.tif", "--bands", "B04=0"],
         ["infer", "s.tif", "-o", "m.tif", "--memory", "much"],
+        ["infer", "s.tif", "-o", "m.tif", "--memory", "1KB"],
         ["infer", "s.tif", "-o", "m.tif", "--value-scale", "0"],
         ["infer", "s.tif", "-o", "m.tif", "--batch", "x"],
         ["infer", "s.tif", "-o", "m.tif", "--sensor", "s2"],

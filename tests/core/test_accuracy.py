@@ -30,6 +30,7 @@ MAPPED = np.array([200_000, 150_000, 3_200_000, 6_450_000], float)
 
 # Estimators --------------------------------------------------------------------------------------------------------
 
+
 def test_the_worked_example_of_olofsson_2014() -> None:
     found = area_adjusted(OLOFSSON, MAPPED)
     assert round(found.overall, 2) == 0.95 and round(Z95 * found.overall_se, 2) == 0.02
@@ -74,8 +75,9 @@ def test_agreement_equals_scikit_learn_and_torchmetrics(classes: int, seed: int)
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(seed)
     truth = np.concatenate((np.arange(classes), rng.integers(0, classes, 60)))
-    guess = np.concatenate((np.arange(classes), np.where(rng.random(60) < 0.6, truth[classes:],
-                                                         rng.integers(0, classes, 60))))
+    guess = np.concatenate(
+        (np.arange(classes), np.where(rng.random(60) < 0.6, truth[classes:], rng.integers(0, classes, 60)))
+    )
     found = agreement(metrics.confusion_matrix(truth, guess).T)  # theirs has the truth in rows
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, guess)
     np.testing.assert_allclose(found.precision, precision)
@@ -104,6 +106,7 @@ def test_the_bootstrap_sees_that_pixels_of_a_polygon_are_one_observation() -> No
 
 # Reference rasters -------------------------------------------------------------------------------------------------
 
+
 def spoiled(values: np.ndarray, share: float = 0.2, seed: int = 9) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.where(rng.random(values.shape) < share, rng.integers(0, 4, values.shape), values).astype(np.uint8)
@@ -114,20 +117,36 @@ def expected_matrix(mapped: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.array([[int(((mapped == i) & (reference == j) & both).sum()) for j in (1, 2, 3)] for i in (1, 2, 3)])
 
 
-@pytest.mark.parametrize("transform", [UTM, Affine(10, 0, 500000, 0, 10, 4599000),
-                                       Affine(9.56, 2.92, 500000, 2.92, -9.56, 4600000)])
+@pytest.mark.parametrize(
+    "transform", [UTM, Affine(10, 0, 500000, 0, 10, 4599000), Affine(9.56, 2.92, 500000, 2.92, -9.56, 4600000)]
+)
 def test_a_reference_on_the_maps_grid(tmp_path: Path, transform: Affine) -> None:
     mapped = patches((90, 110))
     reference = spoiled(mapped)
-    report = assess(write_map(tmp_path / "m.tif", mapped, transform),
-                    write_map(tmp_path / "r.tif", reference, transform), bootstrap=50)
+    report = assess(
+        write_map(tmp_path / "m.tif", mapped, transform),
+        write_map(tmp_path / "r.tif", reference, transform),
+        bootstrap=50,
+    )
     np.testing.assert_array_equal(report.matrix, expected_matrix(mapped, reference))
     assert report.classes == ("Water", "Forest", "Built-up") and report.kind == "raster"
     assert report.samples_without_class == ((mapped == 0) & (reference > 0)).sum()
     area = abs(transform.determinant)
     np.testing.assert_allclose(report.mapped, [(mapped == v).sum() * area for v in (1, 2, 3)])
-    assert report.bootstrap is not None and report.bootstrap.units == 4
     assert "too narrow" in report.assumption
+
+
+def test_few_blocks_are_not_resampled(tmp_path: Path) -> None:
+    """From four blocks a bootstrap would give intervals of almost no width, and of none where they agree."""
+    for shape, units in (((90, 110), 4), ((200, 260), 20)):
+        mapped = patches(shape)
+        report = assess(
+            write_map(tmp_path / "m.tif", mapped), write_map(tmp_path / "r.tif", spoiled(mapped)), bootstrap=50
+        )
+        assert report.units == units and (report.bootstrap is None) == (units < 10)
+        told = " ".join(sentences(report))
+        assert ("too few to resample" in told) == (units < 10)
+        assert ("bootstrap over blocks" in told) == (units >= 10)
 
 
 def test_a_reference_on_another_grid_is_taken_by_nearest_neighbour(tmp_path: Path) -> None:
@@ -142,16 +161,22 @@ def test_a_reference_on_another_grid_is_taken_by_nearest_neighbour(tmp_path: Pat
     lon, lat = Transformer.from_crs(32633, 4326, always_xy=True).transform(x, y)
     labels = patches((130, 90), seed=8)  # covers most of the map; outside it there is no label
     west, north = lon.min() + 0.0005, lat.max() - 0.0005
-    lonlat = write_map(tmp_path / "lonlat.tif", labels, Affine(1.1e-4, 0, west, 0, -7.7e-5, north), "EPSG:4326",
-                       nodata=None)
+    lonlat = write_map(
+        tmp_path / "lonlat.tif", labels, Affine(1.1e-4, 0, west, 0, -7.7e-5, north), "EPSG:4326", nodata=None
+    )
     row, column = np.floor((north - lat) / 7.7e-5).astype(int), np.floor((lon - west) / 1.1e-4).astype(int)
     inside = (row >= 0) & (row < 130) & (column >= 0) & (column < 90)
     truth = np.where(inside, labels[row.clip(0, 129), column.clip(0, 89)], 0)
     assert 0.6 < inside.mean() < 1
     difference = assess(path, lonlat, bootstrap=0).matrix - expected_matrix(mapped, truth)
     assert np.abs(difference).sum() <= 6  # GDAL gives up a few pixels on the very border of the labels
-    zero = write_map(tmp_path / "zero.tif", np.zeros((30, 30), np.uint8), UTM * Affine.translation(0.2, 0.2),
-                     classes=None, nodata=255)  # here 0 is a label, but there is none outside the file
+    zero = write_map(
+        tmp_path / "zero.tif",
+        np.zeros((30, 30), np.uint8),
+        UTM * Affine.translation(0.2, 0.2),
+        classes=None,
+        nodata=255,
+    )  # here 0 is a label, but there is none outside the file
     assert assess(path, zero, bootstrap=0, reference_classes={"0": "Rock"}).samples == (mapped[:30, :30] > 0).sum()
     bare = write_map(tmp_path / "bare.tif", patches((30, 30)), crs=None)
     with pytest.raises(RequestError, match="without a CRS on both"):
@@ -167,8 +192,9 @@ def test_values_match_where_the_reference_has_no_names(tmp_path: Path) -> None:
     zero = write_map(tmp_path / "zero.tif", reference, classes=None, nodata=255)  # here 0 is a label like others
     with pytest.raises(MatchError, match=r"the class 0, which the map lacks[\s\S]*--reference-class \"0=\""):
         assess(path, zero)
-    np.testing.assert_array_equal(assess(path, zero, reference_classes={"0": ""}).matrix,
-                                  expected_matrix(mapped, reference))
+    np.testing.assert_array_equal(
+        assess(path, zero, reference_classes={"0": ""}).matrix, expected_matrix(mapped, reference)
+    )
     own = assess(path, zero, reference_classes={"0": "Rock"})
     assert own.classes == ("Water", "Forest", "Built-up", "Rock") and own.matrix[3].sum() == 0
     assert own.matrix[:, 3].sum() == ((mapped > 0) & (reference == 0)).sum()
@@ -180,8 +206,12 @@ def test_names_match_whatever_their_value(tmp_path: Path) -> None:
     classes = [{**CLASSES[0], "value": 3, "name": "WATER"}, {**CLASSES[1], "value": 1}, {**CLASSES[2], "value": 2}]
     path, reference = write_map(tmp_path / "m.tif", mapped), write_map(tmp_path / "r.tif", turned, classes=classes)
     assert assess(path, reference).agreement.overall == 1
-    joined = assess(path, reference, map_classes={"Water": "Nature", "2": "Nature"},
-                    reference_classes={"Water": "Nature", "forest": "Nature"})
+    joined = assess(
+        path,
+        reference,
+        map_classes={"Water": "Nature", "2": "Nature"},
+        reference_classes={"Water": "Nature", "forest": "Nature"},
+    )
     assert joined.classes == ("Nature", "Built-up") and joined.agreement.overall == 1
     with pytest.raises(MatchError, match="has no class sea"):
         assess(path, reference, reference_classes={"sea": "Water"})
@@ -190,6 +220,7 @@ def test_names_match_whatever_their_value(tmp_path: Path) -> None:
 
 
 # Polygons and points -----------------------------------------------------------------------------------------------
+
 
 def test_labelled_polygons_and_points(tmp_path: Path) -> None:
     mapped = patches((100, 100), seed=3)
@@ -202,8 +233,15 @@ def test_labelled_polygons_and_points(tmp_path: Path) -> None:
     gpd.GeoDataFrame({"kind": names}, geometry=ground, crs=32633).to_crs(4326).to_file(tmp_path / "p.gpkg")
     report = assess(path, tmp_path / "p.gpkg", class_column="kind", bootstrap=100)
     centres = shapely.points(*np.meshgrid(np.arange(100) + 0.5, np.arange(100) + 0.5))
-    cover = np.array([[shapely.contains(shape, centres) & (label == value)
-                       for shape, label in zip(pixel_shapes, labels, strict=True)] for value in (1, 2, 3)]).any(axis=1)
+    cover = np.array(
+        [
+            [
+                shapely.contains(shape, centres) & (label == value)
+                for shape, label in zip(pixel_shapes, labels, strict=True)
+            ]
+            for value in (1, 2, 3)
+        ]
+    ).any(axis=1)
     single = cover.sum(0) == 1
     truth = np.where(single, cover.argmax(0) + 1, 0)
     np.testing.assert_array_equal(report.matrix, expected_matrix(mapped, truth))

@@ -31,16 +31,19 @@ def geodesic_area(grid: Grid) -> float:
     return abs(Geod(ellps="WGS84").polygon_area_perimeter(lon, lat)[0])
 
 
-@pytest.mark.parametrize(("code", "transform", "method", "tolerance"), [
-    (4326, Affine(0.01, 0, 15, 0, -0.01, 75), "ellipsoidal", 1e-7),
-    (4326, Affine(0.01, 0, 15, 0, 0.01, -75), "ellipsoidal", 1e-7),
-    (4326, Affine(0.0096, 0.0029, 15, 0.0029, -0.0096, 45), "ellipsoidal", 3e-5),
-    (3857, Affine(30, 0, 1e6, 0, -30, 8e6), "ellipsoidal", 1e-6),
-    (3395, Affine(30, 0, 1e6, 0, 30, -6e6), "ellipsoidal", 1e-6),
-    (32633, Affine(30, 0, 5e5, 0, -30, 5e6), "planar", 1e-3),
-    (2263, Affine(100, 0, 1e6, 0, -100, 2e5), "planar", 1e-3),  # US survey feet
-    (3035, Affine(30, 0, 4e6, 0, -30, 3e6), "planar", 1e-6),  # equal area
-])
+@pytest.mark.parametrize(
+    ("code", "transform", "method", "tolerance"),
+    [
+        (4326, Affine(0.01, 0, 15, 0, -0.01, 75), "ellipsoidal", 1e-7),
+        (4326, Affine(0.01, 0, 15, 0, 0.01, -75), "ellipsoidal", 1e-7),
+        (4326, Affine(0.0096, 0.0029, 15, 0.0029, -0.0096, 45), "ellipsoidal", 3e-5),
+        (3857, Affine(30, 0, 1e6, 0, -30, 8e6), "ellipsoidal", 1e-6),
+        (3395, Affine(30, 0, 1e6, 0, 30, -6e6), "ellipsoidal", 1e-6),
+        (32633, Affine(30, 0, 5e5, 0, -30, 5e6), "planar", 1e-3),
+        (2263, Affine(100, 0, 1e6, 0, -100, 2e5), "planar", 1e-3),  # US survey feet
+        (3035, Affine(30, 0, 4e6, 0, -30, 3e6), "planar", 1e-6),  # equal area
+    ],
+)
 def test_pixel_areas_add_up_to_the_geodesic_area(code: int, transform: Affine, method: str, tolerance: float) -> None:
     grid = Grid(190, 230, transform, CRS.from_epsg(code))
     areas = PixelAreas(grid)
@@ -65,13 +68,15 @@ def test_without_a_crs_areas_are_in_map_units() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 10**6))
-def test_class_areas_count_every_pixel(tmp_path_factory: pytest.TempPathFactory, height: int, width: int,
-                                       seed: int) -> None:
+def test_class_areas_count_every_pixel(
+    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, seed: int
+) -> None:
     values = np.random.default_rng(seed).integers(0, 4, (height, width)).astype(np.uint8)
     path = write_map(tmp_path_factory.mktemp("m") / "map.tif", values)
     (zone,) = class_areas(path).zones
     assert [(c.name, c.pixels) for c in zone.classes] == [
-        (name, int((values == value).sum())) for value, name in ((1, "Water"), (2, "Forest"), (3, "Built-up"))]
+        (name, int((values == value).sum())) for value, name in ((1, "Water"), (2, "Forest"), (3, "Built-up"))
+    ]
     assert zone.nodata_pixels == (values == 0).sum() and zone.pixels + zone.nodata_pixels == values.size
     assert all(c.area == pytest.approx(100 * c.pixels) for c in zone.classes)
     assert sum(c.share for c in zone.classes) == pytest.approx(1 if values.any() else 0)
@@ -91,23 +96,30 @@ def test_geographic_rows_weigh_by_their_own_latitude(tmp_path: Path) -> None:
 def test_declared_nodata_and_values_beyond_the_legend(tmp_path: Path) -> None:
     values = np.array([[1, 2, 255, 0], [9, 9, 1, 300]], np.uint16)
     (zone,) = class_areas(write_map(tmp_path / "map.tif", values, nodata=255)).zones
-    assert {c.name: c.pixels for c in zone.classes} == {"Water": 2, "Forest": 1, "Built-up": 0, "class 9": 2,
-                                                        "class 300": 1}
+    assert {c.name: c.pixels for c in zone.classes} == {
+        "Water": 2,
+        "Forest": 1,
+        "Built-up": 0,
+        "class 9": 2,
+        "class 300": 1,
+    }
     assert zone.nodata_pixels == 2
     negative = write_map(tmp_path / "n.tif", np.array([[-5, 1]], np.int16), nodata=-9999)
     with pytest.raises(MapError, match="holds the value -5"):
         class_areas(negative)
 
 
-@pytest.mark.parametrize("transform", [UTM, Affine(10, 0, 500000, 0, 10, 4599000),
-                                       Affine(9.56, 2.92, 500000, 2.92, -9.56, 4600000)])
+@pytest.mark.parametrize(
+    "transform", [UTM, Affine(10, 0, 500000, 0, 10, 4599000), Affine(9.56, 2.92, 500000, 2.92, -9.56, 4600000)]
+)
 def test_zones_count_pixels_whose_centre_is_inside(tmp_path: Path, transform: Affine) -> None:
     values = patches((80, 90), seed=4)
     path = write_map(tmp_path / "map.tif", values, transform)
     pixel_zones = [shapely.Point(20, 30).buffer(13.3), shapely.Point(60, 40).buffer(9.7), shapely.box(70, 60, 120, 99)]
     t = [transform.a, transform.b, transform.d, transform.e, transform.c, transform.f]
-    frame = gpd.GeoDataFrame({"name": ["a", "b", "a"]},
-                             geometry=[shapely.affinity.affine_transform(z, t) for z in pixel_zones], crs=32633)
+    frame = gpd.GeoDataFrame(
+        {"name": ["a", "b", "a"]}, geometry=[shapely.affinity.affine_transform(z, t) for z in pixel_zones], crs=32633
+    )
     frame.to_crs(4326).to_file(tmp_path / "zones.gpkg")
     report = zonal_areas(path, tmp_path / "zones.gpkg", by="name")
     centres = shapely.points(*np.meshgrid(np.arange(90) + 0.5, np.arange(80) + 0.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import networks
 import numpy as np
 import pytest
 import rasterio
-from making import random_scene, read, write_scene
+from making import NORTH_UP, random_scene, read, write_scene
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rio_cogeo import cog_validate
 
-from rsgeo_core import infer
+from rsgeo_core import infer, provenance
+from rsgeo_core.grid import Grid
 from rsgeo_core.onnx_file import sha256
 
 
@@ -174,3 +177,49 @@ def test_many_bands_of_floats_are_a_valid_cog_too(tmp_path: Path) -> None:
     assert valid and not errors and not warnings
     with rasterio.open(tmp_path / "map.tif") as dataset:
         assert dataset.count == 64 and dataset.overviews(1)
+
+
+def test_a_style_that_the_user_saved_stays(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_scene((3, 40, 40)))
+    model = networks.save_known(tmp_path, networks.plain(width=4), "logits")
+    infer(scene, tmp_path / "map.tif", model, tile=64)
+    ours = (tmp_path / "map.qml").read_text()
+    (tmp_path / "map.qml").write_text("<qgis>mine</qgis>")
+    infer(scene, tmp_path / "map.tif", model, tile=64)
+    assert (tmp_path / "map.qml").read_text() == "<qgis>mine</qgis>"
+    (tmp_path / "map.qml").write_text(ours.replace('opacity="1"', 'opacity="0.5"'))
+    infer(scene, tmp_path / "map.tif", model, tile=64)
+    assert (tmp_path / "map.qml").read_text() == ours
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("s2_20200223.tif",), {"datetime": "2020-02-23T00:00:00Z"}),
+        (("S2A_MSIL2A_20200223T031741_N0214_20200223T060000.tif",), {"datetime": "2020-02-23T03:17:41Z"}),
+        (("a_2019-01-31.tif", "b_2018-12-01.tif"), {"datetime": None, "start_datetime": "2018-12-01T00:00:00Z",
+                                                    "end_datetime": "2019-01-31T00:00:00Z"}),
+        (("tile_20201399_120200223.tif",), None),
+        (("tile_20481024.tif",), None),
+    ],
+)  # fmt: skip
+def test_the_item_tells_when_the_scene_was_taken(
+    names: tuple[str, ...], told: dict[str, str | None] | None, tmp_path: Path
+) -> None:
+    grid = Grid(4, 4, NORTH_UP, CRS.from_epsg(32632))
+    for name in names:
+        write_scene(tmp_path / name, random_scene((3, 4, 4)))
+    sources = {"x": [str(tmp_path / name) for name in names]}
+    key = {"model": {"name": "net"}}
+    properties = provenance.map_item(tmp_path / "m.tif", grid, [], key, {"sources": sources})["properties"]
+    if told is None:
+        assert properties["datetime"] == properties["created"] and "time of the run" in properties["rsgeo:datetime"]
+    else:
+        assert {key: properties.get(key) for key in told} == told and "rsgeo:datetime" not in properties
+
+
+def test_the_sensor_s_own_time_comes_before_that_of_the_name(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "s_20200223.tif", random_scene((3, 4, 4)))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2021-05-06 07:08:09")
+    assert provenance.acquired([str(path)]) == [datetime(2021, 5, 6, 7, 8, 9, tzinfo=timezone.utc)]

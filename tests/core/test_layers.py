@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -134,3 +135,15 @@ def test_help_answers_in_half_a_second(program: str) -> None:
         times.append(time.perf_counter() - start)
         assert "Usage" in done.stdout
     assert min(times) < 0.5
+
+
+def test_every_package_is_installed() -> None:
+    """A folder that pyproject.toml does not name works in a checkout and is missing from the wheel."""
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = set(re.findall(r'"(rsgeo_[\w.]+)"', text.split("[tool.setuptools]")[1].split("]")[0]))
+    there = {
+        ".".join(folder.parent.relative_to(ROOT).parts)
+        for top in ("rsgeo_core", "rsgeo_train", "cli")
+        for folder in (ROOT / top).rglob("__init__.py")
+    }
+    assert {name.replace("rsgeo_cli", "cli") for name in listed} == there

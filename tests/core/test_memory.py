@@ -113,9 +113,20 @@ def test_nor_with_64_bands_of_floats(tmp_path: Path) -> None:
     net.conv(net.centred(), 3, 64, 1, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
     # Values that compress well: deflating half a gigabyte of noise would take a minute and show nothing more.
-    check((2048, 6144), 256, model, tmp_path, quantisation="float32", tile=256)
+    check((3584, 7168), 256, model, tmp_path, quantisation="float32", tile=256)
 
 
 @pytest.mark.slow
 def test_nor_with_blended_tiles(model: Path, tmp_path: Path) -> None:
     check((3072, 9216), 1024, model, tmp_path, blend="hann")
+
+
+@pytest.mark.slow
+def test_with_the_width_only_one_row_of_tiles_grows(model: Path, tmp_path: Path) -> None:
+    """A column costs its pixels of one row of tiles and of the source's blocks under them, and no more."""
+    widths = (4096, 16384)
+    peaks = [peak(sparse(tmp_path / f"{width}.tif", 1536, width, data=True), model) for width in widths]
+    column = (peaks[1] - peaks[0]) * 2**20 / (widths[1] - widths[0])
+    row = 768 + 2 * 512  # rows of a tile, and of blocks that it may touch above and below
+    assert column < 3 * row + 3 * 768, (peaks, column)  # three bands of bytes read; classes written, and copies
+    assert peaks[1] < 1200

@@ -18,7 +18,7 @@ from rsgeo_core.pictures import _metres_and_north, compose, preview
 from rsgeo_core.png import write_png
 from rsgeo_core.portrayal import portray, portray_scene, principal_components, ramp_colors
 
-COLORS = {c["value"]: tuple(int(str(c["color"])[i:i + 2], 16) for i in (1, 3, 5)) for c in CLASSES}
+COLORS = {c["value"]: tuple(int(str(c["color"])[i : i + 2], 16) for i in (1, 3, 5)) for c in CLASSES}
 
 
 def painted(values: np.ndarray) -> np.ndarray:
@@ -47,8 +47,10 @@ def test_class_map_is_painted_in_its_colours_at_full_size(tmp_path: Path) -> Non
     np.testing.assert_array_equal(enlarged.image[1::3, 1::3][values > 0], painted(values)[values > 0])
 
 
-@pytest.mark.parametrize(("transform", "flip"), [
-    (Affine(10, 0, 500000, 0, 10, 4599000), np.s_[::-1]), (Affine(-10, 0, 500000, 0, -10, 4599000), np.s_[:, ::-1])])
+@pytest.mark.parametrize(
+    ("transform", "flip"),
+    [(Affine(10, 0, 500000, 0, 10, 4599000), np.s_[::-1]), (Affine(-10, 0, 500000, 0, -10, 4599000), np.s_[:, ::-1])],
+)
 def test_north_is_up_where_flipping_makes_it_so(tmp_path: Path, transform: Affine, flip: tuple[slice, ...]) -> None:
     values = patches((40, 50))
     shown = portray(write_map(tmp_path / "m.tif", values, transform), (40, 50))
@@ -60,8 +62,17 @@ def test_north_is_up_where_flipping_makes_it_so(tmp_path: Path, transform: Affin
 def test_a_scene_lies_under_the_map_whatever_its_grid(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     blocks = np.kron(rng.integers(0, 200, (5, 10, 10)), np.ones((10, 10), int)).astype(np.uint16) * 30
-    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", height=100, width=100, count=5, dtype="uint16",
-                       crs="EPSG:32633", transform=UTM) as raster:
+    with rasterio.open(
+        tmp_path / "s.tif",
+        "w",
+        driver="GTiff",
+        height=100,
+        width=100,
+        count=5,
+        dtype="uint16",
+        crs="EPSG:32633",
+        transform=UTM,
+    ) as raster:
         raster.write(blocks)
         raster.descriptions = ("B02", "B03", "B04", "B05", "B08")
     grid = Grid(20, 20, Affine(50, 0, 500000, 0, -50, 4600000), CRS.from_epsg(32633))
@@ -80,8 +91,18 @@ def test_a_scene_lies_under_the_map_whatever_its_grid(tmp_path: Path) -> None:
 
 def test_values_get_a_ramp_with_their_range(tmp_path: Path) -> None:
     stored = np.tile(np.arange(0, 251, 10, dtype=np.uint8), (20, 1))
-    with rasterio.open(tmp_path / "p.tif", "w", driver="GTiff", height=20, width=26, count=1, dtype="uint8",
-                       crs="EPSG:32633", transform=UTM, nodata=255) as raster:
+    with rasterio.open(
+        tmp_path / "p.tif",
+        "w",
+        driver="GTiff",
+        height=20,
+        width=26,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=UTM,
+        nodata=255,
+    ) as raster:
         raster.write(stored, 1)
         raster.scales, raster.descriptions = (1 / 250,), ("confidence",)
     shown = portray(tmp_path / "p.tif", (20, 26))
@@ -106,8 +127,17 @@ def test_embeddings_show_their_principal_components(tmp_path: Path) -> None:
     theirs = decomposition.PCA(3).fit(samples)
     assert explained == pytest.approx(theirs.explained_variance_ratio_, abs=1e-6)
     np.testing.assert_allclose(np.abs(found.T @ theirs.components_.T), np.eye(3), atol=1e-6)
-    with rasterio.open(tmp_path / "e.tif", "w", driver="GTiff", height=30, width=30, count=8, dtype="float32",
-                       crs="EPSG:32633", transform=UTM) as raster:
+    with rasterio.open(
+        tmp_path / "e.tif",
+        "w",
+        driver="GTiff",
+        height=30,
+        width=30,
+        count=8,
+        dtype="float32",
+        crs="EPSG:32633",
+        transform=UTM,
+    ) as raster:
         raster.write(samples.T.reshape(8, 30, 30).astype(np.float32))
     shown = portray(tmp_path / "e.tif", (30, 30))
     for i in range(3):
@@ -117,19 +147,34 @@ def test_embeddings_show_their_principal_components(tmp_path: Path) -> None:
 
 def test_probabilities_mix_the_class_colours(tmp_path: Path) -> None:
     shares = np.random.default_rng(0).dirichlet((1, 1, 1), 400).T.reshape(3, 20, 20)
-    with rasterio.open(tmp_path / "p.tif", "w", driver="GTiff", height=20, width=20, count=3, dtype="float32",
-                       crs="EPSG:32633", transform=UTM) as raster:
+    with rasterio.open(
+        tmp_path / "p.tif",
+        "w",
+        driver="GTiff",
+        height=20,
+        width=20,
+        count=3,
+        dtype="float32",
+        crs="EPSG:32633",
+        transform=UTM,
+    ) as raster:
         raster.write(shares.astype(np.float32))
         raster.descriptions = ("probability of Water", "probability of Forest", "probability of Rock")
     shown = portray(tmp_path / "p.tif", (20, 20))
     assert [e.name for e in shown.entries] == ["Water", "Forest", "Rock"]
-    colors = np.array([[int(e.color[i:i + 2], 16) for i in (1, 3, 5)] for e in shown.entries])
+    colors = np.array([[int(e.color[i : i + 2], 16) for i in (1, 3, 5)] for e in shown.entries])
     np.testing.assert_allclose(shown.image, np.einsum("chw,ck->hwk", shares, colors), atol=0.51)
 
 
-@pytest.mark.parametrize(("transform", "crs", "north"), [
-    (UTM, 32633, (0, -1)), (Affine(0, -10, 500000, -10, 0, 4600000), 32633, (-1, 0)),
-    (Affine(1e-4, 0, 15, 0, -1e-4, 60), 4326, (0, -1)), (UTM, 3857, (0, -1))])
+@pytest.mark.parametrize(
+    ("transform", "crs", "north"),
+    [
+        (UTM, 32633, (0, -1)),
+        (Affine(0, -10, 500000, -10, 0, 4600000), 32633, (-1, 0)),
+        (Affine(1e-4, 0, 15, 0, -1e-4, 60), 4326, (0, -1)),
+        (UTM, 3857, (0, -1)),
+    ],
+)
 def test_scale_and_north_are_those_on_the_ground(transform: Affine, crs: int, north: tuple[float, float]) -> None:
     grid = Grid(100, 100, transform, CRS.from_epsg(crs))
     found = _metres_and_north(grid)
@@ -157,10 +202,12 @@ def test_preview_has_the_map_the_legend_and_the_width_asked_for(tmp_path: Path) 
 
 def test_pictures_that_cannot_be_are_refused(tmp_path: Path) -> None:
     path = write_map(tmp_path / "m.tif", patches((9, 9)))
-    for call, message in ((lambda: preview(path, tmp_path / "m.jpg"), "is no PNG"),
-                          (lambda: preview(path, tmp_path / "m.png", width=50), "no room"),
-                          (lambda: preview(tmp_path / "absent.tif", tmp_path / "m.png"), "There is no file"),
-                          (lambda: preview(__file__, tmp_path / "m.png"), "cannot be read")):
+    for call, message in (
+        (lambda: preview(path, tmp_path / "m.jpg"), "is no PNG"),
+        (lambda: preview(path, tmp_path / "m.png", width=50), "no room"),
+        (lambda: preview(tmp_path / "absent.tif", tmp_path / "m.png"), "There is no file"),
+        (lambda: preview(__file__, tmp_path / "m.png"), "cannot be read"),
+    ):
         with pytest.raises(RequestError, match=message):
             call()
     with pytest.raises(OutputError, match="cannot be written"):

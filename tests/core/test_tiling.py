@@ -127,6 +127,28 @@ def test_every_kept_cell_has_its_halo(region: Span, layout: Layout) -> None:
             assert tile.read.bottom - pixels.bottom >= layout.lead and tile.read.right - pixels.right >= layout.lead
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_tiles_end_at_the_scene_and_its_halo(data: st.DataObject) -> None:
+    """Where the model takes tiles of several sizes, the last ones are as small as they may be, and lack nothing."""
+    stride, multiple = data.draw(st.sampled_from((1, 2, 4, 8))), data.draw(st.sampled_from((1, 2, 8)))
+    unit = math.lcm(stride, multiple)
+    height, width = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 200))
+    halo = data.draw(st.integers(0, 2 * unit))
+    layout = dense_layout(2 * halo + 6 * unit, halo, stride, multiple, "exact", (height, width))
+    region = Span(0, 0, -(-height // stride), -(-width // stride))
+    written = np.zeros(region.shape, int)
+    for row in plan(region, layout):
+        for tile in row.tiles:
+            written[tile.write.slices] += 1
+            pixels = tile.write.scaled(stride)
+            assert tile.read.height % unit == 0 and tile.read.width % unit == 0
+            assert tile.read.bottom - pixels.bottom >= halo and tile.read.right - pixels.right >= halo
+            assert tile.read.bottom - height < layout.lead + unit and tile.read.right - width < layout.lead + unit
+            assert tile.valid.bottom * stride <= tile.read.height and tile.valid.right * stride <= tile.read.width
+    assert (written == 1).all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(regions(top=60), st.one_of(layouts(), window_layouts()))
 def test_the_plan_of_a_part_is_that_part_of_the_whole_plan(region: Span, layout: Layout) -> None:

@@ -29,27 +29,39 @@ from rsgeo_core.polygons import polygonize
 from rsgeo_core.simplification import simplified_polygons
 from rsgeo_core.vectors import Mask, VectorError, read_extent, read_polygons
 
-TRANSFORMS = {"north-up": UTM, "south-up": Affine(10, 0, 500000, 0, 10, 4599000),
-              "rotated": Affine(9.56, 2.92, 500000, 2.92, -9.56, 4600000),
-              "east-left": Affine(-10, 0, 500400, 0, -10, 4600000), "narrow": Affine(3.3, 0, 0.1 + 0.2, 0, -7.1, 5)}
+TRANSFORMS = {
+    "north-up": UTM,
+    "south-up": Affine(10, 0, 500000, 0, 10, 4599000),
+    "rotated": Affine(9.56, 2.92, 500000, 2.92, -9.56, 4600000),
+    "east-left": Affine(-10, 0, 500400, 0, -10, 4600000),
+    "narrow": Affine(3.3, 0, 0.1 + 0.2, 0, -7.1, 5),
+}
 
 
 # Masks -------------------------------------------------------------------------------------------------------------
 
+
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from(sorted(TRANSFORMS)), st.integers(1, 40), st.integers(1, 40), st.integers(0, 10**6),
-       st.booleans())
-def test_mask_is_true_where_the_pixel_centre_is_inside(name: str, height: int, width: int, seed: int,
-                                                       on_lattice: bool) -> None:
+@given(
+    st.sampled_from(sorted(TRANSFORMS)), st.integers(1, 40), st.integers(1, 40), st.integers(0, 10**6), st.booleans()
+)
+def test_mask_is_true_where_the_pixel_centre_is_inside(
+    name: str, height: int, width: int, seed: int, on_lattice: bool
+) -> None:
     grid = Grid(height, width, TRANSFORMS[name], CRS.from_epsg(32633))
     rng = np.random.default_rng(seed)
     corners = rng.uniform(-5, 45, (3, 3, 2))
     if on_lattice:  # edges through pixel corners and centres
         corners = np.round(corners * 2) / 2
     t = grid.transform
-    polygons = [shapely.Polygon(np.column_stack((t.a * triangle[:, 0] + t.b * triangle[:, 1] + t.c,
-                                                 t.d * triangle[:, 0] + t.e * triangle[:, 1] + t.f)))
-                for triangle in corners]
+    polygons = [
+        shapely.Polygon(
+            np.column_stack(
+                (t.a * triangle[:, 0] + t.b * triangle[:, 1] + t.c, t.d * triangle[:, 0] + t.e * triangle[:, 1] + t.f)
+            )
+        )
+        for triangle in corners
+    ]
     mask = Mask(polygons, grid)
     whole = mask.window(grid.span)
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -149,6 +161,7 @@ def test_a_mask_of_the_world_can_be_cut_to_a_scene(tmp_path: Path, code: int) ->
 
 # Extents -----------------------------------------------------------------------------------------------------------
 
+
 def test_extent_of_numbers_is_in_the_maps_crs_unless_said_otherwise() -> None:
     crs = CRS.from_epsg(32633)
     assert read_extent("1,2,3.5,4", None, crs) == (1, 2, 3.5, 4)
@@ -179,11 +192,19 @@ def test_extent_of_files_is_their_bounds(tmp_path: Path) -> None:
         read_extent(raster, "EPSG:4326", crs)
 
 
-@pytest.mark.parametrize(("text", "crs", "message"), [
-    ("1,2,3", None, "3 numbers"), ("3,2,1,4", None, "no area"), ("1,nan,3,4", None, "finite"),
-    ("nowhere.gpkg", None, "neither four numbers nor a file"), ("1,2,3,4", "EPSG:0", "not a coordinate reference"),
-    ("170,-20,-170,20", "EPSG:4326", "no area"), ("-180,-90,180,90", "EPSG:4326", "cannot be expressed|not one rect"),
-    ("-170,-80,170,80", "EPSG:4326", "not one rectangle")])
+@pytest.mark.parametrize(
+    ("text", "crs", "message"),
+    [
+        ("1,2,3", None, "3 numbers"),
+        ("3,2,1,4", None, "no area"),
+        ("1,nan,3,4", None, "finite"),
+        ("nowhere.gpkg", None, "neither four numbers nor a file"),
+        ("1,2,3,4", "EPSG:0", "not a coordinate reference"),
+        ("170,-20,-170,20", "EPSG:4326", "no area"),
+        ("-180,-90,180,90", "EPSG:4326", "cannot be expressed|not one rect"),
+        ("-170,-80,170,80", "EPSG:4326", "not one rectangle"),
+    ],
+)
 def test_extents_that_make_no_sense_are_refused(text: str, crs: str | None, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         read_extent(text, crs, CRS.from_epsg(32633))
@@ -191,8 +212,9 @@ def test_extents_that_make_no_sense_are_refused(text: str, crs: str | None, mess
 
 # Polygons from classes ---------------------------------------------------------------------------------------------
 
-RASTERS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14),
-                     elements=st.integers(0, 3))
+RASTERS = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), elements=st.integers(0, 3)
+)
 
 
 def trace(values: np.ndarray, cuts: list[int], tolerance: float = 0) -> list[tuple[int, shapely.Geometry, int, float]]:
@@ -224,8 +246,10 @@ def test_bands_do_not_show_in_polygons(values: np.ndarray, cuts: list[int]) -> N
 @given(RASTERS)
 def test_polygons_are_the_connected_areas(values: np.ndarray) -> None:
     found = trace(values, [])
-    reference = [(int(value), shapely.make_valid(shapely.geometry.shape(shape))) for shape, value in
-                 shapes(values, mask=values > 0, connectivity=4)]  # GDAL's tracing of the whole raster
+    reference = [
+        (int(value), shapely.make_valid(shapely.geometry.shape(shape)))
+        for shape, value in shapes(values, mask=values > 0, connectivity=4)
+    ]  # GDAL's tracing of the whole raster
     assert len(found) == len(reference)
     for value, polygon, pixels, _ in found:
         assert polygon.is_valid and polygon.geom_type == "Polygon" and polygon.area == pixels
@@ -262,12 +286,14 @@ def test_simplifying_a_jagged_edge_leaves_no_gap_and_no_overlap(seed: int) -> No
     values[20:30, 5:15] = 3
     plain, simple = trace(values, []), trace(values, [7, 40], 2.0)
     assert sum(len(shapely.get_coordinates(p)) for _, p, _, _ in simple) < 0.6 * sum(
-        len(shapely.get_coordinates(p)) for _, p, _, _ in plain)
+        len(shapely.get_coordinates(p)) for _, p, _, _ in plain
+    )
     polygons = [p for _, p, _, _ in simple]
     assert sum(p.area for p in polygons) == pytest.approx(shapely.union_all(polygons).area, abs=1e-9)
     assert shapely.union_all(polygons).equals(shapely.box(0, 0, 60, 60))
-    for (_, p, _, _), (_, q, _, _) in zip(sorted(plain, key=lambda a: a[0]), sorted(simple, key=lambda a: a[0]),
-                                          strict=True):
+    for (_, p, _, _), (_, q, _, _) in zip(
+        sorted(plain, key=lambda a: a[0]), sorted(simple, key=lambda a: a[0]), strict=True
+    ):
         assert p.hausdorff_distance(q) <= 2.0 + 1e-9
 
 
@@ -331,8 +357,10 @@ def test_batches_are_flushed_and_the_same_bytes_come_out_twice(tmp_path: Path, m
     path = write_map(tmp_path / "map.tif", patches((40, 40), seed=5))
     written = []
     real = pyogrio.write_dataframe
-    monkeypatch.setattr("rsgeo_core.polygons.pyogrio.write_dataframe",
-                        lambda frame, *a, **k: (written.append(len(frame)), real(frame, *a, **k)))
+    monkeypatch.setattr(
+        "rsgeo_core.polygons.pyogrio.write_dataframe",
+        lambda frame, *a, **k: (written.append(len(frame)), real(frame, *a, **k)),
+    )
     count = polygonize(path, tmp_path / "a.gpkg", band_height=4)
     assert len(written) > 3 and sum(written) == count == len(gpd.read_file(tmp_path / "a.gpkg"))
     for name in ("b", "c"):
@@ -343,7 +371,8 @@ def test_batches_are_flushed_and_the_same_bytes_come_out_twice(tmp_path: Path, m
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".geojson"])
 def test_a_file_that_could_not_be_written_to_its_end_never_gets_its_name(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     path, out = write_map(tmp_path / "map.tif", patches((40, 40))), tmp_path / f"out{suffix}"
     real = pyogrio.write_arrow
 
@@ -365,8 +394,10 @@ def test_a_cancelled_or_failing_run_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.tif"]
     polygonize(path, tmp_path / "out.gpkg")
     before = (tmp_path / "out.gpkg").read_bytes()
-    with pytest.raises(OutputError, match="--overwrite"):
-        polygonize(path, tmp_path / "out.gpkg")
+    gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=32632).to_file(tmp_path / "mine.gpkg", layer="roads")
+    with pytest.raises(OutputError, match="roads"):
+        polygonize(path, tmp_path / "mine.gpkg")
+    assert pyogrio.list_layers(tmp_path / "mine.gpkg")[:, 0].tolist() == ["roads"]
     with pytest.raises(OutputError, match="There is no folder"):
         polygonize(path, tmp_path / "absent" / "out.gpkg")
     with pytest.raises(RequestError, match="vector format"):
@@ -381,6 +412,7 @@ def test_a_cancelled_or_failing_run_leaves_nothing(tmp_path: Path) -> None:
 
 # Legends -----------------------------------------------------------------------------------------------------------
 
+
 def test_legend_comes_from_the_tag_then_category_names_then_the_palette(tmp_path: Path) -> None:
     values = patches((6, 6))
     tagged = write_map(tmp_path / "tag.tif", values)
@@ -390,7 +422,8 @@ def test_legend_comes_from_the_tag_then_category_names_then_the_palette(tmp_path
         raster.write_colormap(1, {1: (1, 2, 3, 255), 3: (255, 0, 16, 255)})
     assert [(c.name, c.color) for c in read_legend(named)] == [("class 1", "#010203"), ("class 3", "#ff0010")]
     Path(f"{named}.aux.xml").write_text(
-        "<PAMDataset><PAMRasterBand band=\"1\"><CategoryNames><Category>nodata</Category><Category>Sea</Category>"
-        "<Category></Category><Category>Rock</Category></CategoryNames></PAMRasterBand></PAMDataset>")
+        '<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category>nodata</Category><Category>Sea</Category>'
+        "<Category></Category><Category>Rock</Category></CategoryNames></PAMRasterBand></PAMDataset>"
+    )
     assert [(c.value, c.name, c.color) for c in read_legend(named)] == [(1, "Sea", "#010203"), (3, "Rock", "#ff0010")]
     assert len(read_legend(write_map(tmp_path / "bare.tif", values, classes=None))) == 0

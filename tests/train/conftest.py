@@ -34,13 +34,30 @@ def patch(name: str, number: int, side: int = 32) -> np.ndarray:
     return np.clip(base + random.normal(0, 12, (3, side, side)), 0, 255).astype(np.uint8)
 
 
-def write_raster(path: Path, pixels: np.ndarray, *, crs: str | None = "EPSG:32632", gsd: float = 10.0,
-                 nodata: float | None = None, origin: tuple[float, float] = (500000, 5300000)) -> None:
+def write_raster(
+    path: Path,
+    pixels: np.ndarray,
+    *,
+    crs: str | None = "EPSG:32632",
+    gsd: float = 10.0,
+    nodata: float | None = None,
+    origin: tuple[float, float] = (500000, 5300000),
+) -> None:
     """Write (C, H, W) pixels as a GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
     transform = Affine(gsd, 0, origin[0], 0, -gsd, origin[1])
-    with rasterio.open(path, "w", driver="GTiff", width=pixels.shape[2], height=pixels.shape[1], count=len(pixels),
-                       dtype=pixels.dtype, crs=crs, transform=transform, nodata=nodata) as target:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=pixels.shape[2],
+        height=pixels.shape[1],
+        count=len(pixels),
+        dtype=pixels.dtype,
+        crs=crs,
+        transform=transform,
+        nodata=nodata,
+    ) as target:
         target.write(pixels)
 
 
@@ -94,7 +111,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame.to_crs("EPSG:4326").to_file(root / "labels.gpkg")
     (root / "classes.yaml").write_text(
         "- {name: Land, color: '#aa8844', mask: '#8429f6', value: land}\n"
-        "- {name: Water, color: '#0044aa', mask: '#e2a929', value: water}\n")
+        "- {name: Water, color: '#0044aa', mask: '#e2a929', value: water}\n"
+    )
     (root / "values.yaml").write_text("- {name: Land, value: 7}\n- {name: Water, value: 9}\n")
     (root / "polygons.yaml").write_text("- {name: Land, value: land}\n- {name: Water, value: water}\n")
     return root

@@ -18,8 +18,11 @@ def test_symmetries_are_exact_and_all_eight_occur():
     batch = torch.arange(16.0).view(1, 1, 4, 4).repeat(200, 1, 1, 1)
     out, _ = augment(batch, torch.zeros(200, dtype=torch.int64), AugmentBlock(), torch.Generator().manual_seed(0))
     seen = {tuple(sample.flatten().tolist()) for sample in out}
-    expected = {tuple(np.rot90(a, k).flatten().tolist()) for k in range(4)
-                for a in (np.arange(16.0).reshape(4, 4), np.arange(16.0).reshape(4, 4)[:, ::-1])}
+    expected = {
+        tuple(np.rot90(a, k).flatten().tolist())
+        for k in range(4)
+        for a in (np.arange(16.0).reshape(4, 4), np.arange(16.0).reshape(4, 4)[:, ::-1])
+    }
     assert seen == expected
 
 
@@ -44,8 +47,9 @@ def test_zoomed_labels_are_classes_or_ignored_and_follow_the_image():
 
 
 def test_the_same_seed_gives_the_same_batch_whatever_the_global_state():
-    config = AugmentBlock(scale=(0.8, 1.2), shift=0.1, rotate=10, brightness=0.1, contrast=0.1, tint=0.1, erase=0.5,
-                          haze=[20, 20, 20])
+    config = AugmentBlock(
+        scale=(0.8, 1.2), shift=0.1, rotate=10, brightness=0.1, contrast=0.1, tint=0.1, erase=0.5, haze=[20, 20, 20]
+    )
     labels = torch.zeros(32, dtype=torch.int64)
     torch.manual_seed(1)
     first, _ = augment(images(), labels, config, randomness.generator(3, "augment", 7))

@@ -80,8 +80,16 @@ def test_dice_equals_its_formula_in_numpy():
 
 def test_report_is_one_file_with_floors_and_intervals(eurosat_catalog, tmp_path):
     catalog = read_catalog(eurosat_catalog)
-    settings = load_recipe(None, ["encoder.name=compact", "encoder.channels=[8]", "trainer.max_steps=2",
-                                  "data.batch_size=4", "trainer.accelerator=cpu"])
+    settings = load_recipe(
+        None,
+        [
+            "encoder.name=compact",
+            "encoder.channels=[8]",
+            "trainer.max_steps=2",
+            "data.batch_size=4",
+            "trainer.accelerator=cpu",
+        ],
+    )
     task = training.train("classification", settings, catalog, tmp_path, tell=lambda line: None)
     line = write_report(task, settings, catalog, tmp_path)
     facts = json.loads((tmp_path / "report/metrics.json").read_text())
@@ -101,3 +109,11 @@ def test_pixel_floor_knows_colours():
     values = np.array([[0.0], [1.0], [10.0], [11.0]] * 20)
     labels = np.array([0, 0, 1, 1] * 20)
     assert np.trace(floors.pixel_colours((values, labels), (values, labels), 2)) == 80
+
+
+def test_one_scene_has_no_interval():
+    counts = np.array([[[8, 2], [1, 9]]])
+    metrics = scores.iou_metrics(counts, ["a", "b"], "here")
+    assert [m.low for m in metrics] == [None] * 3 and "no interval" in metrics[0].note
+    assert metrics[1].value == pytest.approx(8 / 11, abs=1e-4)
+    assert scores.iou_metrics(np.concatenate([counts, counts + 1]), ["a", "b"], "here")[0].low is not None

@@ -29,8 +29,8 @@ def test_official_rgb_layout(eurosat_rgb, tmp_path):
 
 def test_samples_are_the_pictures(eurosat_rgb, eurosat_catalog):
     catalog = read_catalog(eurosat_catalog)
-    samples = Samples(catalog, range(len(catalog)), "rgb8", ["blue", "red"])
-    image, label = samples[0]
+    samples = Samples(catalog, range(len(catalog)), {"rgb8": ["blue", "red"]})
+    image, _, label, _ = samples[0]
     with rasterio.open(eurosat_rgb / "2750/AnnualCrop/AnnualCrop_1.jpg") as source:
         expected = source.read([3, 1])
     assert np.array_equal(image.numpy(), expected) and int(label) == 0
@@ -40,7 +40,9 @@ def test_samples_are_the_pictures(eurosat_rgb, eurosat_catalog):
 def test_statistics_are_of_the_train_split(eurosat_catalog):
     catalog = read_catalog(eurosat_catalog)
     rows = catalog.rows("train")
-    images = np.stack([Samples(catalog, rows, "rgb8", ["red", "green", "blue"]).stored(i)[0] for i in range(len(rows))])
+    images = np.stack(
+        [Samples(catalog, rows, {"rgb8": ["red", "green", "blue"]})[i].images.numpy() for i in range(len(rows))]
+    )
     facts = catalog.header.sensors["rgb8"]
     assert np.allclose(facts.mean, images.mean((0, 2, 3)), atol=1e-4)
     assert np.allclose(facts.std, images.std((0, 2, 3)), atol=1e-4)
@@ -58,8 +60,9 @@ def test_zip_archives_with_listed_splits(tmp_path):
                 picture = tmp_path / "one.jpg"
                 Image.fromarray(patch(name, number).transpose(1, 2, 0)).save(picture)
                 archive.write(picture, f"{name}/{name}_{number}.jpg")
-                rows.append({"file": f"{name}/{name}_{number}.jpg", "class": name,
-                             "split": "val" if number == 2 else "train"})
+                rows.append(
+                    {"file": f"{name}/{name}_{number}.jpg", "class": name, "split": "val" if number == 2 else "train"}
+                )
     with (root / "samples.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["file", "class", "split"])
         writer.writeheader()
@@ -70,7 +73,7 @@ def test_zip_archives_with_listed_splits(tmp_path):
     assert catalog.splits() == {"train": 6, "val": 3}
     assert sorted(catalog.table.loc[catalog.rows("val"), "id"]) == ["AnnualCrop_2", "Forest_2", "SeaLake_2"]
     assert "samples.csv" in catalog.header.split_by
-    image, _ = Samples(catalog, [0], "rgb8", ["red", "green", "blue"])[0]
+    image = Samples(catalog, [0], {"rgb8": ["red", "green", "blue"]})[0].images
     assert abs(float(image[0].mean()) - 180) < 8
 
 
@@ -78,12 +81,13 @@ def test_thirteen_bands_have_places_and_the_files_band_order(tmp_path):
     for c, name in enumerate(CLASSES):
         for number in (1, 2, 3):
             pixels = np.arange(13, dtype=np.uint16)[:, None, None] * 100 + np.zeros((13, 16, 16), np.uint16)
-            write_raster(tmp_path / "tif" / name / f"{name}_{number}.tif", pixels,
-                         origin=(500000 + 640 * number, 5300000 + c))
+            write_raster(
+                tmp_path / "tif" / name / f"{name}_{number}.tif", pixels, origin=(500000 + 640 * number, 5300000 + c)
+            )
     path = tmp_path / "ms.parquet"
     eurosat.prepare(tmp_path, path).write(path)
     catalog = read_catalog(path)
-    image, _ = Samples(catalog, [0], "s2", ["B8A", "B09", "B04"])[0]
+    image = Samples(catalog, [0], {"s2": ["B8A", "B09", "B04"]})[0].images
     assert image[:, 0, 0].tolist() == [1200, 800, 300]
     west, south, east, north = catalog.table.geometry.iloc[0].bounds
     assert 8.9 < west < east < 9.1 and 47.8 < south < north < 47.9

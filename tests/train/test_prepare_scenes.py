@@ -10,33 +10,52 @@ from rsgeo_train.prepare import folder
 from rsgeo_train.prepare import scenes as adapter
 from rsgeo_train.samples import Samples
 
-KINDS = {"palette": ("*/masks/*.png", "classes.yaml", None), "raster": ("*/values/*.tif", "values.yaml", None),
-         "polygons": ("labels.gpkg", "polygons.yaml", "kind")}
+KINDS = {
+    "palette": ("*/masks/*.png", "classes.yaml", None),
+    "raster": ("*/values/*.tif", "values.yaml", None),
+    "polygons": ("labels.gpkg", "polygons.yaml", "kind"),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_of_three_kinds_say_the_same(scenes, tmp_path, kind):
     labels, classes, column = KINDS[kind]
     path = tmp_path / "c.parquet"
-    adapter.prepare(scenes, path, images="*/images/*.tif", labels=labels, classes=scenes / classes, column=column,
-                    chip=64, step=48, held_out=["south"]).write(path)
+    adapter.prepare(
+        scenes,
+        path,
+        images="*/images/*.tif",
+        labels=labels,
+        classes=scenes / classes,
+        column=column,
+        chip=64,
+        step=48,
+        held_out=["south"],
+    ).write(path)
     catalog = read_catalog(path)
     assert catalog.header.label_kind == kind
     first = catalog.table.iloc[1]  # the second chip of the first scene reaches over the edge between the classes
     window = list(first["rgb8_window"])
-    samples = Samples(catalog, [1], "rgb8", ["red", "green", "blue"])
-    image, label = samples[0]
+    samples = Samples(catalog, [1], {"rgb8": ["red", "green", "blue"]})
+    image, _, label, _ = samples[0]
     expected = np.full((80, 96), IGNORED)
     expected[:, :48], expected[4:, 48:] = 0, 1
     column_, row, width, height = window
-    assert np.array_equal(label.numpy(), expected[row:row + height, column_:column_ + width])
+    assert np.array_equal(label.numpy(), expected[row : row + height, column_ : column_ + width])
     assert image.shape == (3, 64, 64)
     assert bool((image[0].numpy()[label.numpy() == 0] > 165).all())
 
 
 def test_places_are_on_one_side(scenes, tmp_path):
-    catalog = adapter.prepare(scenes, tmp_path / "c.parquet", images="*/images/*.tif", labels="*/masks/*.png",
-                              classes=scenes / "classes.yaml", chip=64, held_out=["south"])
+    catalog = adapter.prepare(
+        scenes,
+        tmp_path / "c.parquet",
+        images="*/images/*.tif",
+        labels="*/masks/*.png",
+        classes=scenes / "classes.yaml",
+        chip=64,
+        held_out=["south"],
+    )
     assert set(catalog.table.loc[catalog.table["split"] == "val", "place"]) == {"south"}
     assert set(catalog.table.loc[catalog.table["split"] == "train", "place"]) == {"north", "west"}
     assert "south" in catalog.header.split_by
@@ -48,22 +67,33 @@ def test_windows_cover_every_pixel_and_stay_inside():
         seen = np.zeros((height, width), int)
         for column, row, wide, high in adapter.windows(height, width, chip, step):
             assert column + wide <= width and row + high <= height
-            seen[row:row + high, column:column + wide] += 1
+            seen[row : row + high, column : column + wide] += 1
         assert seen.min() >= 1
 
 
 def test_an_unknown_place_names_the_known_ones(scenes, tmp_path):
     with pytest.raises(DatasetError, match="north, south, west"):
-        adapter.prepare(scenes, tmp_path / "c.parquet", images="*/images/*.tif", labels="*/masks/*.png",
-                        classes=scenes / "classes.yaml", held_out=["east"])
+        adapter.prepare(
+            scenes,
+            tmp_path / "c.parquet",
+            images="*/images/*.tif",
+            labels="*/masks/*.png",
+            classes=scenes / "classes.yaml",
+            held_out=["east"],
+        )
 
 
 def test_labels_of_another_size_are_refused(scenes, tmp_path):
     write_raster(tmp_path / "d" / "images" / "a.tif", np.ones((3, 64, 64), np.uint8))
     write_raster(tmp_path / "d" / "labels" / "a.tif", np.ones((1, 64, 60), np.uint8))
     with pytest.raises(DatasetError, match="its scene"):
-        adapter.prepare(tmp_path, tmp_path / "c.parquet", images="*/images/*.tif", labels="*/labels/*.tif",
-                        classes=scenes / "values.yaml")
+        adapter.prepare(
+            tmp_path,
+            tmp_path / "c.parquet",
+            images="*/images/*.tif",
+            labels="*/labels/*.tif",
+            classes=scenes / "values.yaml",
+        )
 
 
 def test_nodata_is_filled_by_the_mean_and_left_out_of_it(scenes, tmp_path):
@@ -75,11 +105,20 @@ def test_nodata_is_filled_by_the_mean_and_left_out_of_it(scenes, tmp_path):
         write_raster(tmp_path / place / "images" / "x.tif", pixels, nodata=-9999)
         write_raster(tmp_path / place / "labels" / "x.tif", np.full((1, 32, 32), 7, np.uint8))
     path = tmp_path / "c.parquet"
-    catalog = adapter.prepare(tmp_path, path, images="*/images/*.tif", labels="*/labels/*.tif", sensor="mine",
-                              bands=["p", "q"], classes=scenes / "values.yaml", chip=32, held_out=["b"])
+    catalog = adapter.prepare(
+        tmp_path,
+        path,
+        images="*/images/*.tif",
+        labels="*/labels/*.tif",
+        sensor="mine",
+        bands=["p", "q"],
+        classes=scenes / "values.yaml",
+        chip=32,
+        held_out=["b"],
+    )
     assert np.allclose(catalog.header.sensors["mine"].mean, [550, 130])
     assert np.allclose(catalog.header.sensors["mine"].std, [50, 50])
-    image, _ = Samples(catalog, [0], "mine", ["q"])[0]
+    image = Samples(catalog, [0], {"mine": ["q"]})[0].images
     assert np.allclose(image[0, :8], 130) and np.allclose(image[0, 8:20], 180) and np.allclose(image[0, 20:], 80)
 
 
@@ -112,9 +151,15 @@ def test_the_real_aerial_masks_have_all_five_classes(data, tmp_path):
     one.mkdir()
     for kind in ("images", "masks"):
         (one / kind).symlink_to((path / "tile2" / kind).resolve())
-    catalog = adapter.prepare(tmp_path, tmp_path / "c.parquet", images="*/images/*_00[1-4].jpg", labels="*/masks/*.png",
-                              classes=Path(recipe.RECIPES) / "dubai-classes.yaml", chip=512)
+    catalog = adapter.prepare(
+        tmp_path,
+        tmp_path / "c.parquet",
+        images="*/images/*_00[1-4].jpg",
+        labels="*/masks/*.png",
+        classes=Path(recipe.RECIPES) / "dubai-classes.yaml",
+        chip=512,
+    )
     catalog.table["split"] = "train"
-    samples = Samples(catalog, range(len(catalog)), "rgb8", ["red", "green", "blue"])
-    found = {int(v) for i in range(len(samples)) for v in np.unique(samples.stored(i)[1])}
+    samples = Samples(catalog, range(len(catalog)), {"rgb8": ["red", "green", "blue"]})
+    found = {int(v) for i in range(len(samples)) for v in np.unique(samples[i].labels.numpy())}
     assert found - {IGNORED} == {0, 1, 2, 3, 4}

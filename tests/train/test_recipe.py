@@ -6,11 +6,18 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.recipe import RECIPES, Recipe, load_recipe, write_recipe
 
 
-@pytest.mark.parametrize(("override", "right"), [
-    ("trainer.max_epoch=3", "trainer.max_epochs"), ("data.batchsize=3", "data.batch_size"),
-    ("trainr.max_epochs=3", "trainer"), ("sensors.s2.made_from.sensr=s2", "sensors.s2.made_from.sensor"),
-    ("optimiser.lr=1", "optimizer"),
-    ("trainer.batch_size=3", "data.batch_size"), ("augment.flips=true", "augment.flip")])
+@pytest.mark.parametrize(
+    ("override", "right"),
+    [
+        ("trainer.max_epoch=3", "trainer.max_epochs"),
+        ("data.batchsize=3", "data.batch_size"),
+        ("trainr.max_epochs=3", "trainer"),
+        ("sensors.s2.made_from.sensr=s2", "sensors.s2.made_from.sensor"),
+        ("optimiser.lr=1", "optimizer"),
+        ("trainer.batch_size=3", "data.batch_size"),
+        ("augment.flips=true", "augment.flip"),
+    ],
+)
 def test_a_wrong_key_names_the_nearest_right_one(override, right):
     with pytest.raises(RecipeError) as error:
         load_recipe(None, [override])

@@ -15,13 +15,22 @@ import torch
 
 from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
-from rsgeo_train.errors import RunFolderError
+from rsgeo_train.errors import RecipeError, RunFolderError
+from rsgeo_train.learner import schedule_factor
 from rsgeo_train.recipe import ScheduleBlock, load_recipe
-from rsgeo_train.tasks.supervised import count, schedule_factor
+from rsgeo_train.tasks.supervised import count
 
-SMALL = ["encoder.name=compact", "encoder.channels=[8,16]", "data.batch_size=4", "method.dropout=0.2",
-         "augment.mixup=0.3", "augment.scale=[0.9,1.1]", "trainer.threads=1", "trainer.checkpoint_every=1",
-         "trainer.accelerator=cpu"]
+SMALL = [
+    "encoder.name=compact",
+    "encoder.channels=[8,16]",
+    "data.batch_size=4",
+    "method.dropout=0.2",
+    "augment.mixup=0.3",
+    "augment.scale=[0.9,1.1]",
+    "trainer.threads=1",
+    "trainer.checkpoint_every=1",
+    "trainer.accelerator=cpu",
+]
 
 
 def recipe(*more: str):
@@ -52,8 +61,23 @@ def assert_same(first: dict, second: dict) -> None:
 def run_process(folder: Path, catalog: Path, *more: str) -> subprocess.Popen:
     sets = [part for item in (*SMALL, "trainer.max_epochs=3") for part in ("--set", item)]
     return subprocess.Popen(
-        [sys.executable, "-m", "rsgeo_cli.rsgeo_train", "finetune", "--task", "classification", "--data", str(catalog),
-         *sets, "-o", str(folder), *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        [
+            sys.executable,
+            "-m",
+            "rsgeo_cli.rsgeo_train",
+            "finetune",
+            "--task",
+            "classification",
+            "--data",
+            str(catalog),
+            *sets,
+            "-o",
+            str(folder),
+            *more,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def test_a_killed_run_resumed_equals_an_uninterrupted_one(eurosat_catalog, tmp_path):
@@ -70,8 +94,9 @@ def test_a_killed_run_resumed_equals_an_uninterrupted_one(eurosat_catalog, tmp_p
     process.wait()
     assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
     assert state(tmp_path / "killed")["step"] < state(tmp_path / "whole")["step"]
-    training.train("classification", recipe("trainer.max_epochs=3"), catalog, tmp_path / "killed", resume=True,
-                   tell=quiet)
+    training.train(
+        "classification", recipe("trainer.max_epochs=3"), catalog, tmp_path / "killed", resume=True, tell=quiet
+    )
     assert_same(state(tmp_path / "whole"), state(tmp_path / "killed"))
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
 
@@ -96,13 +121,13 @@ def test_resuming_at_any_step_changes_nothing(eurosat_catalog, tmp_path, monkeyp
     settings = recipe("trainer.max_steps=13", "trainer.max_epochs=3")
     training.train("classification", settings, catalog, tmp_path / "whole", tell=quiet)
 
-    def stop(self, batch, batch_idx, normal=training.SupervisedTask.on_train_batch_start):
+    def stop(self, batch, batch_idx, normal=training.Learner.on_train_batch_start):
         if self.step == steps:
             raise InterruptedError
         normal(self, batch, batch_idx)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training.SupervisedTask, "on_train_batch_start", stop)
+        patched.setattr(training.Learner, "on_train_batch_start", stop)
         with pytest.raises(InterruptedError):
             training.train("classification", settings, catalog, tmp_path / "cut", tell=quiet)
     torch.rand(17)  # another history of the global stream
@@ -122,11 +147,30 @@ def test_a_resume_with_other_settings_is_refused(eurosat_catalog, tmp_path):
         training.train("classification", recipe("trainer.max_steps=1"), catalog, tmp_path / "new", resume=True)
 
 
+def test_a_task_whose_labels_are_not_there_is_refused(eurosat_catalog, tmp_path):
+    with pytest.raises(RecipeError, match="--task classification"):
+        training.train("segmentation", recipe(), read_catalog(eurosat_catalog), tmp_path / "run", tell=quiet)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_failed_can_be_started_again(eurosat_catalog, tmp_path, monkeypatch):
+    catalog, settings = read_catalog(eurosat_catalog), recipe("trainer.max_steps=1")
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(training, "selection_rows", lambda *a: 1 / 0)
+        training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
+    training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
+
+
 def test_it_learns_and_keeps_the_run_folder(eurosat_catalog, tmp_path):
     catalog = read_catalog(eurosat_catalog)
     lines: list[str] = []
-    task = training.train("classification", recipe("trainer.max_epochs=6", "augment.mixup=0", "optimizer.lr=0.01",
-                                                   "optimizer.average_decay=0.5"), catalog, tmp_path, tell=lines.append)
+    task = training.train(
+        "classification",
+        recipe("trainer.max_epochs=6", "augment.mixup=0", "optimizer.lr=0.01", "optimizer.average_decay=0.5"),
+        catalog,
+        tmp_path,
+        tell=lines.append,
+    )
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
     assert log[-1]["loss"] < log[0]["loss"] - 0.2
@@ -141,14 +185,14 @@ def test_going_on_from_a_run_starts_with_its_average(eurosat_catalog, tmp_path):
     catalog = read_catalog(eurosat_catalog)
     first = training.train("classification", recipe("trainer.max_steps=3"), catalog, tmp_path / "a", tell=quiet)
     settings = recipe("trainer.max_steps=1")
-    task = training.build_task("classification", settings, catalog)
+    task = training.build("classification", settings, catalog)
     training.start_from(task, tmp_path / "a")
     for key, value in first.average.module.state_dict().items():
         assert torch.equal(task.network.state_dict()[key], value), key
-    other = training.build_task("classification", recipe("encoder.channels=[8,24]"), catalog)
+    other = training.build("classification", recipe("encoder.channels=[8,24]"), catalog)
     with pytest.raises(RunFolderError, match="another network"):
         training.start_from(other, tmp_path / "a")
-    seeded = training.build_task("classification", recipe("seed=5"), catalog)
+    seeded = training.build("classification", recipe("seed=5"), catalog)
     with pytest.raises(RunFolderError, match="--set seed=0"):
         training.start_from(seeded, tmp_path / "a")
 
@@ -168,8 +212,16 @@ def test_selection_is_a_stratified_tenth_and_never_trained_on(data, tmp_path):
 def test_dense_selection_takes_whole_scenes(scenes, tmp_path):
     from rsgeo_train.prepare import scenes as adapter
 
-    catalog = adapter.prepare(scenes, tmp_path / "c.parquet", images="*/images/*.tif", labels="*/masks/*.png",
-                              classes=scenes / "classes.yaml", chip=48, step=32, held_out=["south"])
+    catalog = adapter.prepare(
+        scenes,
+        tmp_path / "c.parquet",
+        images="*/images/*.tif",
+        labels="*/masks/*.png",
+        classes=scenes / "classes.yaml",
+        chip=48,
+        step=32,
+        held_out=["south"],
+    )
     train, selection = training.selection_rows(catalog, "rgb8", 0.3, seed=1)
     files = catalog.table["rgb8_path"].to_numpy()
     assert len(selection) and not set(files[train]) & set(files[selection])

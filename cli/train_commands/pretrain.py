@@ -1,0 +1,35 @@
+"""`rsgeo-train pretrain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.option("--method", type=click.Choice(["csf"]), required=True, help="What learns without labels.")
+@click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="The catalog.")
+@click.option("--recipe", help="A YAML file or a shipped recipe, such as csf-small.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
+def command(
+    method: str, catalog: Path, recipe: str | None, overrides: tuple[str, ...], output: Path, resume: bool
+) -> None:
+    """Train an encoder on a catalog without its labels.
+
+    A tenth of the train split (data.selection_fraction) selects the best epoch by its loss. A resumed run equals an
+    uninterrupted one.
+    """
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.methods.registry import recipe_kind
+    from rsgeo_train.recipe import load_recipe
+
+    settings = load_recipe(recipe, overrides, recipe_kind(method))
+    samples = read_catalog(catalog)
+
+    from rsgeo_train.training import train
+
+    train(method, settings, samples, output, resume=resume, tell=click.echo, source=catalog)
+    click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")

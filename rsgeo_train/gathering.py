@@ -1,0 +1,46 @@
+"""Tensors of all processes on each, with gradients back to where they came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' rows, in rank order; the gradient of a process's own rows is summed over all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.count = len(rows)
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        start = dist.get_rank() * ctx.count
+        return total[start : start + ctx.count]
+
+
+def is_distributed() -> bool:
+    """Whether several processes train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """(N, …) of this process → (processes · N, …) of all, the same on each; every process must have N rows.
+
+    With the loss of each process averaged over its own rows and gradients averaged over processes, as DDP does, the
+    gradient is that of one process with the whole batch.
+    """
+    return _Gather.apply(rows) if is_distributed() else rows
+
+
+def first_row(count: int) -> int:
+    """Where this process's `count` rows begin among the gathered ones."""
+    return dist.get_rank() * count if is_distributed() else 0

@@ -1,0 +1,197 @@
+"""Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): an encoder that answers alike whichever bands it sees.
+
+Two views of each scene, each with its own crop, light, symmetry and its own bands missing, must be found among the
+views of all other scenes of the batch, by two-way InfoNCE summed over taps of the encoder. The corrected form compares
+pooled, normalised taps, by default behind a small projector that is dropped afterwards; `faithful` compares the
+flattened, unnormalised maps, as the reference does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rsgeo_train import randomness
+from rsgeo_train.encoders import Normalise, build_encoder
+from rsgeo_train.learner import Learner
+from rsgeo_train.losses.similarity import info_nce
+from rsgeo_train.projector import Projector
+from rsgeo_train.recipe import EncoderBlock, Recipe
+from rsgeo_train.samples import Sample
+from rsgeo_train.views import Scaling, ViewBlock, masked, scale_of, view
+
+POOLED = "pooled"
+"""Name of the encoder's pooled features among the taps."""
+
+
+class CsfBlock(BaseModel):
+    """Settings of CSF.
+
+    Attributes:
+        temperature: τ of the loss.
+        taps: module of the backbone (or `pooled`) to its weight in the loss.
+        projector: widths of the projector behind each tap; none compares the pooled taps themselves.
+        faithful: flattened, unnormalised taps without a projector: the reference's formula.
+        views: how views are made.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float = Field(default=0.1, gt=0)
+    taps: dict[str, float] = {POOLED: 1.0}
+    projector: list[int] = [64]
+    faithful: bool = False
+    views: ViewBlock = ViewBlock()
+
+
+class CsfRecipe(Recipe):
+    """All settings of a CSF run."""
+
+    method: CsfBlock = CsfBlock()  # type: ignore[assignment]
+
+
+class FusionEncoder(nn.Module):
+    """An encoder over the bands of all sensors, told which of them are there.
+
+    Args:
+        config: the backbone.
+        mean, std: per band, stored units.
+        scaling: how what is present makes up for what is missing; see `views.ViewBlock`.
+        rate: the rate of `scaling: rate` at inference.
+    """
+
+    def __init__(
+        self, config: EncoderBlock, mean: Sequence[float], std: Sequence[float], scaling: Scaling, rate: float
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise(mean, std)
+        self.backbone = build_encoder(config, len(mean), dense=False)
+        self.scaling: Scaling = scaling
+        self.rate = rate
+
+    @property
+    def width(self) -> int:
+        """Number of pooled features."""
+        return self.backbone.width
+
+    def prepared(self, images: Tensor, present: Tensor) -> Tensor:
+        """Normalised values, 0 where a band is missing, the others scaled."""
+        return masked(self.normalise(images), present, scale_of(present, self.scaling, self.rate))
+
+    def forward(self, images: Tensor, present: Tensor) -> Tensor:
+        """(B, C, H, W) in stored units and (B, C) bool → pooled features (B, width)."""
+        return self.backbone(self.prepared(images, present))
+
+
+class CsfNetwork(nn.Module):
+    """The encoder and a projector per tap."""
+
+    def __init__(self, recipe: CsfRecipe, mean: Sequence[float], std: Sequence[float], side: int) -> None:
+        super().__init__()
+        method = recipe.method
+        self.encoder = FusionEncoder(recipe.encoder, mean, std, method.views.scaling, method.views.drop)
+        self.taps = list(method.taps)
+        self.faithful = method.faithful
+        self.projectors = nn.ModuleDict()
+        if method.projector and not method.faithful:
+            for name, width in self._widths(len(mean), method.views.crop or side).items():
+                self.projectors[_key(name)] = Projector([width, *method.projector])
+
+    def forward(self, views: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) views, masked and scaled already → what is compared, (B, D) by tap."""
+        found = self._tapped(views)
+        if self.faithful:
+            return {name: values.flatten(1) for name, values in found.items()}
+        pooled = {name: _pooled(values) for name, values in found.items()}
+        return {
+            name: self.projectors[_key(name)](values) if _key(name) in self.projectors else values
+            for name, values in pooled.items()
+        }
+
+    def _tapped(self, views: Tensor) -> dict[str, Tensor]:
+        features = self.encoder.backbone.features(views, [name for name in self.taps if name != POOLED])
+        return {name: features.pooled if name == POOLED else features.taps[name] for name in self.taps}
+
+    @torch.no_grad()
+    def _widths(self, bands: int, side: int) -> dict[str, int]:
+        self.eval()
+        widths = {k: _pooled(v).shape[1] for k, v in self._tapped(torch.zeros(1, bands, side, side)).items()}
+        self.train()
+        return widths
+
+
+class Csf(Learner):
+    """A CSF run.
+
+    Args:
+        recipe: all settings.
+        mean, std: per band of all sensors in order, stored units.
+        sensors: which sensor each band belongs to.
+        side: pixels of a sample's side.
+    """
+
+    recipe: CsfRecipe
+
+    def __init__(
+        self, recipe: CsfRecipe, mean: Sequence[float], std: Sequence[float], sensors: Sequence[int], side: int
+    ) -> None:
+        super().__init__(recipe)
+        self.sensors = list(sensors)
+        self._set_network(CsfNetwork(recipe, mean, std, side))
+        self.judged: dict[str, list[float]] = {}
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
+        """One step on two fresh views."""
+        random = randomness.generator(self.recipe.seed, "views", self.step, self.global_rank)
+        loss, told = self._contrast(self.network, batch, self.step, random)
+        self.note(loss=loss, dropped=self.recipe.method.views.rate(self.step), **told)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting."""
+        self.judged = {}
+        self.average.eval()
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """The same views at every validation, at the final rate, by the averaged network."""
+        random = randomness.generator(self.recipe.seed, "judged", batch_idx)
+        loss, told = self._contrast(self.average, batch, self.recipe.method.views.drop_ramp, random)
+        for name, value in {"loss": loss, **told}.items():
+            self.judged.setdefault(name, []).append(float(value))
+
+    def selection(self) -> dict[str, float]:
+        """Minus the loss on the selection part selects; and what else was seen there."""
+        means = {name: sum(values) / len(values) for name, values in self.judged.items()}
+        return {"score": -means.pop("loss"), **{f"selection_{name}": value for name, value in means.items()}}
+
+    def _contrast(
+        self, network: nn.Module, batch: Sample, step: int, random: torch.Generator
+    ) -> tuple[Tensor, dict[str, Any]]:
+        method = self.recipe.method
+        values = self.network.encoder.normalise(batch.images)  # the average wraps it
+        pair = [view(values, batch.present, self.sensors, method.views, step, random)[0] for _ in range(2)]
+        found = network(torch.cat(pair).contiguous(memory_format=torch.channels_last))
+        total, told = values.new_zeros(()), {}
+        for name, weight in method.taps.items():
+            first, second = found[name].chunk(2)
+            loss, matched = info_nce(first, second, method.temperature, normalise=not method.faithful)
+            total = total + weight * loss
+            norm = first.detach().float().norm(dim=1).mean()
+            told |= {f"loss_{name}": loss, f"matched_{name}": matched, f"norm_{name}": norm}
+        return total, told
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """(B, C, h, w) maps or (B, N, C) tokens averaged over places; (B, D) as it is."""
+    if values.ndim == 4:
+        return values.mean(dim=(2, 3))
+    return values.mean(dim=1) if values.ndim == 3 else values
+
+
+def _key(name: str) -> str:
+    """A tap's name as a module's: dots are for submodules."""
+    return name.replace(".", "-")

@@ -1,0 +1,60 @@
+"""Frozen features judged by place: no place on both sides, paired parts, intervals over places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rsgeo_train.evaluate import crossval
+from rsgeo_train.evaluate.crossval import estimate, hits
+from rsgeo_train.prepare.splits import near
+
+
+def made(count: int = 120, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    centres = np.eye(3, 6)[labels] * 3
+    return centres + random.normal(0, spread, centres.shape), labels, np.array([f"p{n // 4}" for n in range(count)])
+
+
+@pytest.mark.parametrize("probe", ["linear", "knn"])
+def test_what_separates_is_found_and_noise_is_not(probe: crossval.Probe) -> None:
+    features, labels, places = made()
+    assert hits(features, labels, places, probe).mean() > 0.97
+    noise = np.random.default_rng(1).normal(size=features.shape)
+    assert abs(hits(noise, labels, places, probe).mean() - 1 / 3) < 0.12
+
+
+def test_no_place_is_on_both_sides() -> None:
+    """Features that say the place and nothing else: with the place on both sides they would be right each time."""
+    count = 120
+    places = np.arange(count) // 4
+    labels = np.random.default_rng(0).integers(0, 3, count // 4)[places]
+    assert hits(np.eye(count // 4)[places], labels, places, "knn").mean() < 0.6
+
+
+def test_parts_are_the_same_for_all_features_and_every_sample_is_judged() -> None:
+    _, labels, places = made()
+    parts = [list(crossval._parts(labels, places, 0.3, 5, 2, seed=4)) for _ in range(2)]
+    for (train, held), (again, other) in zip(*parts, strict=True):
+        assert np.array_equal(train, again) and np.array_equal(held, other)
+        assert not set(places[train]) & set(places[held])
+        assert len(train) <= 0.3 * (len(labels) - len(held)) + 3 and set(labels[train]) == {0, 1, 2}
+    assert np.array_equal(np.sort(np.concatenate([held for _, held in parts[0]])), np.repeat(np.arange(120), 2))
+
+
+def test_the_interval_is_over_places() -> None:
+    """Forty samples of one place count as one: the interval is that of ten observations, not of four hundred."""
+    values = np.repeat(np.arange(10) % 2, 40).astype(float)
+    by_place = estimate(values, np.repeat(np.arange(10), 40))
+    alone = estimate(values, np.arange(400))
+    assert by_place.value == alone.value == 0.5 and (by_place.places, alone.places) == (10, 400)
+    assert 0.5 < by_place.high - by_place.low < 0.7  # ±1.96 · sqrt(0.25 / 10) = ±0.31
+    assert alone.high - alone.low < 0.12
+
+
+def test_points_that_are_near_over_any_chain_are_one_place() -> None:
+    step = 0.08  # degrees of longitude at 50° north: 5.7 km
+    points = [(10.0, 50.0), (10.0 + step, 50.0), (12.0, 50.0), (10.0 + 2 * step, 50.0), (179.99, 0.0), (-179.99, 0.0)]
+    assert near(points) == ["place-0", "place-0", "place-1", "place-0", "place-2", "place-2"]
+    assert near(points, 5000.0)[:4] == ["place-0", "place-1", "place-2", "place-3"]

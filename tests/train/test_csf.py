@@ -1,0 +1,271 @@
+"""Contrastive Sensor Fusion: missing bands, both forms of the comparison, learning, and exact resumption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_raster
+
+from rsgeo_train import training
+from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, read_catalog, relative_path
+from rsgeo_train.errors import RecipeError
+from rsgeo_train.evaluate.crossval import hits
+from rsgeo_train.evaluate.features import pooled
+from rsgeo_train.losses.similarity import info_nce
+from rsgeo_train.methods.csf import Csf, CsfRecipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.samples import Samples, statistics
+from rsgeo_train.views import view
+
+SMALL = [
+    "encoder.name=resnet10t",
+    "data.batch_size=16",
+    "method.views.crop=24",
+    "method.views.drop_ramp=4",
+    "trainer.threads=1",
+    "trainer.checkpoint_every=1",
+    "trainer.accelerator=cpu",
+]
+BANDS = {"s2": ["B02", "B03", "B04", "B08"], "s1": ["VV", "VH"]}
+
+
+def recipe(*more: str) -> CsfRecipe:
+    settings = load_recipe(None, [*SMALL, *more], CsfRecipe)
+    assert isinstance(settings, CsfRecipe)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 places with two sensors: four kinds of texture that both sensors show; one place lacks its S1."""
+    root = tmp_path_factory.mktemp("pairs")
+    records = []
+    for number in range(48):
+        random = np.random.default_rng(number)
+        kind = number % 4
+        y, x = np.mgrid[:32, :32]
+        turn = random.uniform(0, np.pi)
+        wave = np.sin((x * np.cos(turn) + y * np.sin(turn)) * (0.3, 0.7, 1.2, 2.0)[kind] + random.uniform(0, 6))
+        s2 = 1000 + 300 * wave + random.normal(0, 60, (4, 32, 32)) + random.normal(0, 100, (4, 1, 1))
+        s1 = -12 + 4 * wave + random.normal(0, 1.0, (2, 32, 32))
+        record = {"id": f"p{number}", "split": "train", "label": kind, "place": f"p{number}"}
+        for sensor, pixels in (("s2", s2.astype(np.uint16)), ("s1", s1.astype(np.float32))):
+            path = root / f"{sensor}-{number}.tif"
+            write_raster(path, pixels)
+            missing = sensor == "s1" and number == 5
+            record[f"{sensor}_path"] = None if missing else relative_path(path, root / "pairs.parquet")
+        records.append(record)
+    sensors = {
+        "s2": CatalogSensor(bands=BANDS["s2"], dtype="uint16", gsd=10),
+        "s1": CatalogSensor(bands=BANDS["s1"], dtype="float32", gsd=10),
+    }
+    catalog = Catalog(
+        CatalogHeader(name="pairs", sensors=sensors, classes=[], split_by="none"), new_table(records), root
+    )
+    for key, facts in sensors.items():
+        facts.mean, facts.std = statistics(catalog, key, range(48))
+    catalog.write(root / "pairs.parquet")
+    return root / "pairs.parquet"
+
+
+def learner(settings: CsfRecipe, catalog: Catalog) -> Csf:
+    made = training.build("csf", settings, catalog)
+    assert isinstance(made, Csf)
+    return made
+
+
+def batch_of(catalog: Catalog, count: int = 6):
+    from rsgeo_train.samples import collate
+
+    samples = Samples(catalog, range(count), BANDS, with_labels=False)
+    return collate([samples[index] for index in range(count)])
+
+
+def test_a_sample_has_all_bands_in_order_and_says_what_is_missing(pairs: Path) -> None:
+    catalog = read_catalog(pairs)
+    samples = Samples(catalog, range(48), BANDS, with_labels=False)
+    whole, lacking = samples[0], samples[5]
+    assert whole.images.shape == (6, 32, 32) and whole.present.all() and int(whole.rows) == 0
+    assert lacking.present.tolist() == [True] * 4 + [False] * 2
+    mean = torch.tensor(catalog.header.sensors["s1"].mean)
+    torch.testing.assert_close(lacking.images[4:], mean[:, None, None].expand(2, 32, 32))
+
+
+def test_missing_bands_equal_a_zero_filled_stack_bit_for_bit(pairs: Path) -> None:
+    """Whatever lies in a missing band plays no part, in any order of what is there."""
+    catalog = read_catalog(pairs)
+    encoder = learner(recipe(), catalog).network.encoder.eval()
+    batch = batch_of(catalog)
+    present = torch.tensor([[True, False, True, False, False, True]]).expand(6, 6)
+    spoiled = batch.images.clone()
+    spoiled[:, ~present[0]] = torch.tensor(float("nan"))
+    filled = torch.where(present[:, :, None, None], batch.images, encoder.normalise.mean)
+    scaled = encoder.normalise(filled) * (6 / 3)
+    with torch.no_grad():
+        assert torch.equal(encoder(spoiled, present), encoder(batch.images, present))
+        assert torch.equal(encoder(spoiled, present), encoder.backbone(scaled))
+        assert not torch.equal(encoder(batch.images, torch.ones_like(present)), encoder(batch.images, present))
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+def test_the_loss_is_that_of_its_taps(pairs: Path, faithful: bool) -> None:
+    catalog = read_catalog(pairs)
+    settings = recipe(
+        "method.taps={layer3: 0.5, layer4: 2.0}", "method.projector=[]", f"method.faithful={str(faithful).lower()}"
+    )
+    task = learner(settings, catalog)
+    batch = batch_of(catalog)
+    random = torch.Generator().manual_seed(1)
+    total, told = task._contrast(task.network, batch, 9, random)
+    random = torch.Generator().manual_seed(1)
+    values = task.network.encoder.normalise(batch.images)
+    pair = [view(values, batch.present, task.sensors, settings.method.views, 9, random)[0] for _ in range(2)]
+    maps = task.network.encoder.backbone.features(torch.cat(pair), ["layer3", "layer4"]).taps
+    expected = torch.zeros(())
+    for name, weight in (("layer3", 0.5), ("layer4", 2.0)):
+        flat = maps[name].flatten(1) if faithful else maps[name].mean(dim=(2, 3))
+        loss, _ = info_nce(*flat.chunk(2), 0.1, normalise=not faithful)
+        expected = expected + weight * loss
+        assert {f"loss_{name}", f"matched_{name}", f"norm_{name}"} <= told.keys()
+    torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["csf", "csf-small"])
+def test_the_recipes_build_their_networks(name: str) -> None:
+    """Taps that the backbone has, and for the paper's a stack of its twelve bands."""
+    settings = load_recipe(name, (), CsfRecipe)
+    assert isinstance(settings, CsfRecipe)
+    task = Csf(settings, [0.0] * 12, [1.0] * 12, [0] * 4 + [1] * 4 + [2] * 4, 64)
+    task.network.eval()
+    with torch.no_grad():
+        found = task.network(torch.zeros(2, 12, 64, 64))
+    widths = {key: value.shape[1] for key, value in found.items()}
+    assert widths == ({"stages.2": 1024, "stages.3": 2048} if name == "csf" else {"pooled": 64})
+
+
+def test_an_unknown_tap_names_the_nearest(pairs: Path) -> None:
+    with pytest.raises(RecipeError, match="layer3"):
+        learner(recipe("method.taps={layer33: 1.0}"), read_catalog(pairs))
+    with pytest.raises(RecipeError, match=r"method\.views\.drop"):
+        recipe("method.views.dropp=0.5")
+
+
+def test_a_run_resumed_at_any_step_equals_an_uninterrupted_one(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, settings = read_catalog(pairs), recipe("trainer.max_steps=5")
+    training.train("csf", settings, catalog, tmp_path / "whole", tell=lambda line: None)
+
+    def stop(self, batch, batch_idx, normal=training.Learner.on_train_batch_start):
+        if self.step == 3:
+            raise InterruptedError
+        normal(self, batch, batch_idx)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Learner, "on_train_batch_start", stop)
+        with pytest.raises(InterruptedError):
+            training.train("csf", settings, catalog, tmp_path / "cut", tell=lambda line: None)
+    torch.rand(5)
+    training.train("csf", settings, catalog, tmp_path / "cut", resume=True, tell=lambda line: None)
+    logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
+    assert logs[0] == logs[1] and json.loads(logs[0].splitlines()[-1])["step"] == 5
+    states = [training.load_checkpoint(tmp_path / run / "checkpoints/last.ckpt")["task"] for run in ("whole", "cut")]
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+@pytest.mark.slow
+def test_it_learns_what_both_sensors_show(pairs: Path, tmp_path: Path) -> None:
+    """Nearest neighbours by texture get better than those of the untrained encoder."""
+    catalog = read_catalog(pairs)
+    settings = recipe(
+        "trainer.max_steps=80",
+        "trainer.max_epochs=80",
+        "optimizer.average_decay=0.9",
+        "method.views.drop=0.4",
+        "method.views.drop_ramp=0",
+        "data.selection_fraction=0",
+    )
+    task = training.train("csf", settings, catalog, tmp_path, tell=lambda line: None)
+    assert isinstance(task, Csf)
+    samples = Samples(catalog, range(48), BANDS)
+    labels, places = samples.labels(), np.array([f"p{n}" for n in range(48)])
+    trained, fresh = (
+        hits(pooled(encoder, samples), labels, places, "knn", repeats=2).mean()
+        for encoder in (task.average.module.encoder, learner(settings, catalog).network.encoder)
+    )
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < log[0]["loss"] - 0.5
+    assert trained > fresh + 0.05, (trained, fresh)
+
+
+@pytest.fixture(scope="module")
+def exported(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The encoder of a short run on S2 alone, as a model file with 8 dimensions."""
+    from rsgeo_train.export import CardFacts, export
+
+    folder = tmp_path_factory.mktemp("exported")
+    settings = recipe("trainer.max_steps=2", "sensors.s2.bands=[]", "data.selection_fraction=0")
+    training.train("csf", settings, read_catalog(pairs), folder / "run", tell=lambda line: None, source=pairs)
+    facts = CardFacts(name="csf-small", stride=16)
+    export(folder / "run", folder / "csf.onnx", facts=facts, embedding=8, tell=lambda line: None)
+    return folder / "csf.onnx"
+
+
+def test_the_graph_takes_missing_bands(exported: Path) -> None:
+    from rsgeo_core.card import read_card
+    from rsgeo_train import onnx_graph
+
+    card = read_card(exported)
+    assert card.task == "embedding" and card.outputs[0].dimension == 8
+    assert card.inputs[0].missing_bands == "present" and card.inputs[0].gsd_range == (7, 15)
+    assert card.parity is not None and card.parity.max_abs_difference < 1e-2
+    model = exported.read_bytes()
+    images = np.random.default_rng(0).normal(1000, 300, (3, 4, 32, 32)).astype(np.float32)
+    present = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 1]], np.float32)
+    whole = onnx_graph.run(model, {"s2": images, "present": present})
+    assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
+    spoiled = np.where(present[:, :, None, None] > 0, images, np.float32(9999))
+    assert np.array_equal(whole, onnx_graph.run(model, {"s2": spoiled, "present": present}))
+    assert np.abs(whole - onnx_graph.run(model, {"s2": images, "present": np.ones_like(present)}))[1:].max() > 1e-3
+
+
+def test_rsgeo_infers_on_a_scene_without_some_of_the_bands(exported: Path, tmp_path: Path) -> None:
+    """What the file lacks equals what is told to be missing, in any order of what it has."""
+    import rasterio
+
+    from rsgeo_core import infer
+    from rsgeo_core.errors import BandError
+    from rsgeo_train import onnx_graph
+
+    pixels = np.random.default_rng(1).integers(500, 1800, (4, 64, 64)).astype(np.uint16)
+    scenes = {"all": BANDS["s2"], "some": ["B08", "B02"], "none": ["B11"]}
+    for name, bands in scenes.items():
+        stored = pixels[[BANDS["s2"].index(band) for band in bands]] if name != "none" else pixels[:1]
+        write_raster(tmp_path / f"{name}.tif", stored)
+        with rasterio.open(tmp_path / f"{name}.tif", "r+") as dataset:
+            dataset.descriptions = bands
+    maps, told = {}, []
+    for name in ("all", "some"):
+        infer(
+            tmp_path / f"{name}.tif",
+            tmp_path / f"{name}-map.tif",
+            exported,
+            stride=32,
+            quantisation="float32",
+            on_event=lambda event: told.append(event),
+        )
+        with rasterio.open(tmp_path / f"{name}-map.tif") as dataset:
+            maps[name] = dataset.read()
+    warned = [event.text for event in told if event.type == "warning" and event.code == "missing-bands"]
+    assert len(warned) == 1 and "B03" in warned[0] and "B04" in warned[0]
+    windows = np.stack([pixels[:, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]).astype(np.float32)
+    for name, present in (("all", [1, 1, 1, 1]), ("some", [1, 0, 0, 1])):
+        feeds = {"s2": windows, "present": np.tile(np.array(present, np.float32), (4, 1))}
+        expected = onnx_graph.run(exported.read_bytes(), feeds)
+        np.testing.assert_allclose(maps[name].reshape(8, 4).T, expected, atol=1e-5)
+    with pytest.raises(BandError, match="B02"):
+        infer(tmp_path / "none.tif", tmp_path / "x.tif", exported)

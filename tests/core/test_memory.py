@@ -123,10 +123,17 @@ def test_nor_with_blended_tiles(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_with_the_width_only_one_row_of_tiles_grows(model: Path, tmp_path: Path) -> None:
-    """A column costs its pixels of one row of tiles and of the source's blocks under them, and no more."""
+    """A column costs its pixels of one row of tiles and of the source's blocks under them, and no more.
+
+    Threads that meet otherwise hold a few tiles more or less, so the lowest peak of three runs counts. Logits of a
+    whole row of tiles, in float32, would cost 12 kB a column.
+    """
     widths = (4096, 16384)
-    peaks = [peak(sparse(tmp_path / f"{width}.tif", 1536, width, data=True), model) for width in widths]
-    column = (peaks[1] - peaks[0]) * 2**20 / (widths[1] - widths[0])
+    peaks = []
+    for width in widths:
+        scene = sparse(tmp_path / f"{width}.tif", 1536, width, data=True)
+        peaks.append([peak(scene, model) for _ in range(3)])
+    column = (min(peaks[1]) - min(peaks[0])) * 2**20 / (widths[1] - widths[0])
     row = 768 + 2 * 512  # rows of a tile, and of blocks that it may touch above and below
-    assert column < 3 * row + 3 * 768, (peaks, column)  # three bands of bytes read; classes written, and copies
-    assert peaks[1] < 1200
+    assert column < 2 * 3 * row, (peaks, column)  # three bands of bytes: GDAL's cache and what is cut from it
+    assert max(peaks[1]) < 1200

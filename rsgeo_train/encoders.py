@@ -128,6 +128,13 @@ class TimmEncoder(nn.Module):
             ) from None
 
 
+def averaged(values: Tensor) -> Tensor:
+    """(B, C, h, w) maps or (B, N, C) tokens averaged over places; (B, D) as it is."""
+    if values.ndim == 4:
+        return values.mean(dim=(2, 3))
+    return values.mean(dim=1) if values.ndim == 3 else values
+
+
 def convolution(bands: int, wide: int, *, stride: int = 1) -> nn.Sequential:
     """3×3 convolution, BatchNorm, ReLU."""
     return nn.Sequential(nn.Conv2d(bands, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from rsgeo_train import randomness
+from rsgeo_train.encoders import Features
 from rsgeo_train.recipe import Recipe, ScheduleBlock
 
 
@@ -44,6 +46,16 @@ class Learner(L.LightningModule):
             total = self.sums.setdefault(name, [0.0, 0.0])
             total[0] += float(value.detach() if isinstance(value, Tensor) else value)
             total[1] += 1
+
+    def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
+        """What the averaged encoder gives; this is what evaluations judge.
+
+        Args:
+            images: (B, C, H, W) in stored units.
+            present: (B, C) bool; what is missing counts as its band's mean.
+            taps: modules of the backbone whose output is wanted too.
+        """
+        raise NotImplementedError
 
     def selection(self) -> dict[str, float]:
         """Figures of the last validation; `score` is what selects the best epoch, larger is better."""

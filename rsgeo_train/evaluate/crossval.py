@@ -1,7 +1,7 @@
-"""Frozen features judged by repeated cross-validation grouped by place, and two of them compared in pairs.
+"""Frozen features judged by samples that a probe never saw, and two of them compared in pairs.
 
-Every sample is answered once a repetition by a probe that saw nothing of its place. Intervals come from drawing whole
-places with replacement, so that neighbours count as one observation.
+A design says who is judged by whom: cross-validation grouped by place, or the catalog's own held-out split. Intervals
+come from drawing whole places with replacement, so that neighbours count as one observation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,85 @@ from sklearn.preprocessing import StandardScaler
 
 from rsgeo_train.evaluate.neighbours import knn_answers, unit
 
-Probe = Literal["linear", "knn"]
+Probe = Literal["linear", "knn", "majority"]
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+class Design(Protocol):
+    """Who is judged by whom; the same parts for all features, so that results are paired.
+
+    Attributes:
+        judged: rows that are judged, sorted.
+        repeats: how often each of them is.
+        train_size: rows that a probe learns from, at most.
+    """
+
+    judged: Rows
+    repeats: int
+    train_size: int
+
+    def parts(self) -> Iterator[tuple[Rows, Rows, int]]:
+        """Rows to learn from, rows to answer, and the number of the repetition."""
+        ...
+
+    def __str__(self) -> str:
+        """The design in words, for reports."""
+        ...
+
+
+class CrossValidation:
+    """Repeated folds, stratified by class, with all samples of a place in one fold.
+
+    Args:
+        labels: (N,) classes from 0.
+        places: (N,) group of each sample.
+        folds: parts of a repetition.
+        repeats: repetitions with other parts.
+        seed: of the parts.
+    """
+
+    def __init__(
+        self, labels: Rows, places: NDArray[np.generic], *, folds: int = 5, repeats: int = 5, seed: int = 0
+    ) -> None:
+        self.labels, self.places, self.folds, self.repeats, self.seed = labels, places, folds, repeats, seed
+        self.judged = np.arange(len(labels))
+        self.train_size = len(labels) * (folds - 1) // folds
+
+    def parts(self) -> Iterator[tuple[Rows, Rows, int]]:
+        """Rows to learn from, rows to answer, and the number of the repetition."""
+        for repeat in range(self.repeats):
+            splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=self.seed * 1000 + repeat)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # a class with fewer members than folds
+                for train, held in splitter.split(self.labels, self.labels, self.places):
+                    yield train, held, repeat
+
+    def __str__(self) -> str:
+        return f"{self.folds}-fold cross-validation grouped by place, {self.repeats} times, seed {self.seed}"
+
+
+class HeldOut:
+    """The catalog's own split: probes learn from its train rows and answer the held-out ones.
+
+    Args:
+        train: rows to learn from.
+        held: rows to answer.
+        name: of the held-out split.
+        repeats: times that few labels are drawn anew.
+    """
+
+    def __init__(self, train: Rows, held: Rows, name: str, *, repeats: int = 5) -> None:
+        self.train, self.judged, self.name, self.repeats = np.sort(train), np.sort(held), name, repeats
+        self.train_size = len(train)
+
+    def parts(self) -> Iterator[tuple[Rows, Rows, int]]:
+        """The same rows in every repetition."""
+        for repeat in range(self.repeats):
+            yield self.train, self.judged, repeat
+
+    def __str__(self) -> str:
+        return f"the catalog's {self.name} split, few labels drawn {self.repeats} times"
 
 
 @dataclass(frozen=True)
@@ -39,32 +116,38 @@ class Estimate:
 
 def hits(
     features: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    places: NDArray[np.generic],
+    labels: Rows,
+    design: Design,
     probe: Probe = "linear",
     *,
     fraction: float = 1.0,
-    folds: int = 5,
-    repeats: int = 5,
     seed: int = 0,
+    answered: Callable[[Rows, Rows], None] | None = None,
 ) -> Floats:
-    """How often each sample is answered right, (N,) in 0…1 over the repetitions.
+    """How often each judged sample is answered right, (len(design.judged),) in 0…1 over the repetitions.
 
     Args:
         features: (N, D).
         labels: (N,) classes from 0.
-        places: (N,) group of each sample; probe and judged samples never share one.
-        probe: `linear` (logistic regression on standardised features) or `knn` (five nearest by cosine).
+        design: who is judged by whom.
+        probe: `linear` (logistic regression on standardised features), `knn` (five nearest by cosine of standardised
+            features) or `majority` (the most frequent class).
         fraction: share of the labels of each training part that the probe gets, at least one a class.
-        folds: parts of a repetition.
-        repeats: repetitions with other parts.
-        seed: of the parts; the same seed gives the same ones for all features, so that results are paired.
+        seed: of the draws of few labels.
+        answered: takes the rows and the answers of each part.
     """
     right = np.zeros(len(labels))
-    for train, held in _parts(labels, places, fraction, folds, repeats, seed):
-        answers = _PROBES[probe](features[train], labels[train], features[held])
-        right[held] += answers == labels[held]
-    return right / repeats
+    known: dict[int, Rows] = {}  # a held-out design asks the same question again where all labels are given
+    for train, held, repeat in design.parts():
+        if fraction < 1:
+            train = few(train, labels, fraction, np.random.default_rng([seed, repeat]))
+        key = hash((train.tobytes(), held.tobytes()))
+        if key not in known:
+            known[key] = _PROBES[probe](features[train], labels[train], features[held])
+        right[held] += known[key] == labels[held]
+        if answered is not None:
+            answered(held, known[key])
+    return right[design.judged] / design.repeats
 
 
 def estimate(values: Floats, places: NDArray[np.generic], rounds: int = 2000, seed: int = 0) -> Estimate:
@@ -81,20 +164,8 @@ def estimate(values: Floats, places: NDArray[np.generic], rounds: int = 2000, se
     return Estimate(float(values.mean()), float(low), float(high), len(names))
 
 
-def _parts(
-    labels: NDArray[np.int64], places: NDArray[np.generic], fraction: float, folds: int, repeats: int, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    for repeat in range(repeats):
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed * 1000 + repeat)
-        random = np.random.default_rng([seed, repeat])
-        for train, held in splitter.split(labels, labels, places):
-            yield (_few(train, labels, fraction, random) if fraction < 1 else train), held
-
-
-def _few(
-    rows: NDArray[np.int64], labels: NDArray[np.int64], fraction: float, random: np.random.Generator
-) -> NDArray[np.int64]:
-    """A share of the rows of each class, at least one."""
+def few(rows: Rows, labels: Rows, fraction: float, random: np.random.Generator) -> Rows:
+    """A share of the rows of each class, at least one, sorted."""
     chosen = []
     for label in np.unique(labels[rows]):
         members = random.permutation(rows[labels[rows] == label])
@@ -102,17 +173,23 @@ def _few(
     return np.sort(np.concatenate(chosen))
 
 
-def _linear(train: NDArray[np.floating], labels: NDArray[np.int64], held: NDArray[np.floating]) -> NDArray[np.int64]:
+def _linear(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:
+    if len(np.unique(labels)) == 1:
+        return np.full(len(held), labels[0])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # features that are constant in a part, and slow convergence
         return model.fit(train, labels).predict(held)
 
 
-def _nearest(train: NDArray[np.floating], labels: NDArray[np.int64], held: NDArray[np.floating]) -> NDArray[np.int64]:
+def _nearest(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:
     mean, std = train.mean(0), train.std(0) + 1e-8
     first, second = ((values - mean) / std for values in (train, held))
     return knn_answers(unit(first), labels, unit(second))
 
 
-_PROBES: dict[Probe, Callable[..., NDArray[np.int64]]] = {"linear": _linear, "knn": _nearest}
+def _most_frequent(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:
+    return np.full(len(held), np.bincount(labels).argmax())
+
+
+_PROBES: dict[Probe, Callable[..., Rows]] = {"linear": _linear, "knn": _nearest, "majority": _most_frequent}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 
 def knn_answers(
@@ -27,6 +31,41 @@ def knn_answers(
             votes[np.arange(len(nearest)), labels[nearest[:, rank]]] += 1 - 1e-3 * rank
         answers.append(votes.argmax(1))
     return np.concatenate(answers)
+
+
+def neighbour_shares(
+    features: NDArray[np.floating], labels: NDArray[np.int64], ks: Sequence[int], dimension: int = 2048
+) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The nearest neighbours of each sample among all others, as the evaluation of CSF has it.
+
+    Features are standardised, turned to their first `dimension` principal axes, and compared by Euclidean distance.
+
+    Args:
+        features: (N, D).
+        labels: (N,) classes from 0.
+        ks: numbers of neighbours; those that are not below N are left out.
+        dimension: principal axes at most.
+
+    Returns:
+        Per k, (N,) each: the share of the neighbours with the sample's class (`frac`), and whether the most frequent
+        class among them, ties to the lower index, is the sample's (`acc`).
+    """
+    ks = [k for k in ks if k < len(features)]
+    if not ks:
+        return {}
+    scaled = (features - features.mean(0)) / (features.std(0) + 1e-8)
+    axes = min(dimension, *scaled.shape)
+    rows = PCA(axes, svd_solver="full" if len(scaled) <= 4096 else "randomized", random_state=0).fit_transform(scaled)
+    # One more than wanted: the sample itself may stand behind a twin of it.
+    found = NearestNeighbors(n_neighbors=max(ks) + 1).fit(rows).kneighbors(rows, return_distance=False)
+    near = np.stack([row[row != number][: max(ks)] for number, row in enumerate(found)])
+    classes = int(labels.max()) + 1
+    result = {}
+    for k in ks:
+        votes = np.stack([np.bincount(labels[row[:k]], minlength=classes) for row in near])
+        share = votes[np.arange(len(labels)), labels] / k
+        result[k] = share, (votes.argmax(1) == labels).astype(float)
+    return result
 
 
 def unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -13,9 +15,24 @@ from numpy.typing import NDArray
 matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rsgeo_train.evaluate.crossval import Estimate
 
 
-def confusion_picture(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
+_COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A small picture (H, W, 3) uint8, what stands above it, and the colour of its frame."""
+
+    picture: NDArray[np.uint8]
+    caption: str = ""
+    frame: str | None = None
+
+
+def confusion_picture(confusion: NDArray[np.number], names: Sequence[str]) -> bytes:
     """A confusion matrix, true class by row, as shares of the row."""
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     figure = Figure(figsize=(1.8 + 0.62 * len(names), 1.4 + 0.55 * len(names)), layout="constrained")
@@ -51,6 +68,98 @@ def curves_picture(log: Sequence[dict[str, Any]]) -> bytes:
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def lines_picture(
+    lines: Mapping[str, Mapping[float, Estimate]], across: str, up: str, *, is_log: bool = False, grey: Container[str] = ()
+) -> bytes:
+    """Curves with their 95 % intervals.
+
+    Args:
+        lines: name → place on the abscissa → estimate.
+        across, up: what the axes are.
+        is_log: logarithmic abscissa.
+        grey: names drawn in greys, such as floors.
+    """
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shades, marks = iter(("#444444", "#888888", "#aaaaaa", "#bbbbbb", "#cccccc")), iter("os^Dvp<>hX*")
+    colours = iter(_COLOURS)
+    for name, points in lines.items():
+        places = sorted(points)
+        is_grey = name in grey
+        colour = next(shades, "#dddddd") if is_grey else next(colours, "#000000")
+        values = [points[place].value for place in places]
+        axes.plot(
+            places, values, color=colour, marker=next(marks, "o"), markersize=4, label=name, linewidth=1 if is_grey else 2
+        )
+        low, high = ([getattr(points[place], end) for place in places] for end in ("low", "high"))
+        axes.fill_between(places, low, high, color=colour, alpha=0.10 if is_grey else 0.18, linewidth=0)
+    if is_log:
+        axes.set_xscale("log")
+    ticks = sorted({place for points in lines.values() for place in points})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9, frameon=False)
+    return _png(figure)
+
+
+def scatter_picture(
+    panels: Mapping[str, NDArray[np.floating]], labels: NDArray[np.int64], names: Sequence[str], colours: Sequence[str]
+) -> bytes:
+    """Samples in the plane, coloured by class, one panel a projection.
+
+    Args:
+        panels: title → (N, 2).
+        labels: (N,).
+        names, colours: per class.
+    """
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.6 * columns + 1.6, 4.3 * rows), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axes, (title, points) in zip(grid, panels.items(), strict=False):
+        for label in np.unique(labels):
+            chosen = labels == label
+            axes.scatter(*points[chosen].T, s=14, color=colours[label], edgecolors="#33333366", linewidths=0.3)
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    shown = [Line2D([], [], linestyle="", marker="o", color=colours[k], label=names[k]) for k in np.unique(labels)]
+    figure.legend(handles=shown, loc="outside right center", fontsize=9, frameon=False)
+    return _png(figure)
+
+
+def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, side: float = 0.95) -> bytes:
+    """Rows of small pictures, each with a caption and a frame.
+
+    Args:
+        rows: title and tiles of each row.
+        side: of a tile, inches.
+    """
+    columns = max(len(tiles) for _, tiles in rows)
+    figure = Figure(figsize=(side * columns + 1.6, (side + 0.24) * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (title, tiles) in zip(grid, rows, strict=True):
+        line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+        for axes, tile in itertools.zip_longest(line, tiles):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_visible(tile is not None and tile.frame is not None)
+            if tile is None:
+                continue
+            axes.imshow(tile.picture, interpolation="nearest")
+            axes.set_title(tile.caption, fontsize=6.5, pad=2)
+            for spine in axes.spines.values():
+                spine.set_color(tile.frame or "none")
+                spine.set_linewidth(2.5)
     return _png(figure)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Normalise, build_encoder
+from rsgeo_train.encoders import Features, Normalise, averaged, build_encoder
 from rsgeo_train.learner import Learner
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.projector import Projector
@@ -86,6 +86,10 @@ class FusionEncoder(nn.Module):
         """(B, C, H, W) in stored units and (B, C) bool → pooled features (B, width)."""
         return self.backbone(self.prepared(images, present))
 
+    def features(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
+        """As `forward`, with what the backbone's modules named in `taps` give."""
+        return self.backbone.features(self.prepared(images, present), taps)
+
 
 class CsfNetwork(nn.Module):
     """The encoder and a projector per tap."""
@@ -106,7 +110,7 @@ class CsfNetwork(nn.Module):
         found = self._tapped(views)
         if self.faithful:
             return {name: values.flatten(1) for name, values in found.items()}
-        pooled = {name: _pooled(values) for name, values in found.items()}
+        pooled = {name: averaged(values) for name, values in found.items()}
         return {
             name: self.projectors[_key(name)](values) if _key(name) in self.projectors else values
             for name, values in pooled.items()
@@ -119,7 +123,7 @@ class CsfNetwork(nn.Module):
     @torch.no_grad()
     def _widths(self, bands: int, side: int) -> dict[str, int]:
         self.eval()
-        widths = {k: _pooled(v).shape[1] for k, v in self._tapped(torch.zeros(1, bands, side, side)).items()}
+        widths = {k: averaged(v).shape[1] for k, v in self._tapped(torch.zeros(1, bands, side, side)).items()}
         self.train()
         return widths
 
@@ -143,6 +147,10 @@ class Csf(Learner):
         self.sensors = list(sensors)
         self._set_network(CsfNetwork(recipe, mean, std, side))
         self.judged: dict[str, list[float]] = {}
+
+    def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
+        """What the averaged encoder gives for the bands present."""
+        return self.average.module.encoder.features(images, present, taps)
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""
@@ -183,13 +191,6 @@ class Csf(Learner):
             norm = first.detach().float().norm(dim=1).mean()
             told |= {f"loss_{name}": loss, f"matched_{name}": matched, f"norm_{name}": norm}
         return total, told
-
-
-def _pooled(values: Tensor) -> Tensor:
-    """(B, C, h, w) maps or (B, N, C) tokens averaged over places; (B, D) as it is."""
-    if values.ndim == 4:
-        return values.mean(dim=(2, 3))
-    return values.mean(dim=1) if values.ndim == 3 else values
 
 
 def _key(name: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from rsgeo_train.encoders import Features
 from rsgeo_train.learner import Learner
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
+from rsgeo_train.views import masked
 
 
 class SupervisedTask(Learner):
@@ -35,6 +39,11 @@ class SupervisedTask(Learner):
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The training loss."""
         raise NotImplementedError
+
+    def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
+        """What the averaged encoder gives."""
+        network = self.average.module
+        return network.encoder.features(masked(network.normalise(images), present), taps)
 
     def answers(self, images: Tensor) -> Tensor:
         """Class indices by the averaged network."""

@@ -1,0 +1,330 @@
+"""One protocol for everything that is judged by frozen features: probes, few labels, neighbours, clusters, fewer bands.
+
+All subjects are asked the same questions about the same samples, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsgeo_train.catalog import Catalog
+from rsgeo_train.errors import DatasetError
+from rsgeo_train.evaluate.clustering import k_means
+from rsgeo_train.evaluate.crossval import CrossValidation, Design, Estimate, HeldOut, Probe, estimate, hits
+from rsgeo_train.evaluate.neighbours import neighbour_shares
+from rsgeo_train.evaluate.store import Store
+from rsgeo_train.evaluate.subjects import Member, Subject
+from rsgeo_train.samples import Samples
+from rsgeo_train.tasks.supervised import count
+
+_ENOUGH = 1000  # held-out samples from which on the catalog's own split judges
+
+
+class Protocol(BaseModel):
+    """What is asked, of everyone alike.
+
+    Attributes:
+        judge: `crossval` (repeated, grouped by place, over all samples), `split` (the catalog's test or val split) or
+            `auto`: the split where it holds out a thousand samples or more, else cross-validation.
+        folds, repeats: of the cross-validation; of a split, few labels are drawn `repeats` times.
+        seed: of parts, draws and starts.
+        fractions: shares of the labels that the linear probe gets.
+        ks: neighbours of the neighbour shares.
+        band_draws: draws of bands for each number of bands; 0 leaves the grid out.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    judge: Literal["auto", "crossval", "split"] = "auto"
+    folds: int = Field(default=5, ge=2)
+    repeats: int = Field(default=5, ge=1)
+    seed: int = 0
+    fractions: list[float] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
+    ks: list[int] = [10, 25, 50, 100]
+    band_draws: int = Field(default=4, ge=0)
+
+
+@dataclass
+class Findings:
+    """What came out.
+
+    Attributes:
+        subjects: methods first, then floors.
+        design: who was judged by whom, in words.
+        samples: number of samples judged.
+        classes: their names.
+        scores: measure → subject name → estimate.
+        differences: measure → (method, other) → estimate of the paired difference.
+        bands: number of bands → subject name → estimate of the linear probe, the mean of several draws.
+        sensors: set of sensors → subject name → estimate of the linear probe; of catalogs with several.
+        confusions: subject name → (K, K) of the linear probe, summed over repetitions, true class by row.
+        rand: subject name → adjusted Rand index of k-means.
+        features: subject name → (N, D), in the order of `rows`.
+        rows: the catalog's rows that were looked at.
+        labels: (N,) their classes.
+    """
+
+    subjects: list[Subject]
+    design: str
+    samples: int
+    classes: list[str]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    scores: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    differences: dict[str, dict[tuple[str, str], Estimate]] = field(default_factory=dict)
+    bands: dict[int, dict[str, Estimate]] = field(default_factory=dict)
+    sensors: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    confusions: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    rand: dict[str, float] = field(default_factory=dict)
+    features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class Examination:
+    """A protocol applied to subjects on a catalog.
+
+    Args:
+        subjects: methods first, then floors; names must differ.
+        catalog: with one class a sample.
+        protocol: what is asked.
+        store: where arrays are kept.
+        tell: takes one line for every answer.
+
+    Raises:
+        DatasetError: the labels are of another kind, or a class has too few samples for the folds.
+    """
+
+    def __init__(
+        self,
+        subjects: Sequence[Subject],
+        catalog: Catalog,
+        protocol: Protocol,
+        store: Store,
+        tell: Callable[[str], None],
+    ) -> None:
+        if catalog.header.label_kind != "class":
+            raise DatasetError(
+                f"{catalog.header.name} has labels of kind {catalog.header.label_kind}; this protocol needs one class "
+                "a sample.",
+                "For dense labels type: --protocol hypercolumn",
+            )
+        self.subjects, self.catalog, self.protocol, self.store, self.tell = subjects, catalog, protocol, store, tell
+        all_labels = catalog.table["label"].to_numpy().astype(np.int64)
+        self.rows = np.flatnonzero(all_labels >= 0)
+        self.labels = all_labels[self.rows]
+        self.places = _places(catalog)[self.rows]
+        self.design = self._design()
+        self.findings = Findings(
+            list(subjects),
+            str(self.design),
+            len(self.design.judged),
+            [entry.name for entry in catalog.header.classes],
+            self.rows,
+            self.labels,
+        )
+
+    def run(self) -> Findings:
+        """Ask everything."""
+        for subject in self.subjects:
+            self.findings.features[subject.name] = self.features(subject, subject.members[0])
+        for fraction in sorted(self.protocol.fractions, reverse=True):
+            if round(fraction * self.design.train_size) < len(np.unique(self.labels)) / 2:
+                self.tell(
+                    f"left out: {fraction:.1%} of {self.design.train_size} labels, less than half a label a class"
+                )
+                continue
+            self._probe(_share("linear", fraction), "linear", fraction)
+        self._majority()
+        self._probe("5 nearest neighbours", "knn", 1.0)
+        self._neighbours()
+        self._clusters()
+        self._fewer_bands()
+        self._fewer_sensors()
+        return self.findings
+
+    def features(self, subject: Subject, member: Member, keep: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Features of all labelled samples by one seed of a subject, kept."""
+
+        def compute() -> NDArray[np.float32]:
+            return member.features(Samples(self.catalog, self.rows, subject.bands, cache=False), keep)
+
+        return self.store.kept(["features", member.source, subject.bands, keep], compute)
+
+    def _design(self) -> Design:
+        rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}
+        held = next((name for name in ("test", "val") if len(rows[name])), "")
+        judge = self.protocol.judge
+        if judge == "auto":
+            judge = "split" if held and len(rows[held]) >= _ENOUGH else "crossval"
+        if judge == "split":
+            if not held or not len(rows["train"]):
+                raise DatasetError(
+                    f"{self.catalog.header.name} has the splits {', '.join(self.catalog.splits())}; judging by split "
+                    "needs train, and test or val.",
+                    "Type: --set judge=crossval",
+                )
+            return HeldOut(rows["train"], rows[held], held, repeats=self.protocol.repeats)
+        folds = self.protocol.folds
+        sizes = np.bincount(self.labels)
+        places = len(np.unique(self.places))
+        if (small := sizes[sizes > 0].min()) < folds or places < folds:
+            lonely = self.catalog.header.classes[int(np.flatnonzero(sizes == small)[0])].name
+            raise DatasetError(
+                f"Class {lonely} has {small} sample(s), and there are {places} places; {folds} folds need as many.",
+                f"Type: --set folds={max(2, min(small, places))}" if min(small, places) > 1 else "Leave the class out.",
+            )
+        return CrossValidation(
+            self.labels, self.places, folds=folds, repeats=self.protocol.repeats, seed=self.protocol.seed
+        )
+
+    def _asked(
+        self,
+        question: Sequence[object],
+        subjects: Sequence[Subject],
+        answer: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+        keep: Sequence[int] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Per subject the mean over its seeds of what `answer` makes of their features, kept."""
+        found = {}
+        for subject in subjects:
+            values = []
+            for member in subject.members:
+                key = [*question, keep, str(self.design), self.protocol.seed, member.source, subject.bands]
+                ask = partial(self._answered, subject, member, keep, answer)
+                values.append(self.store.kept(key, ask))
+            found[subject.name] = np.mean(values, axis=0)
+        return found
+
+    def _answered(
+        self,
+        subject: Subject,
+        member: Member,
+        keep: Sequence[int] | None,
+        answer: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        return answer(self.features(subject, member, keep))
+
+    def _probe(self, measure: str, probe: Probe, fraction: float) -> None:
+        def answer(features: NDArray[np.float32]) -> NDArray[np.float64]:
+            confusion = np.zeros((classes, classes), np.int64)
+
+            def add(rows: NDArray[np.int64], answers: NDArray[np.int64]) -> None:
+                confusion[:] += count(self.labels[rows], answers, classes)
+
+            return np.concatenate([self._hits(features, probe, fraction, add), confusion.ravel()])
+
+        classes, judged = len(self.findings.classes), len(self.design.judged)
+        both = self._asked(["probe", probe, fraction], self.subjects, answer)
+        if measure == "linear":
+            self.findings.confusions = {n: v[judged:].reshape(classes, classes) for n, v in both.items()}
+        self._record(measure, {name: values[:judged] for name, values in both.items()})
+
+    def _majority(self) -> None:
+        """What always answering the most frequent class reaches."""
+        nothing = np.zeros((len(self.labels), 1), np.float32)
+        self._record("linear", {"majority class": self._hits(nothing, "majority")})
+
+    def _hits(
+        self,
+        features: NDArray[np.float32],
+        probe: Probe = "linear",
+        fraction: float = 1.0,
+        add: Callable[[NDArray[np.int64], NDArray[np.int64]], None] | None = None,
+    ) -> NDArray[np.float64]:
+        return hits(features, self.labels, self.design, probe, fraction=fraction, seed=self.protocol.seed, answered=add)
+
+    def _neighbours(self) -> None:
+        """Neighbour shares among the judged samples."""
+        rows = self.design.judged
+        ks = [k for k in self.protocol.ks if k < len(rows)]
+
+        def answer(features: NDArray[np.float32]) -> NDArray[np.float64]:
+            shares = neighbour_shares(features[rows], self.labels[rows], ks)
+            return np.stack([values for k in ks for values in shares[k]])
+
+        if not ks:
+            return
+        found = self._asked(["neighbours", ks], self.subjects, answer)
+        for number, k in enumerate(ks):
+            for offset, kind in enumerate(("frac", "acc")):
+                self._record(f"{kind} of {k} neighbours", {n: v[2 * number + offset] for n, v in found.items()})
+
+    def _clusters(self) -> None:
+        rows, config = self.design.judged, self.protocol
+
+        def answer(features: NDArray[np.float32]) -> NDArray[np.float64]:
+            agreed, rand = k_means(features[rows], self.labels[rows], repeats=config.repeats, seed=config.seed)
+            return np.append(agreed, rand)
+
+        both = self._asked(["k-means", config.repeats], self.subjects, answer)
+        self.findings.rand = {name: float(values[-1]) for name, values in both.items()}
+        self._record("k-means", {name: values[:-1] for name, values in both.items()})
+
+    def _fewer_bands(self) -> None:
+        """The linear probe with 1, 2, 3, … bands present, the mean over draws of bands."""
+        total = sum(len(names) for names in self.subjects[0].bands.values())
+        if not self.protocol.band_draws or total == 1:
+            return
+        for number in sorted({n for n in (1, 2, 3, 4, 6, 9, 13, 20) if n < total} | {total}):
+            draws = [
+                sorted(np.random.default_rng([self.protocol.seed, draw]).permutation(total)[:number].tolist())
+                for draw in range(self.protocol.band_draws if number < total else 1)
+            ]
+            self.findings.bands[number] = self._with(draws)
+            self._say(f"linear, {number} of {total} bands", self.findings.bands[number])
+
+    def _fewer_sensors(self) -> None:
+        """The linear probe with every single sensor, every pair, …, all of them."""
+        bands = self.subjects[0].bands
+        if len(bands) < 2:
+            return
+        starts = np.cumsum([0, *(len(names) for names in bands.values())]).tolist()
+        spans = {sensor: range(starts[n], starts[n + 1]) for n, sensor in enumerate(bands)}
+        for size in range(1, len(bands) + 1):
+            for chosen in itertools.combinations(bands, size):
+                name = " + ".join(chosen)
+                self.findings.sensors[name] = self._with([[place for s in chosen for place in spans[s]]])
+                self._say(f"linear, {name}", self.findings.sensors[name])
+
+    def _with(self, draws: Sequence[Sequence[int]]) -> dict[str, Estimate]:
+        """The linear probe with some bands, the mean over draws, of all subjects that take the same bands."""
+        alike = [subject for subject in self.subjects if subject.bands == self.subjects[0].bands]
+        total = sum(len(names) for names in alike[0].bands.values())
+        found = [
+            self._asked(["probe with"], alike, self._hits, list(draw) if len(draw) < total else None) for draw in draws
+        ]
+        places = self.places[self.design.judged]
+        return {s.name: estimate(np.mean([one[s.name] for one in found], axis=0), places) for s in alike}
+
+    def _record(self, measure: str, right: Mapping[str, NDArray[np.float64]]) -> None:
+        places = self.places[self.design.judged]
+        scores = {name: estimate(values, places) for name, values in right.items()}
+        self.findings.scores.setdefault(measure, {}).update(scores)
+        methods = [subject.name for subject in self.subjects if not subject.is_floor]
+        pairs = [(one, other) for one in methods for other in right if other != one and one in right]
+        # Two methods are compared once.
+        pairs = [p for n, p in enumerate(pairs) if p[::-1] not in pairs[:n]]
+        self.findings.differences.setdefault(measure, {}).update(
+            {(one, other): estimate(right[one] - right[other], places) for one, other in pairs}
+        )
+        self._say(measure, scores)
+
+    def _say(self, measure: str, scores: Mapping[str, Estimate]) -> None:
+        self.tell(f"{measure}: " + ", ".join(f"{name} {found}" for name, found in scores.items()))
+
+
+def _share(name: str, fraction: float) -> str:
+    return name if fraction >= 1 else f"{name}, {100 * fraction:g} % of the labels"
+
+
+def _places(catalog: Catalog) -> NDArray[np.str_]:
+    """The place of each sample; a sample without one is a place of its own."""
+    known = catalog.table["place"]
+    return np.array([str(p) if isinstance(p, str) else f"sample {n}" for n, p in enumerate(known)])

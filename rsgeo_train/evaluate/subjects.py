@@ -1,0 +1,189 @@
+"""What is judged: encoders of runs, and the floors that every score stands beside; all give features of samples.
+
+Floors: the same encoder untrained, random convolutions (Rolf et al., 2021), and plain image statistics.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rsgeo_train import training
+from rsgeo_train.catalog import Catalog
+from rsgeo_train.encoders import Features, Normalise, averaged
+from rsgeo_train.errors import RecipeError
+from rsgeo_train.evaluate.features import pooled
+from rsgeo_train.evaluate.floors import described
+from rsgeo_train.learner import Learner
+from rsgeo_train.methods.registry import Input
+from rsgeo_train.runs import read_run
+from rsgeo_train.samples import Samples
+from rsgeo_train.views import masked
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One seed of a subject.
+
+    Attributes:
+        source: what it is, exactly: it keys what is kept of it.
+        features: (samples, positions of the bands that may be seen or None) → (N, D).
+        encode: (images, present, taps) → what the encoder gives, for maps; None of what has no encoder.
+    """
+
+    source: str
+    features: Callable[[Samples, Sequence[int] | None], Floats]
+    encode: Callable[[Tensor, Tensor, Sequence[str]], Features] | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something that turns samples into features; its score is the mean over its members, which differ by seed.
+
+    Attributes:
+        name: in tables and pictures.
+        is_floor: whether it has learned nothing.
+        bands: per sensor the band names that it takes, in order.
+        members: one or several seeds.
+    """
+
+    name: str
+    is_floor: bool
+    bands: dict[str, list[str]]
+    members: tuple[Member, ...]
+
+
+def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) -> list[Subject]:
+    """The encoders of runs; runs of one recipe that differ by seed alone are one subject.
+
+    Args:
+        runs: run folders.
+        catalog: what they are judged on; must have their sensors and bands.
+        layers: modules of the backbone whose averaged maps are the features, side by side; the pooled ones where empty.
+
+    Raises:
+        RunFolderError: a folder is no run.
+        RecipeError: the catalog lacks a sensor or band of a run, or a backbone a layer.
+    """
+    groups: dict[str, list[Path]] = {}
+    for run in runs:
+        kind, recipe, own = read_run(run)
+        _check_bands(run, training.input_of(kind, recipe, own), catalog)
+        settings = recipe.model_copy(update={"seed": 0}).model_dump_json()
+        groups.setdefault(f"{kind} {settings}", []).append(run)
+    found = []
+    for members in groups.values():
+        taken = training.input_of(*read_run(members[0]))
+        name = members[0].name if len(members) == 1 else f"{members[0].name} and {len(members) - 1} more seeds"
+        found.append(Subject(name, False, taken.bands, tuple(_trained(run, layers) for run in members)))
+    names = [subject.name for subject in found]
+    return [
+        dataclasses.replace(subject, name=str(groups_runs[0])) if names.count(subject.name) > 1 else subject
+        for subject, groups_runs in zip(found, groups.values(), strict=True)
+    ]
+
+
+def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:
+    """The encoder of a run with fresh weights; the first ones are those that the run began with."""
+    kind, recipe, catalog = read_run(run)
+    taken = training.input_of(kind, recipe, catalog)
+    members = []
+    for seed in range(recipe.seed, recipe.seed + seeds):
+        learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
+        config = f"{recipe.encoder.model_dump_json()} on {taken.mean} {taken.std}"
+        members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers))
+    return Subject(f"untrained {recipe.encoder.name}", True, taken.bands, tuple(members))
+
+
+def image_statistics(bands: dict[str, list[str]]) -> Subject:
+    """Mean, spread and quantiles of each band."""
+    total = sum(len(names) for names in bands.values())
+
+    def features(samples: Samples, keep: Sequence[int] | None) -> Floats:
+        found = described(samples).reshape(len(samples), -1, total)
+        return found[:, :, list(keep) if keep is not None else slice(None)].reshape(len(samples), -1).astype(np.float32)
+
+    member = Member("mean, spread and quantiles of each band", features)
+    return Subject("image statistics", True, bands, (member,))
+
+
+def random_convolutions(
+    bands: dict[str, list[str]], mean: Sequence[float], std: Sequence[float], *, filters: int = 256, seeds: int = 3
+) -> Subject:
+    """Random 3×3 filters, both halves rectified and averaged over the image: 2 · `filters` features."""
+    members = []
+    for seed in range(seeds):
+        network = _Convolutions(mean, std, filters, seed)
+        members.append(Member(f"{filters} random 3×3 filters, seed {seed}", partial(pooled, network)))
+    return Subject("random convolutions", True, bands, tuple(members))
+
+
+class _Convolutions(nn.Module):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], filters: int, seed: int) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+        self.normalise = Normalise(mean, std)
+        self.weight = torch.randn(filters, len(mean), 3, 3, generator=random) / (9 * len(mean)) ** 0.5
+        self.bias = torch.randn(filters, generator=random)
+
+    def forward(self, images: Tensor, present: Tensor) -> Tensor:
+        """(B, C, H, W) in stored units and (B, C) bool → (B, 2 · filters)."""
+        found = F.conv2d(masked(self.normalise(images), present), self.weight, self.bias)
+        return torch.cat([F.relu(found).mean((2, 3)), F.relu(-found).mean((2, 3))], dim=1)
+
+
+class _Pooled(nn.Module):
+    def __init__(self, learner: Learner, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.learner, self.layers = learner, list(layers)
+
+    def forward(self, images: Tensor, present: Tensor) -> Tensor:
+        """(B, C, H, W) in stored units and (B, C) bool → (B, D)."""
+        found = self.learner.encoded(images, present, self.layers)
+        if not self.layers:
+            return found.pooled
+        return torch.cat([averaged(found.taps[layer]) for layer in self.layers], dim=1)
+
+
+def _trained(run: Path, layers: Sequence[str]) -> Member:
+    kind, recipe, catalog = read_run(run)
+    learner = training.build(kind, recipe, catalog)
+    training.load_best(learner, run)
+    return _member(learner, f"{kind}, checkpoint {digest_of(run)}", layers)
+
+
+def _member(learner: Learner, source: str, layers: Sequence[str]) -> Member:
+    learner.eval()
+    where = f", {' + '.join(layers)}" if layers else ""
+    return Member(source + where, partial(pooled, _Pooled(learner, layers)), torch.no_grad()(learner.encoded))
+
+
+def digest_of(run: Path) -> str:
+    """SHA-256 of the checkpoint that a run is judged by."""
+    folder = run / "checkpoints"
+    name = "best.ckpt" if (folder / "best.ckpt").is_file() else "last.ckpt"
+    return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def _check_bands(run: Path, taken: Input, catalog: Catalog) -> None:
+    for sensor, names in taken.bands.items():
+        facts = catalog.header.sensors.get(sensor)
+        lacking = names if facts is None else [name for name in names if name not in facts.bands]
+        if lacking:
+            raise RecipeError(
+                f"{run} was trained on {', '.join(names)} of {sensor}; the catalog {catalog.header.name} "
+                + (f"has no {sensor}." if facts is None else f"lacks {', '.join(lacking)}."),
+                "Judge it on a catalog that has them.",
+            )

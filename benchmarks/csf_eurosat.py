@@ -53,7 +53,7 @@ def main() -> None:
         shown = [str(estimate(values, places)) for values in right.values()]
         shown += [str(estimate(right["csf"] - right[key], places)) for key in ("untrained", "image statistics")]
         print(f"| {name} | {' | '.join(shown)} |", flush=True)
-    total = len(taken.mean)
+    total = len(taken.normalisation)
     print("\n| bands | linear |\n|---:|---:|")
     for count in (1, 2, 3, 4, 6, 9, total):
         draws = [np.random.default_rng(seed).permutation(total)[:count] for seed in range(4)]

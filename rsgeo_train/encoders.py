@@ -7,24 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import timm
-import torch
 from torch import Tensor, nn
 
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.recipe import EncoderBlock
-
-
-class Normalise(nn.Module):
-    """(value − mean) / std per band, stored units; the mean itself becomes 0."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) stored units → z-scores."""
-        return (images - self.mean) / self.std
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from rsgeo_core.stac import model_item
 from rsgeo_train import onnx_graph
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
-from rsgeo_train.methods.registry import is_method
+from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
 from rsgeo_train.recipe import Stretch
@@ -135,14 +135,15 @@ def export(
     task = build(kind, recipe, samples_catalog)
     load_best(task, run)
     network = task.average.module.eval()
-    ((sensor, bands),) = input_of(kind, recipe, samples_catalog).bands.items()
+    taken = input_of(kind, recipe, samples_catalog)
+    ((sensor, bands),) = taken.bands.items()
     stretch = recipe.sensors[sensor].made_from if sensor in recipe.sensors else None
     raw, raw_bands = (stretch.sensor, stretch.bands) if stretch else (sensor, bands)
-    images = _sample_images(samples_catalog, sensor, bands, stretch)
+    images = _sample_images(samples_catalog, taken, stretch)
     facts = with_ranges(facts, samples_catalog.header.sensors[sensor].gsd, images[:-1] or images)
-    notes = list(facts.notes)
+    notes = [*facts.notes, *taken.normalisation.told]
     if embedding:
-        projection, note = fit_projection(network, recipe, samples_catalog, sensor, bands, embedding, tell)
+        projection, note = fit_projection(network, recipe, samples_catalog, taken, embedding, tell)
         network, notes = Projected(network, projection).eval(), [*notes, note]
     dense = kind == "segmentation" and not embedding
     original = onnx_graph.RawInput(network, stretch).eval()
@@ -281,12 +282,12 @@ def _plain(name: str) -> str:
 
 
 def _sample_images(
-    catalog: Catalog, sensor: str, bands: list[str], stretch: Stretch | None, count: int = 64
+    catalog: Catalog, taken: Input, stretch: Stretch | None, count: int = 64
 ) -> list[NDArray[np.float32]]:
     """Raw images (C, H, W) to check with: held-out samples, the stretch undone, and values beyond its ends."""
     rows = catalog.rows("val") if len(catalog.rows("val")) else catalog.rows("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
-    samples = Samples(catalog, chosen, {sensor: bands}, cache=False, with_labels=False)
+    samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
     values = collate([samples[i] for i in range(len(chosen))]).images.numpy()
     if stretch:
         scale, offset = (np.array(v, np.float32)[None, :, None, None] for v in (stretch.scale, stretch.offset))

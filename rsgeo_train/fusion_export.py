@@ -47,11 +47,12 @@ def export_fusion(
     facts = with_ranges(
         facts, samples_catalog.header.sensors[next(iter(taken.bands))].gsd, list(checked.images.numpy())
     )
-    projection, notes = None, list(facts.notes)
+    projection, notes = None, [*facts.notes, *taken.normalisation.told]
     if dimension:
         if dimension > encoder.width:
             raise ExportError(f"--embedding {dimension}: the encoder has {encoder.width} features.")
-        train = Samples(samples_catalog, samples_catalog.rows("train"), taken.bands, with_labels=False)
+        rows = samples_catalog.rows("train")
+        train = Samples(samples_catalog, rows, taken.bands, with_labels=False, fills=taken.fills)
         features = pooled(encoder, train)
         basis, variances = principal_axes(features, dimension)
         projection = as_linear(basis, features.mean(0))
@@ -74,7 +75,6 @@ def export_fusion(
     }
     parity = agreement(model, feeds, final, original, weights, classes=False)
     stride = facts.stride or taken.side
-    fills = np.split(np.array(taken.mean), np.cumsum(list(sizes.values()))[:-1])
     first = {name: values[:1] for name, values in feeds.items()}
     first[onnx_graph.PRESENT] = np.ones_like(first[onnx_graph.PRESENT])  # as a self-test asks
     card = ModelCard(
@@ -83,13 +83,13 @@ def export_fusion(
         inputs=tuple(
             SensorInput(
                 sensor=sensor,
-                bands=card_bands(sensor, names, fill.tolist(), known[sensor]),
+                bands=card_bands(sensor, names, taken.fills[sensor], known[sensor]),
                 gsd=known[sensor].gsd,
                 gsd_range=known[sensor].gsd_range,
                 tile_size=taken.side,
                 missing_bands="present",
             )
-            for (sensor, names), fill in zip(taken.bands.items(), fills, strict=True)
+            for sensor, names in taken.bands.items()
         ),
         outputs=(
             Output(
@@ -120,7 +120,7 @@ def _samples(catalog: Catalog, taken: Input) -> Sample:
     """Held-out samples, evenly spread, every other one with half of its bands hidden."""
     rows = next(found for name in ("test", "val", "train") if len(found := catalog.rows(name)))
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int))]
-    samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False)
+    samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
     (batch,) = DataLoader(samples, batch_size=len(samples), collate_fn=collate)
     hidden = torch.rand(batch.present.shape, generator=torch.Generator().manual_seed(0)) < 0.5
     hidden[::2] = False

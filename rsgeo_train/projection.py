@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.evaluate.neighbours import knn_accuracy, unit
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.training import selection_rows
@@ -36,8 +37,7 @@ def fit_projection(
     network: nn.Module,
     recipe: Recipe,
     catalog: Catalog,
-    sensor: str,
-    bands: list[str],
+    taken: Input,
     dimension: int,
     tell: Callable[[str], None],
 ) -> tuple[nn.Linear, str]:
@@ -46,9 +46,9 @@ def fit_projection(
     Returns:
         The projection and a sentence for the card.
     """
-    first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed)
-    train, train_labels = features(network, Samples(catalog, first, {sensor: bands}))
-    held, held_labels = features(network, Samples(catalog, second, {sensor: bands}))
+    first, second = selection_rows(catalog, next(iter(taken.bands)), recipe.data.selection_fraction, recipe.seed)
+    train, train_labels = features(network, Samples(catalog, first, taken.bands, fills=taken.fills))
+    held, held_labels = features(network, Samples(catalog, second, taken.bands, fills=taken.fills))
     if dimension > train.shape[1]:
         raise ExportError(f"--embedding {dimension}: the encoder has {train.shape[1]} features.")
     mean = train.mean(0)

@@ -34,11 +34,26 @@ class Stretch(_Block):
     high: float = 255.0
 
 
+class NormaliseBlock(_Block):
+    """How a sensor's stored values are normalised inside the network; 0 afterwards means missing.
+
+    Attributes:
+        profile: `zscore` by the catalog's statistics; for 8-bit values `u8_signed` (x − 128) / 128, `unit` x / 255 or
+            `imagenet` (unit, then ImageNet's mean and deviation); `clip` to low…high, then to 0…1.
+        low, high: bounds of `clip`, stored units, one for all bands or one a band; known for s1 and s2.
+    """
+
+    profile: Literal["zscore", "u8_signed", "clip", "unit", "imagenet"] = "zscore"
+    low: float | list[float] | None = None
+    high: float | list[float] | None = None
+
+
 class SensorBlock(_Block):
-    """Which bands of a sensor are used (all when empty), and where their values come from."""
+    """Which bands of a sensor are used (all when empty), where their values come from, how they are normalised."""
 
     bands: list[str] = []
     made_from: Stretch | None = None
+    normalise: NormaliseBlock = NormaliseBlock()
 
 
 class EncoderBlock(_Block):

@@ -40,7 +40,7 @@ class Sample(NamedTuple):
     """One sample, or a batch of them with a first axis more.
 
     Attributes:
-        images: (C, H, W) float32 in stored units, all sensors' bands in order; what is missing holds the band mean.
+        images: (C, H, W) float32 in stored units, all sensors' bands in order; `fills` in what is missing.
         present: (C,) bool: False for bands of a sensor that this sample lacks, and for bands without any data.
         labels: () or (H, W) int64; -1 where there is none.
         rows: () int64, the row of the catalog.
@@ -62,6 +62,8 @@ class Samples(Dataset):
             first one (bilinear), which a row may only lack where another has the same size.
         cache: keep what was read (a 64×64 RGB patch takes 12 kB).
         with_labels: read labels too.
+        fills: per sensor the stored value that pixels without data get, band by band; the means where left out.
+            Give `Input.fills`, so that they are 0 once normalised.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Samples(Dataset):
         *,
         cache: bool = True,
         with_labels: bool = True,
+        fills: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         known = catalog.header.sensors
         self._wanted: dict[str, list[int]] = {}
@@ -87,7 +90,8 @@ class Samples(Dataset):
         self.catalog = catalog
         self.bands = {sensor: list(names) for sensor, names in bands.items()}
         self.rows = [int(row) for row in rows]
-        self._mean = {s: np.array([known[s].mean[n - 1] for n in numbers]) for s, numbers in self._wanted.items()}
+        fills = fills or {s: [known[s].mean[n - 1] for n in numbers] for s, numbers in self._wanted.items()}
+        self._fills = {sensor: np.array(fills[sensor]) for sensor in self._wanted}
         self._with_labels = with_labels
         self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = {} if cache else None
         self._columns = {name: catalog.table[name].tolist() for name in catalog.table.columns if name != "geometry"}
@@ -101,13 +105,13 @@ class Samples(Dataset):
         size = next(iter(stored.values())).shape[1:]
         images, present = [], []
         for sensor, numbers in self._wanted.items():
-            mean = self._mean[sensor][:, None, None]
+            fill = self._fills[sensor][:, None, None]
             if sensor not in stored:
-                images.append(np.broadcast_to(mean, (len(numbers), *size)).astype(np.float32))
+                images.append(np.broadcast_to(fill, (len(numbers), *size)).astype(np.float32))
                 present.append(np.zeros(len(numbers), bool))
                 continue
             values, absent = self._without_nodata(sensor, stored[sensor])
-            values = np.where(absent, mean, values).astype(np.float32) if absent.any() else values
+            values = np.where(absent, fill, values).astype(np.float32) if absent.any() else values
             if values.shape[1:] != size:
                 values = _resampled(values, size)
             images.append(values)

@@ -27,7 +27,8 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, new_learner
-from rsgeo_train.recipe import Recipe, load_recipe
+from rsgeo_train.normalisation import normalisation_of, stacked
+from rsgeo_train.recipe import NormaliseBlock, Recipe, load_recipe
 from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples, collate
 
@@ -223,10 +224,13 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
         )
     blocks = {name: recipe.sensors.get(name) for name in names}
     bands = {n: list(block.bands) if block and block.bands else list(known[n].bands) for n, block in blocks.items()}
-    places = [(known[name], known[name].bands.index(band)) for name in names for band in bands[name]]
+    parts = [
+        normalisation_of(name, bands[name], known[name], block.normalise if block else NormaliseBlock())
+        for name, block in blocks.items()
+    ]
     first = Samples(catalog, catalog.rows("train")[:1], bands, with_labels=False)
     side = first[0].images.shape[-1] if len(first) else 0
-    return Input(bands, [facts.mean[n] for facts, n in places], [facts.std[n] for facts, n in places], side)
+    return Input(bands, stacked(parts), side)
 
 
 def train(
@@ -275,8 +279,8 @@ def train(
     labelled = not is_method(kind)
     data = TrainingData(
         recipe,
-        Samples(catalog, first, taken.bands, cache=recipe.data.cache, with_labels=labelled),
-        Samples(catalog, second, taken.bands, cache=recipe.data.cache, with_labels=labelled),
+        Samples(catalog, first, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills),
+        Samples(catalog, second, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills),
         drops_last=not labelled,
     )
     task = build(kind, recipe, catalog, taken)

@@ -1,7 +1,7 @@
 """Views of the same scenes for contrast: crop, light, missing bands or sensors, symmetries. All draws are per sample.
 
-Values are normalised ones, where 0 is a band's mean and also what a missing band holds; what is missing is told by a
-presence mask beside the values. Every draw comes from a generator that the caller seeds by (seed, step).
+Values are normalised ones, where 0 (the mean of a z-score) is also what a missing band holds; what is missing is told
+by a presence mask beside the values. Every draw comes from a generator that the caller seeds by (seed, step).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ViewBlock(BaseModel):
 
     Attributes:
         crop: side of the crop, pixels; None keeps the size. Each view of each sample is cut where it falls.
-        brightness: half-width of what is added to all bands, in standard deviations.
+        brightness: half-width of what is added to all bands, in normalised units (standard deviations for z-scores).
         contrast: half-width of the factor about each band's mean.
         tint: half-width of what is added to each band by itself.
         drop: final share of bands (or sensors) that a view lacks.

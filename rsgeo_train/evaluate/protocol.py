@@ -22,6 +22,7 @@ from rsgeo_train.evaluate.crossval import CrossValidation, Design, Estimate, Hel
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.samples import Samples
 from rsgeo_train.tasks.supervised import count
 
@@ -153,9 +154,9 @@ class Examination:
         """Features of all labelled samples by one seed of a subject, kept."""
 
         def compute() -> NDArray[np.float32]:
-            return member.features(Samples(self.catalog, self.rows, subject.bands, cache=False), keep)
+            return member.features(samples_of(self.catalog, self.rows, subject.taken), keep)
 
-        return self.store.kept(["features", member.source, subject.bands, keep], compute)
+        return self.store.kept(["features", member.source, _fed(subject), keep], compute)
 
     def _design(self) -> Design:
         rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}
@@ -196,7 +197,7 @@ class Examination:
         for subject in subjects:
             values = []
             for member in subject.members:
-                key = [*question, keep, str(self.design), self.protocol.seed, member.source, subject.bands]
+                key = [*question, keep, str(self.design), self.protocol.seed, member.source, _fed(subject)]
                 ask = partial(self._answered, subject, member, keep, answer)
                 values.append(self.store.kept(key, ask))
             found[subject.name] = np.mean(values, axis=0)
@@ -269,7 +270,7 @@ class Examination:
 
     def _fewer_bands(self) -> None:
         """The linear probe with 1, 2, 3, … bands present, the mean over draws of bands."""
-        total = sum(len(names) for names in self.subjects[0].bands.values())
+        total = len(self.subjects[0].taken.normalisation)
         if not self.protocol.band_draws or total == 1:
             return
         for number in sorted({n for n in (1, 2, 3, 4, 6, 9, 13, 20) if n < total} | {total}):
@@ -282,7 +283,7 @@ class Examination:
 
     def _fewer_sensors(self) -> None:
         """The linear probe with every single sensor, every pair, …, all of them."""
-        bands = self.subjects[0].bands
+        bands = self.subjects[0].taken.bands
         if len(bands) < 2:
             return
         starts = np.cumsum([0, *(len(names) for names in bands.values())]).tolist()
@@ -295,8 +296,8 @@ class Examination:
 
     def _with(self, draws: Sequence[Sequence[int]]) -> dict[str, Estimate]:
         """The linear probe with some bands, the mean over draws, of all subjects that take the same bands."""
-        alike = [subject for subject in self.subjects if subject.bands == self.subjects[0].bands]
-        total = sum(len(names) for names in alike[0].bands.values())
+        alike = [subject for subject in self.subjects if subject.taken.bands == self.subjects[0].taken.bands]
+        total = len(alike[0].taken.normalisation)
         found = [
             self._asked(["probe with"], alike, self._hits, list(draw) if len(draw) < total else None) for draw in draws
         ]
@@ -318,6 +319,15 @@ class Examination:
 
     def _say(self, measure: str, scores: Mapping[str, Estimate]) -> None:
         self.tell(f"{measure}: " + ", ".join(f"{name} {found}" for name, found in scores.items()))
+
+
+def samples_of(catalog: Catalog, rows: NDArray[np.int64], taken: Input) -> Samples:
+    """Samples as a subject is fed them, read anew each time."""
+    return Samples(catalog, rows, taken.bands, cache=False, fills=taken.fills)
+
+
+def _fed(subject: Subject) -> list[object]:
+    return [subject.taken.bands, str(subject.taken.normalisation)]
 
 
 def _share(name: str, fraction: float) -> str:

@@ -41,9 +41,9 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         One line that says the score.
     """
     split = next(name for name in ("test", "val", "train") if len(catalog.rows(name)))
-    ((sensor, bands),) = input_of("classification", recipe, catalog).bands.items()
-    held = Samples(catalog, catalog.rows(split), {sensor: bands}, cache=recipe.data.cache)
-    train = Samples(catalog, catalog.rows("train"), {sensor: bands}, cache=recipe.data.cache)
+    taken = input_of("classification", recipe, catalog)
+    held = Samples(catalog, catalog.rows(split), taken.bands, cache=recipe.data.cache, fills=taken.fills)
+    train = Samples(catalog, catalog.rows("train"), taken.bands, cache=recipe.data.cache, fills=taken.fills)
     data = f"{catalog.header.name}, {split} split"
     found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
     report = folder / "report"
@@ -65,7 +65,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
             for key, values in scores.class_scores(found.confusion).items()
         },
         "confusion": found.confusion.tolist(),
-        "sensors": {sensor: bands},
+        "sensors": taken.bands,
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
         "selection_score": max((line["score"] for line in log), default=None),

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.encoders import Features, Normalise, averaged
+from rsgeo_train.encoders import Features, averaged
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.floors import described
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input
+from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples
 from rsgeo_train.views import masked
@@ -55,13 +56,13 @@ class Subject:
     Attributes:
         name: in tables and pictures.
         is_floor: whether it has learned nothing.
-        bands: per sensor the band names that it takes, in order.
+        taken: what it is fed.
         members: one or several seeds.
     """
 
     name: str
     is_floor: bool
-    bands: dict[str, list[str]]
+    taken: Input
     members: tuple[Member, ...]
 
 
@@ -87,7 +88,7 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
     for members in groups.values():
         taken = training.input_of(*read_run(members[0]))
         name = members[0].name if len(members) == 1 else f"{members[0].name} and {len(members) - 1} more seeds"
-        found.append(Subject(name, False, taken.bands, tuple(_trained(run, layers) for run in members)))
+        found.append(Subject(name, False, taken, tuple(_trained(run, layers) for run in members)))
     names = [subject.name for subject in found]
     return [
         dataclasses.replace(subject, name=str(groups_runs[0])) if names.count(subject.name) > 1 else subject
@@ -102,40 +103,39 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
     members = []
     for seed in range(recipe.seed, recipe.seed + seeds):
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
-        config = f"{recipe.encoder.model_dump_json()} on {taken.mean} {taken.std}"
+        config = f"{recipe.encoder.model_dump_json()} on {taken.normalisation}"
         members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers))
-    return Subject(f"untrained {recipe.encoder.name}", True, taken.bands, tuple(members))
+    return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))
 
 
-def image_statistics(bands: dict[str, list[str]]) -> Subject:
+def image_statistics(taken: Input) -> Subject:
     """Mean, spread and quantiles of each band."""
-    total = sum(len(names) for names in bands.values())
+    total = len(taken.normalisation)
 
     def features(samples: Samples, keep: Sequence[int] | None) -> Floats:
         found = described(samples).reshape(len(samples), -1, total)
         return found[:, :, list(keep) if keep is not None else slice(None)].reshape(len(samples), -1).astype(np.float32)
 
     member = Member("mean, spread and quantiles of each band", features)
-    return Subject("image statistics", True, bands, (member,))
+    return Subject("image statistics", True, taken, (member,))
 
 
-def random_convolutions(
-    bands: dict[str, list[str]], mean: Sequence[float], std: Sequence[float], *, filters: int = 256, seeds: int = 3
-) -> Subject:
+def random_convolutions(taken: Input, *, filters: int = 256, seeds: int = 3) -> Subject:
     """Random 3×3 filters, both halves rectified and averaged over the image: 2 · `filters` features."""
     members = []
     for seed in range(seeds):
-        network = _Convolutions(mean, std, filters, seed)
+        network = _Convolutions(taken.normalisation, filters, seed)
         members.append(Member(f"{filters} random 3×3 filters, seed {seed}", partial(pooled, network)))
-    return Subject("random convolutions", True, bands, tuple(members))
+    return Subject("random convolutions", True, taken, tuple(members))
 
 
 class _Convolutions(nn.Module):
-    def __init__(self, mean: Sequence[float], std: Sequence[float], filters: int, seed: int) -> None:
+    def __init__(self, normalisation: Normalisation, filters: int, seed: int) -> None:
         super().__init__()
         random = torch.Generator().manual_seed(seed)
-        self.normalise = Normalise(mean, std)
-        self.weight = torch.randn(filters, len(mean), 3, 3, generator=random) / (9 * len(mean)) ** 0.5
+        bands = len(normalisation)
+        self.normalise = Normalise(normalisation)
+        self.weight = torch.randn(filters, bands, 3, 3, generator=random) / (9 * bands) ** 0.5
         self.bias = torch.randn(filters, generator=random)
 
     def forward(self, images: Tensor, present: Tensor) -> Tensor:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Features, Normalise, averaged, build_encoder
+from rsgeo_train.encoders import Features, averaged, build_encoder
 from rsgeo_train.learner import Learner
 from rsgeo_train.losses.similarity import info_nce
+from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.projector import Projector
 from rsgeo_train.recipe import EncoderBlock, Recipe
 from rsgeo_train.samples import Sample
@@ -59,17 +60,15 @@ class FusionEncoder(nn.Module):
 
     Args:
         config: the backbone.
-        mean, std: per band, stored units.
+        normalisation: of all bands in order.
         scaling: how what is present makes up for what is missing; see `views.ViewBlock`.
         rate: the rate of `scaling: rate` at inference.
     """
 
-    def __init__(
-        self, config: EncoderBlock, mean: Sequence[float], std: Sequence[float], scaling: Scaling, rate: float
-    ) -> None:
+    def __init__(self, config: EncoderBlock, normalisation: Normalisation, scaling: Scaling, rate: float) -> None:
         super().__init__()
-        self.normalise = Normalise(mean, std)
-        self.backbone = build_encoder(config, len(mean), dense=False)
+        self.normalise = Normalise(normalisation)
+        self.backbone = build_encoder(config, len(normalisation), dense=False)
         self.scaling: Scaling = scaling
         self.rate = rate
 
@@ -94,15 +93,15 @@ class FusionEncoder(nn.Module):
 class CsfNetwork(nn.Module):
     """The encoder and a projector per tap."""
 
-    def __init__(self, recipe: CsfRecipe, mean: Sequence[float], std: Sequence[float], side: int) -> None:
+    def __init__(self, recipe: CsfRecipe, normalisation: Normalisation, side: int) -> None:
         super().__init__()
         method = recipe.method
-        self.encoder = FusionEncoder(recipe.encoder, mean, std, method.views.scaling, method.views.drop)
+        self.encoder = FusionEncoder(recipe.encoder, normalisation, method.views.scaling, method.views.drop)
         self.taps = list(method.taps)
         self.faithful = method.faithful
         self.projectors = nn.ModuleDict()
         if method.projector and not method.faithful:
-            for name, width in self._widths(len(mean), method.views.crop or side).items():
+            for name, width in self._widths(len(normalisation), method.views.crop or side).items():
                 self.projectors[_key(name)] = Projector([width, *method.projector])
 
     def forward(self, views: Tensor) -> dict[str, Tensor]:
@@ -133,19 +132,17 @@ class Csf(Learner):
 
     Args:
         recipe: all settings.
-        mean, std: per band of all sensors in order, stored units.
+        normalisation: of all sensors' bands in order.
         sensors: which sensor each band belongs to.
         side: pixels of a sample's side.
     """
 
     recipe: CsfRecipe
 
-    def __init__(
-        self, recipe: CsfRecipe, mean: Sequence[float], std: Sequence[float], sensors: Sequence[int], side: int
-    ) -> None:
+    def __init__(self, recipe: CsfRecipe, normalisation: Normalisation, sensors: Sequence[int], side: int) -> None:
         super().__init__(recipe)
         self.sensors = list(sensors)
-        self._set_network(CsfNetwork(recipe, mean, std, side))
+        self._set_network(CsfNetwork(recipe, normalisation, side))
         self.judged: dict[str, list[float]] = {}
 
     def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:

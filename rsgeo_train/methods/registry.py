@@ -11,6 +11,7 @@ from rsgeo_train.recipe import Recipe
 if TYPE_CHECKING:
     from rsgeo_train.catalog import Catalog
     from rsgeo_train.learner import Learner
+    from rsgeo_train.normalisation import Normalisation
 
 TASKS = ("classification", "segmentation")
 METHODS = ("csf",)
@@ -18,19 +19,23 @@ METHODS = ("csf",)
 
 @dataclass(frozen=True)
 class Input:
-    """What a learner is fed: bands of sensors in order, and their statistics.
+    """What a learner is fed: bands of sensors in order, and how they are normalised.
 
     Attributes:
         bands: per sensor key its band names.
-        mean: per band, stored units.
-        std: per band, stored units.
+        normalisation: of all sensors' bands in order.
         side: pixels of a sample's side.
     """
 
     bands: dict[str, list[str]]
-    mean: list[float]
-    std: list[float]
+    normalisation: Normalisation
     side: int
+
+    @property
+    def fills(self) -> dict[str, list[float]]:
+        """Per sensor what its bands hold where there is no data: the stored value that becomes 0."""
+        values = iter(self.normalisation.zero)
+        return {sensor: [next(values) for _ in names] for sensor, names in self.bands.items()}
 
     @property
     def sensors(self) -> list[int]:
@@ -64,12 +69,12 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
     if kind == "classification":
         from rsgeo_train.tasks.classification import ClassificationTask
 
-        return ClassificationTask(recipe, taken.mean, taken.std, classes)
+        return ClassificationTask(recipe, taken.normalisation, classes)
     if kind == "segmentation":
         from rsgeo_train.tasks.segmentation import SegmentationTask
 
-        return SegmentationTask(recipe, taken.mean, taken.std, classes)
+        return SegmentationTask(recipe, taken.normalisation, classes)
     from rsgeo_train.methods.csf import Csf, CsfRecipe
 
     assert isinstance(recipe, CsfRecipe)
-    return Csf(recipe, taken.mean, taken.std, taken.sensors, taken.side)
+    return Csf(recipe, taken.normalisation, taken.sensors, taken.side)

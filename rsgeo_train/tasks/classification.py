@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment, mixup
-from rsgeo_train.encoders import Normalise, build_encoder
+from rsgeo_train.encoders import build_encoder
+from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.tasks.supervised import SupervisedTask
 
@@ -18,10 +17,10 @@ from rsgeo_train.tasks.supervised import SupervisedTask
 class Classifier(nn.Module):
     """Normalise, encode, pool, classify; with a bottleneck when an embedding size is asked for."""
 
-    def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
+    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__()
-        self.normalise = Normalise(mean, std)
-        self.encoder = build_encoder(recipe.encoder, len(mean), dense=False)
+        self.normalise = Normalise(normalisation)
+        self.encoder = build_encoder(recipe.encoder, len(normalisation), dense=False)
         width = self.encoder.width
         self.bottleneck = nn.Linear(width, recipe.method.embedding) if recipe.method.embedding else None
         self.dropout = nn.Dropout(recipe.method.dropout)
@@ -42,9 +41,9 @@ class Classifier(nn.Module):
 class ClassificationTask(SupervisedTask):
     """Cross-entropy with label smoothing and mixup."""
 
-    def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
+    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__(recipe, classes)
-        self._set_network(Classifier(recipe, mean, std, classes))
+        self._set_network(Classifier(recipe, normalisation, classes))
 
     def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) and class shares (B, K)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +12,10 @@ from rsgeo_train import randomness
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.decoders import UNetDecoder
-from rsgeo_train.encoders import Normalise, build_encoder
+from rsgeo_train.encoders import build_encoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.dice import dice_loss
+from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.tasks.supervised import SupervisedTask
 
@@ -23,10 +23,10 @@ from rsgeo_train.tasks.supervised import SupervisedTask
 class Segmenter(nn.Module):
     """Normalise, encode, decode to the encoder's finest grid, classify, enlarge to the image's grid."""
 
-    def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
+    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__()
-        self.normalise = Normalise(mean, std)
-        self.encoder = build_encoder(recipe.encoder, len(mean), dense=True)
+        self.normalise = Normalise(normalisation)
+        self.encoder = build_encoder(recipe.encoder, len(normalisation), dense=True)
         reductions = self.encoder.reductions
         if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
             raise RecipeError(
@@ -53,9 +53,9 @@ class SegmentationTask(SupervisedTask):
 
     dense = True
 
-    def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
+    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__(recipe, classes)
-        self._set_network(Segmenter(recipe, mean, std, classes))
+        self._set_network(Segmenter(recipe, normalisation, classes))
 
     def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""

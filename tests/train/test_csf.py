@@ -17,6 +17,7 @@ from rsgeo_train.evaluate.crossval import hits
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.methods.csf import Csf, CsfRecipe
+from rsgeo_train.normalisation import shifted
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples, statistics
 from rsgeo_train.views import view
@@ -139,7 +140,7 @@ def test_the_recipes_build_their_networks(name: str) -> None:
     """Taps that the backbone has, and for the paper's a stack of its twelve bands."""
     settings = load_recipe(name, (), CsfRecipe)
     assert isinstance(settings, CsfRecipe)
-    task = Csf(settings, [0.0] * 12, [1.0] * 12, [0] * 4 + [1] * 4 + [2] * 4, 64)
+    task = Csf(settings, shifted([0.0] * 12, [1.0] * 12), [0] * 4 + [1] * 4 + [2] * 4, 64)
     task.network.eval()
     with torch.no_grad():
         found = task.network(torch.zeros(2, 12, 64, 64))

@@ -1,0 +1,114 @@
+"""Profiles against their formulas, what is refused, 0 as missing, and the graph of an export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_csf import pairs, recipe  # noqa: F401  the fixture
+
+from rsgeo_core.card import read_card
+from rsgeo_train import onnx_graph, training
+from rsgeo_train.catalog import CatalogSensor, read_catalog
+from rsgeo_train.errors import RecipeError
+from rsgeo_train.export import export
+from rsgeo_train.normalisation import Normalise, normalisation_of, shifted, stacked
+from rsgeo_train.recipe import NormaliseBlock
+from rsgeo_train.samples import Samples
+from rsgeo_train.views import masked
+
+BYTES = CatalogSensor(bands=["red", "green", "blue"], dtype="uint8", mean=[90, 100, 110], std=[20, 30, 40])
+DECIBELS = CatalogSensor(bands=["VV", "VH"], dtype="float32", mean=[-10, -17], std=[4, 5])
+REFLECTANCE = CatalogSensor(bands=["B02", "B03", "B04"], dtype="uint16", mean=[1.0] * 3, std=[2.0] * 3)
+
+
+def made(sensor: str, facts: CatalogSensor, bands: list[str] | None = None, **settings: object):
+    return normalisation_of(sensor, bands or facts.bands, facts, NormaliseBlock(**settings))
+
+
+def applied(values: np.ndarray, *arguments: object, **settings: object) -> np.ndarray:
+    """(C, N) values through a module."""
+    module = Normalise(made(*arguments, **settings))
+    return module(torch.from_numpy(values.astype(np.float32))[None, :, :, None])[0, :, :, 0].numpy()
+
+
+def test_profiles_are_their_formulas() -> None:
+    x = np.stack([np.arange(256.0)] * 3)
+    mean, std = np.array([[90.0], [100], [110]]), np.array([[20.0], [30], [40]])
+    assert np.allclose(applied(x, "rgb8", BYTES), (x - mean) / std, atol=1e-5)
+    signed = applied(x, "rgb8", BYTES, profile="u8_signed")
+    assert np.array_equal(signed, ((x - 128) / 128).astype(np.float32)) and signed.max() == 0.9921875
+    assert np.allclose(applied(x, "rgb8", BYTES, profile="unit"), x / 255)
+    torchvision = (x / 255 - np.array([[0.485], [0.456], [0.406]])) / np.array([[0.229], [0.224], [0.225]])
+    assert np.allclose(applied(x, "rgb8", BYTES, profile="imagenet"), torchvision, atol=1e-5)
+    back = applied(x, "rgb8", BYTES, ["blue", "green", "red"], profile="imagenet")
+    assert np.allclose(back, torchvision[::-1], atol=1e-5)
+    decibels = np.stack([np.linspace(-60, 20, 81)] * 2)
+    assert np.allclose(
+        applied(decibels, "s1", DECIBELS, profile="clip"), (np.clip(decibels, -25, 0) + 25) / 25, atol=1e-6
+    )
+    numbers = np.stack([np.linspace(-500, 20000, 42)] * 3)
+    assert np.allclose(applied(numbers, "s2", REFLECTANCE, profile="clip"), np.clip(numbers, 0, 1e4) / 1e4, atol=1e-6)
+    each = applied(decibels, "s1", DECIBELS, profile="clip", low=[-20.0, -30.0], high=[0.0, -10.0])
+    low, high = np.array([[-20.0], [-30]]), np.array([[0.0], [-10]])
+    assert np.allclose(each, (np.clip(decibels, low, high) - low) / (high - low), atol=1e-6)
+
+
+def test_a_clip_of_one_sensor_leaves_the_others_alone() -> None:
+    both = stacked([made("s1", DECIBELS, profile="clip"), made("rgb8", BYTES)])
+    values = torch.tensor([-99.0, 99, 1e6, -1e6, 7]).view(1, 5, 1, 1)
+    expected = torch.tensor([0.0, 1, (1e6 - 90) / 20, (-1e6 - 100) / 30, (7 - 110) / 40])
+    torch.testing.assert_close(Normalise(both)(values).flatten(), expected)
+
+
+def test_without_a_clip_there_is_nothing_of_it_in_the_network() -> None:
+    module = Normalise(shifted([1.0, 2.0], [3.0, 4.0]))
+    assert set(module.state_dict()) == {"mean", "std"}
+    assert set(Normalise(made("s1", DECIBELS, profile="clip")).state_dict()) == {"mean", "std", "low", "high"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (("s1", DECIBELS), {"profile": "u8_signed"}, "8-bit"),
+        (("s2", REFLECTANCE), {"profile": "unit"}, "uint16"),
+        (("naip", BYTES.model_copy(update={"bands": ["red", "nir"]})), {"profile": "imagenet"}, "not nir"),
+        (("mine", DECIBELS), {"profile": "clip", "high": 3}, "low and high"),
+        (("s1", DECIBELS), {"profile": "clip", "low": [1.0, 2.0, 3.0]}, "3 values"),
+        (("s1", DECIBELS), {"profile": "clip", "low": 1}, "below high"),
+        (("s1", DECIBELS), {"low": 1}, "settings of the profile clip"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, settings, message) -> None:
+    with pytest.raises(RecipeError, match=message):
+        made(*arguments, **settings)
+
+
+def test_pixels_without_data_are_zero_once_normalised(pairs: Path) -> None:  # noqa: F811
+    catalog = read_catalog(pairs)
+    settings = recipe("sensors.s2={}", "sensors.s1.normalise.profile=clip", "sensors.s1.normalise.low=-30")
+    taken = training.input_of("csf", settings, catalog)
+    assert taken.fills["s1"] == [-30, -30] and taken.fills["s2"] == catalog.header.sensors["s2"].mean
+    catalog.header.sensors["s2"].nodata = float(Samples(catalog, [0], taken.bands)[0].images[0, 3, 4])
+    for row in (0, 5):  # one pixel of a band, and a whole sensor
+        sample = Samples(catalog, [row], taken.bands, with_labels=False, fills=taken.fills)[0]
+        values = masked(Normalise(taken.normalisation)(sample.images[None]), sample.present[None])
+        assert values[0, 0, 3, 4].abs() < 1e-6 if row == 0 else not values[0, 4:].any()
+
+
+def test_the_profile_is_inside_the_exported_graph(pairs: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Raw values beyond the bounds give what the bounds give, and the card says so."""
+    settings = recipe("sensors.s2.normalise.profile=clip", "sensors.s1.normalise.profile=clip", "trainer.max_steps=1")
+    run, model = tmp_path / "run", tmp_path / "m.onnx"
+    training.train("csf", settings, read_catalog(pairs), run, tell=lambda line: None, source=pairs)
+    card = export(run, model, weights="float32", tell=lambda line: None).card
+    assert [band.fill for item in card.inputs for band in item.bands] == [0, 0, 0, 0, -25, -25]
+    assert any("clip -25…0" in note for note in read_card(model).provenance.notes)
+    feeds = {name: array.array() for name, array in card.selftest.inputs.items()}
+    feeds["present"] = np.ones((1, 6), np.float32)
+    beyond = {**feeds, "s1": np.where(feeds["s1"] > -12, 30, -80).astype(np.float32)}
+    bounds = {**feeds, "s1": np.where(feeds["s1"] > -12, 0, -25).astype(np.float32)}
+    answers = [onnx_graph.run(model.read_bytes(), each) for each in (feeds, beyond, bounds)]
+    assert np.array_equal(answers[1], answers[2]) and not np.allclose(answers[0], answers[1], atol=1e-3)

@@ -24,6 +24,8 @@ class TrainGroup(LazyGroup):
         "show": (f"{_COMMANDS}.show", "Say what a catalog holds."),
         "pretrain": (f"{_COMMANDS}.pretrain", "Train an encoder on a catalog without labels."),
         "finetune": (f"{_COMMANDS}.finetune", "Train a classifier or a segmentation network on a catalog."),
+        "evaluate": (f"{_COMMANDS}.evaluate", "Judge a run's frozen encoder on labelled samples, with floors."),
+        "compare": (f"{_COMMANDS}.compare", "Judge several runs by one protocol into one table."),
         "export": (f"{_COMMANDS}.export", "Turn a run into one ONNX file with its card."),
     }
 

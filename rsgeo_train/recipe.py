@@ -6,7 +6,7 @@ import difflib
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -158,13 +158,20 @@ class Recipe(_Block):
     trainer: TrainerBlock = TrainerBlock()
 
 
-def load_recipe(source: str | Path | None, overrides: Sequence[str] = (), kind: type[Recipe] = Recipe) -> Recipe:
-    """A recipe from a YAML file or a shipped name, with `a.b=value` overrides (values read as YAML).
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def load_recipe(
+    source: str | Path | None,
+    overrides: Sequence[str] = (),
+    kind: type[Settings] = Recipe,  # type: ignore[assignment]
+) -> Settings:
+    """A recipe (or other settings) from a YAML file or a shipped name, with overrides `a.b=value`, read as YAML.
 
     Args:
         source: the file or name; None for the defaults.
         overrides: settings on top.
-        kind: the recipe's model: that of supervised tasks, or of a method.
+        kind: the model of the settings: that of supervised tasks, of a method, or of a protocol.
 
     Raises:
         RecipeError: no such recipe, a wrong key (the message names the nearest right one) or a wrong value.
@@ -205,7 +212,7 @@ def _put(settings: dict[str, Any], keys: list[str], value: Any, override: str) -
     settings[keys[-1]] = value
 
 
-def _explained(error: ValidationError, kind: type[Recipe]) -> tuple[str, str]:
+def _explained(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
     """Message and hint for the first mistake of a recipe."""
     # A misspelt block is told before a value in it, whatever pydantic finds first.
     first = min(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", len(e["loc"])))
@@ -218,7 +225,7 @@ def _explained(error: ValidationError, kind: type[Recipe]) -> tuple[str, str]:
     return message, f"Did you mean {right}?" if right else ""
 
 
-def _nearest(where: list[str], known: Sequence[str], kind: type[Recipe]) -> str:
+def _nearest(where: list[str], known: Sequence[str], kind: type[BaseModel]) -> str:
     """The right key closest to a wrong one: alike in the same block, of the same name in another, or alike anywhere."""
     near = difflib.get_close_matches(where[-1], known, 1, 0.6)
     if near:
@@ -228,7 +235,7 @@ def _nearest(where: list[str], known: Sequence[str], kind: type[Recipe]) -> str:
     return (same or difflib.get_close_matches(".".join(where), everywhere, 1, 0.4) or [""])[0]
 
 
-def _keys_at(where: Sequence[str], kind: type[Recipe]) -> list[str]:
+def _keys_at(where: Sequence[str], kind: type[BaseModel]) -> list[str]:
     """Known keys of the block at a path; none where no block is."""
     model: type[BaseModel] = kind
     for position, part in enumerate(where):

@@ -19,7 +19,6 @@ from matplotlib.lines import Line2D
 
 from rsgeo_train.evaluate.crossval import Estimate
 
-
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
 
 
@@ -72,7 +71,12 @@ def curves_picture(log: Sequence[dict[str, Any]]) -> bytes:
 
 
 def lines_picture(
-    lines: Mapping[str, Mapping[float, Estimate]], across: str, up: str, *, is_log: bool = False, grey: Container[str] = ()
+    lines: Mapping[str, Mapping[float, Estimate]],
+    across: str,
+    up: str,
+    *,
+    is_log: bool = False,
+    grey: Container[str] = (),
 ) -> bytes:
     """Curves with their 95 % intervals.
 
@@ -92,7 +96,13 @@ def lines_picture(
         colour = next(shades, "#dddddd") if is_grey else next(colours, "#000000")
         values = [points[place].value for place in places]
         axes.plot(
-            places, values, color=colour, marker=next(marks, "o"), markersize=4, label=name, linewidth=1 if is_grey else 2
+            places,
+            values,
+            color=colour,
+            marker=next(marks, "o"),
+            markersize=4,
+            label=name,
+            linewidth=1 if is_grey else 2,
         )
         low, high = ([getattr(points[place], end) for place in places] for end in ("low", "high"))
         axes.fill_between(places, low, high, color=colour, alpha=0.10 if is_grey else 0.18, linewidth=0)

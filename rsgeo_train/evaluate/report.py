@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from torch.utils.data import DataLoader
 from rsgeo_core.card import Metric
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import floors, plots, scores
+from rsgeo_train.evaluate.page import Page
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask, count
@@ -72,7 +71,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "checkpoint_sha256": hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None,
     }
     (report / "metrics.json").write_text(json.dumps(facts, indent=1))
-    (report / "index.html").write_text(_page(folder.name, facts, found, pictures))
+    _page(folder.name, facts, found, pictures).write(report / "index.html")
     main = found.metrics[0]
     floor = ", ".join(f"{m.name} {m.value:.4f}" for m in found.floors)
     interval = "no interval" if main.low is None else f"95 %: {main.low:.4f} to {main.high:.4f}"
@@ -142,42 +141,38 @@ def _mean_iou(name: str, confusion: NDArray[np.int64], data: str) -> Metric:
     )
 
 
-def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]) -> str:
-    def row(metric: Metric, kind: str) -> str:
-        interval = "" if metric.low is None else f"{metric.low:.4f} to {metric.high:.4f}"
-        return (
-            f"<tr class={kind}><td>{html.escape(metric.name)}</td><td>{metric.value:.4f}</td><td>{interval}</td>"
-            f"<td>{metric.n or ''}</td><td>{html.escape(metric.note)}</td></tr>"
-        )
-
-    rows = "".join([*(row(m, "score") for m in found.metrics), *(row(m, "floor") for m in found.floors)])
-    per_class = "".join(
-        f"<tr><td>{html.escape(name)}</td>"
-        + "".join(
-            f"<td>{'' if facts['per_class'][key][i] is None else format(facts['per_class'][key][i], '.3f')}</td>"
-            for key in ("precision", "recall", "f1", "iou")
-        )
-        + "</tr>"
-        for i, name in enumerate(facts["classes"])
+def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]) -> Page:
+    page = Page(title)
+    chosen = facts["selection_score"]
+    page.text(
+        f"Scored once on the {facts['split']} split; split by: {facts['split_by']}. The epoch was chosen on "
+        + (f"a part cut from train ({chosen})." if chosen is not None else "nothing.")
+        + " Floors in grey."
     )
-    figures = "".join(
-        f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-        for name, data in pictures.items()
+    metrics = [*found.metrics, *found.floors]
+    page.table(
+        ("score", "value", "95 % interval", "n", ""),
+        [
+            (
+                m.name,
+                f"{m.value:.4f}",
+                "" if m.low is None else f"{m.low:.4f} to {m.high:.4f}",
+                str(m.n or ""),
+                m.note,
+            )
+            for m in metrics
+        ],
+        [""] * len(found.metrics) + ["floor"] * len(found.floors),
     )
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: left }}
-.floor {{ color: #777 }} img {{ max-width: 100% }}
-</style>
-<h1>{html.escape(title)}</h1>
-<p>Scored once on the <b>{facts["split"]}</b> split; split by: {html.escape(facts["split_by"])}. The epoch was chosen
-on {"a part cut from train" if facts["selection_score"] is not None else "nothing"}
-({facts["selection_score"]}). Floors in grey.</p>
-<table><tr><th>score</th><th>value</th><th>95 % interval</th><th>n</th><th></th></tr>{rows}</table>
-{figures}
-<h2>By class</h2>
-<table><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>IoU</th></tr>{per_class}</table>
-</html>
-"""
+    for name, png in pictures.items():
+        page.picture(name, png)
+    page.heading("By class")
+    columns = ("precision", "recall", "f1", "iou")
+    page.table(
+        ("class", "precision", "recall", "F1", "IoU"),
+        [
+            (name, *("" if (v := facts["per_class"][key][i]) is None else f"{v:.3f}" for key in columns))
+            for i, name in enumerate(facts["classes"])
+        ],
+    )
+    return page

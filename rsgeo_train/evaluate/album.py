@@ -1,0 +1,72 @@
+"""Samples as an encoder orders them: rows of nearest neighbours, and those that lie farthest along its main axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from rsgeo_train.catalog import Catalog
+from rsgeo_train.evaluate.neighbours import unit
+from rsgeo_train.evaluate.plots import Tile
+from rsgeo_train.evaluate.projections import salient
+from rsgeo_train.evaluate.thumbnails import limits_of, rgb_of
+from rsgeo_train.samples import Samples
+
+_SAME, _OTHER, _QUERY = "#2a9d5c", "#c23b3b", "#222222"
+
+
+class Album:
+    """Pictures of a catalog's samples beside what an encoder makes of them.
+
+    Args:
+        catalog: with classes.
+        rows: which samples.
+        labels: (N,) their classes.
+        bands: per sensor its band names; the first sensor is shown.
+    """
+
+    def __init__(
+        self, catalog: Catalog, rows: NDArray[np.int64], labels: NDArray[np.int64], bands: dict[str, list[str]]
+    ) -> None:
+        self.sensor, self.names = next(iter(bands.items()))
+        self.samples = Samples(catalog, rows, {self.sensor: self.names}, cache=False, with_labels=False)
+        self.labels = labels
+        self.classes = [entry.name for entry in catalog.header.classes]
+        spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 60)).astype(int))
+        images = [self.samples[int(number)].images.numpy() for number in spread]
+        self.limits = limits_of(images, self.names, sensor=self.sensor)
+
+    def strips(self, features: NDArray[np.floating], *, length: int = 9, seed: int = 0) -> list[tuple[str, list[Tile]]]:
+        """A sample of each class (twelve at most) and its nearest neighbours by cosine, framed by agreement."""
+        rows = unit(StandardScaler().fit_transform(features))
+        random = np.random.default_rng(seed)
+        found = []
+        for label in np.unique(self.labels)[:12]:
+            query = int(random.choice(np.flatnonzero(self.labels == label)))
+            near = [n for n in np.argsort(-(rows @ rows[query]), kind="stable")[: length + 1].tolist() if n != query]
+            tiles = [self._tile(query, _QUERY)]
+            tiles += [self._tile(n, _SAME if self.labels[n] == label else _OTHER) for n in near[:length]]
+            found.append((self.classes[label], tiles))
+        return found
+
+    def salient(
+        self, features: NDArray[np.floating], *, units: int = 8, count: int = 10
+    ) -> list[tuple[str, list[Tile]]]:
+        """The samples farthest along each of the first principal axes of the features."""
+        rows = salient(features, units, count)
+        return [(f"axis {n + 1}", [self._tile(int(row), None) for row in line]) for n, line in enumerate(rows)]
+
+    def _tile(self, number: int, frame: str | None) -> Tile:
+        image = self.samples[number].images.numpy()
+        picture = rgb_of(image, self.names, sensor=self.sensor, limits=self.limits)
+        name = self.classes[self.labels[number]]
+        return Tile(picture, name if len(name) <= 15 else f"{name[:14]}…", frame)
+
+
+def sentence(tiles: Sequence[tuple[str, Sequence[Tile]]]) -> str:
+    """How many of the neighbours shown have the class of their query."""
+    shown = [tile for _, row in tiles for tile in row if tile.frame in (_SAME, _OTHER)]
+    return f"{sum(tile.frame == _SAME for tile in shown)} of the {len(shown)} neighbours shown have the query's class."

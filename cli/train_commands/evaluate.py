@@ -32,7 +32,7 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "overrides",
                 multiple=True,
                 metavar="A=B",
-                help="Change the protocol: judge, folds, repeats, seed, fractions, ks, band_draws; repeatable.",
+                help="Change the protocol: judge, folds, repeats, seed, fractions, bands, ks, band_draws; repeatable.",
             ),
         )
     ):

@@ -134,8 +134,9 @@ def _write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: S
     places = next(iter(found.scores["linear"].values())).places
     page.text(
         f"{found.samples} samples of {places} places, judged by {found.design}. Intervals (95 %) are over draws "
-        f"of whole places. Features: {' + '.join(layers) or 'pooled'}. The catalog is split by: {catalog.header.split_by}. "
-        "Floors, which have learned nothing, are grey."
+        f"of whole places. Features: {' + '.join(layers) or 'pooled'}"
+        + (f", bands seen: {', '.join(protocol.bands)}" if protocol.bands else "")
+        + f". The catalog is split by: {catalog.header.split_by}. Floors, which have learned nothing, are grey."
     )
     _scores(page, found, methods)
     _differences(page, found, methods)

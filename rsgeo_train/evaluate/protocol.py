@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.errors import DatasetError
+from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.evaluate.clustering import k_means
 from rsgeo_train.evaluate.crossval import CrossValidation, Design, Estimate, HeldOut, Probe, estimate, hits
 from rsgeo_train.evaluate.neighbours import neighbour_shares
@@ -38,6 +38,7 @@ class Protocol(BaseModel):
         folds, repeats: of the cross-validation; of a split, few labels are drawn `repeats` times.
         seed: of parts, draws and starts.
         fractions: shares of the labels that the linear probe gets.
+        bands: names of the bands that may be seen, of all sensors; all where empty.
         ks: neighbours of the neighbour shares.
         band_draws: draws of bands for each number of bands; 0 leaves the grid out.
     """
@@ -49,6 +50,7 @@ class Protocol(BaseModel):
     repeats: int = Field(default=5, ge=1)
     seed: int = 0
     fractions: list[float] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
+    bands: list[str] = []
     ks: list[int] = [10, 25, 50, 100]
     band_draws: int = Field(default=4, ge=0)
 
@@ -122,6 +124,7 @@ class Examination:
         self.labels = all_labels[self.rows]
         self.places = _places(catalog)[self.rows]
         self.design = self._design()
+        self.keep = {subject.name: self._seen(subject) for subject in subjects}
         self.findings = Findings(
             list(subjects),
             str(self.design),
@@ -134,7 +137,7 @@ class Examination:
     def run(self) -> Findings:
         """Ask everything."""
         for subject in self.subjects:
-            self.findings.features[subject.name] = self.features(subject, subject.members[0])
+            self.findings.features[subject.name] = self.features(subject, subject.members[0], self.keep[subject.name])
         for fraction in sorted(self.protocol.fractions, reverse=True):
             if round(fraction * self.design.train_size) < len(np.unique(self.labels)) / 2:
                 self.tell(
@@ -157,6 +160,18 @@ class Examination:
             return member.features(samples_of(self.catalog, self.rows, subject.taken), keep)
 
         return self.store.kept(["features", member.source, _fed(subject), keep], compute)
+
+    def _seen(self, subject: Subject) -> list[int] | None:
+        """Positions of the bands that a subject may see; None for all."""
+        if not self.protocol.bands:
+            return None
+        names = [name for bands in subject.taken.bands.values() for name in bands]
+        if unknown := [name for name in self.protocol.bands if name not in names]:
+            raise RecipeError(
+                f"bands: {subject.name} takes {', '.join(names)}; there is no {', '.join(unknown)}.",
+                f"For example: --set bands=[{names[0]}]",
+            )
+        return [number for number, name in enumerate(names) if name in self.protocol.bands]
 
     def _design(self) -> Design:
         rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}
@@ -195,10 +210,11 @@ class Examination:
         """Per subject the mean over its seeds of what `answer` makes of their features, kept."""
         found = {}
         for subject in subjects:
+            seen = self.keep[subject.name] if keep is None else keep
             values = []
             for member in subject.members:
-                key = [*question, keep, str(self.design), self.protocol.seed, member.source, _fed(subject)]
-                ask = partial(self._answered, subject, member, keep, answer)
+                key = [*question, seen, str(self.design), self.protocol.seed, member.source, _fed(subject)]
+                ask = partial(self._answered, subject, member, seen, answer)
                 values.append(self.store.kept(key, ask))
             found[subject.name] = np.mean(values, axis=0)
         return found
@@ -271,7 +287,7 @@ class Examination:
     def _fewer_bands(self) -> None:
         """The linear probe with 1, 2, 3, … bands present, the mean over draws of bands."""
         total = len(self.subjects[0].taken.normalisation)
-        if not self.protocol.band_draws or total == 1:
+        if not self.protocol.band_draws or total == 1 or self.protocol.bands:
             return
         for number in sorted({n for n in (1, 2, 3, 4, 6, 9, 13, 20) if n < total} | {total}):
             draws = [
@@ -284,7 +300,7 @@ class Examination:
     def _fewer_sensors(self) -> None:
         """The linear probe with every single sensor, every pair, …, all of them."""
         bands = self.subjects[0].taken.bands
-        if len(bands) < 2:
+        if len(bands) < 2 or self.protocol.bands:
             return
         starts = np.cumsum([0, *(len(names) for names in bands.values())]).tolist()
         spans = {sensor: range(starts[n], starts[n + 1]) for n, sensor in enumerate(bands)}

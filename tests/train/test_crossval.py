@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rsgeo_train.evaluate import crossval
-from rsgeo_train.evaluate.crossval import estimate, hits
+from rsgeo_train.evaluate.crossval import CrossValidation, estimate, few, hits
 from rsgeo_train.prepare.splits import near
 
 
@@ -20,9 +20,9 @@ def made(count: int = 120, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray,
 @pytest.mark.parametrize("probe", ["linear", "knn"])
 def test_what_separates_is_found_and_noise_is_not(probe: crossval.Probe) -> None:
     features, labels, places = made()
-    assert hits(features, labels, places, probe).mean() > 0.97
+    assert hits(features, labels, CrossValidation(labels, places), probe).mean() > 0.97
     noise = np.random.default_rng(1).normal(size=features.shape)
-    assert abs(hits(noise, labels, places, probe).mean() - 1 / 3) < 0.12
+    assert abs(hits(noise, labels, CrossValidation(labels, places), probe).mean() - 1 / 3) < 0.12
 
 
 def test_no_place_is_on_both_sides() -> None:
@@ -30,17 +30,19 @@ def test_no_place_is_on_both_sides() -> None:
     count = 120
     places = np.arange(count) // 4
     labels = np.random.default_rng(0).integers(0, 3, count // 4)[places]
-    assert hits(np.eye(count // 4)[places], labels, places, "knn").mean() < 0.6
+    assert hits(np.eye(count // 4)[places], labels, CrossValidation(labels, places), "knn").mean() < 0.6
 
 
 def test_parts_are_the_same_for_all_features_and_every_sample_is_judged() -> None:
     _, labels, places = made()
-    parts = [list(crossval._parts(labels, places, 0.3, 5, 2, seed=4)) for _ in range(2)]
-    for (train, held), (again, other) in zip(*parts, strict=True):
+    parts = [list(CrossValidation(labels, places, repeats=2, seed=4).parts()) for _ in range(2)]
+    for (train, held, repeat), (again, other, _) in zip(*parts, strict=True):
         assert np.array_equal(train, again) and np.array_equal(held, other)
         assert not set(places[train]) & set(places[held])
-        assert len(train) <= 0.3 * (len(labels) - len(held)) + 3 and set(labels[train]) == {0, 1, 2}
-    assert np.array_equal(np.sort(np.concatenate([held for _, held in parts[0]])), np.repeat(np.arange(120), 2))
+        draws = [few(train, labels, 0.3, np.random.default_rng([4, repeat])) for _ in range(2)]
+        assert np.array_equal(*draws) and set(draws[0]) <= set(train)
+        assert len(draws[0]) <= 0.3 * len(train) + 3 and set(labels[draws[0]]) == {0, 1, 2}
+    assert np.array_equal(np.sort(np.concatenate([held for _, held, _ in parts[0]])), np.repeat(np.arange(120), 2))
 
 
 def test_the_interval_is_over_places() -> None:

@@ -1,0 +1,262 @@
+"""Evaluation: the measures against independent references, and runs judged by one protocol, resumable, with floors."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import BANDS
+
+from rsgeo_train import training
+from rsgeo_train.catalog import read_catalog
+from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
+from rsgeo_train.evaluate import examination, projections
+from rsgeo_train.evaluate.clustering import k_means, matched
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, hits
+from rsgeo_train.evaluate.examination import examine
+from rsgeo_train.evaluate.neighbours import neighbour_shares
+from rsgeo_train.evaluate.page import Page
+from rsgeo_train.evaluate.protocol import Protocol
+from rsgeo_train.evaluate.store import Store
+from rsgeo_train.evaluate.subjects import random_convolutions
+from rsgeo_train.methods.csf import CsfRecipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.samples import Samples
+
+SETTINGS = [
+    "encoder.name=resnet10t",
+    "data.batch_size=16",
+    "data.selection_fraction=0",
+    "method.views.crop=24",
+    "trainer.threads=1",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=2",
+]
+QUICK = Protocol(repeats=1, folds=3, fractions=[0.3, 1.0], ks=[5, 100], band_draws=1)
+
+
+def blobs(count: int = 60, classes: int = 3, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    return np.eye(classes, 5)[labels] * 2 + random.normal(0, spread, (count, 5)), labels
+
+
+def test_neighbour_shares_equal_a_direct_count() -> None:
+    features, labels = blobs()
+    features[7] = features[4]  # a twin: the sample itself may not count as its own neighbour
+    found = neighbour_shares(features, labels, [3, 10, 60])
+    assert list(found) == [3, 10]
+    scaled = (features - features.mean(0)) / features.std(0)
+    distances = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    for k, (share, right) in found.items():
+        near = labels[np.argsort(distances, axis=1)[:, :k]]
+        np.testing.assert_allclose(share, (near == labels[:, None]).mean(1))
+        votes = [np.bincount(row, minlength=3).argmax() for row in near]
+        np.testing.assert_array_equal(right, votes == labels)
+
+
+def test_clusters_are_matched_as_the_best_of_all_namings() -> None:
+    random = np.random.default_rng(2)
+    clusters, labels = random.integers(0, 4, 50), random.integers(0, 4, 50)
+    best = max((np.array(naming)[clusters] == labels).sum() for naming in itertools.permutations(range(4)))
+    assert (matched(clusters, labels) == labels).sum() == best
+    spare = matched(np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1]))
+    assert spare.tolist() == [0, 0, 1, 1, -1]
+
+
+def test_k_means_finds_what_is_apart() -> None:
+    features, labels = blobs(spread=0.05)
+    right, rand = k_means(features, labels, repeats=2)
+    assert right.mean() == 1 and rand == pytest.approx(1)
+    noise = np.random.default_rng(0).normal(size=(300, 5))
+    right, rand = k_means(noise, np.arange(300) % 3, repeats=2)
+    assert right.mean() < 0.5 and abs(rand) < 0.05
+
+
+def test_a_held_out_split_judges_its_rows_only_and_draws_few_labels_anew() -> None:
+    features, labels = blobs()
+    train, held = np.arange(40), np.arange(40, 60)
+    asked = []
+    right = hits(features, labels, HeldOut(train, held, "val", repeats=3), answered=lambda rows, _: asked.append(rows))
+    assert right.shape == (20,) and set(right) <= {0.0, 1.0} and len(asked) == 3
+    some = hits(features, labels, HeldOut(train, held, "val", repeats=8), fraction=0.1)
+    assert len(set(some)) > 2 and some.mean() < right.mean() + 0.05
+    spoiled = features.copy()
+    spoiled[held] = spoiled[held][::-1]
+    assert not np.array_equal(hits(spoiled, labels, HeldOut(train, held, "val")), right)
+
+
+def test_the_most_frequent_class_is_answered_always() -> None:
+    labels = np.array([0] * 30 + [1] * 10)
+    right = hits(np.zeros((40, 1)), labels, CrossValidation(labels, np.arange(40), repeats=1), "majority")
+    assert right.tolist() == [1.0] * 30 + [0.0] * 10
+
+
+def test_salient_samples_lie_farthest_along_an_axis() -> None:
+    features = np.random.default_rng(0).normal(0, 0.1, (30, 4))
+    features[:, :3] += np.arange(30)[:, None]
+    ((first, second, *_), *_) = projections.salient(features, 2, 5)
+    assert sorted((first, second)) in ([0, 1], [28, 29])
+    assert projections.t_sne(features).shape == (30, 2) and projections.pca(features, 9).shape == (30, 4)
+
+
+def test_random_convolutions_see_only_what_is_present(pairs: Path) -> None:
+    catalog = read_catalog(pairs)
+    settings = load_recipe(None, SETTINGS, CsfRecipe)
+    taken = training.input_of("csf", settings, catalog)
+    subject = random_convolutions(taken, filters=8, seeds=2)
+    samples = Samples(catalog, range(6), BANDS, fills=taken.fills)
+    whole, some = (subject.members[0].features(samples, keep) for keep in (None, [0, 1, 2, 3]))
+    assert whole.shape == (6, 16) and (whole >= 0).all()
+    np.testing.assert_array_equal(whole[5], some[5])  # sample 5 has no S1
+    assert np.abs(whole[0] - some[0]).max() > 1e-3
+    assert not np.allclose(whole, subject.members[1].features(samples, None))
+
+
+def test_what_was_computed_is_kept_by_what_it_is_of(tmp_path: Path) -> None:
+    calls = []
+
+    def compute() -> np.ndarray:
+        calls.append(1)
+        return np.arange(3) * len(calls)
+
+    store = Store(tmp_path, "catalog a")
+    first = store.kept(["features", "run", None], compute)
+    np.testing.assert_array_equal(Store(tmp_path, "catalog a").kept(["features", "run", None], compute), first)
+    store.kept(["features", "run", [0, 1]], compute)
+    Store(tmp_path, "catalog b").kept(["features", "run", None], compute)
+    assert len(calls) == 3
+
+
+def test_a_page_escapes_what_it_is_given(tmp_path: Path) -> None:
+    page = Page("a < b")
+    page.table(("x",), [("<script>",)], ["floor"])
+    page.picture("p", b"\x89PNG", "words & more")
+    page.write(tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "<script>" not in text and "a &lt; b" in text and "words &amp; more" in text and "class=floor" in text
+    assert "data:image/png;base64,iVBORw==" in text and not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def runs(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three runs of two steps: two seeds of one recipe, and one of another temperature."""
+    root = tmp_path_factory.mktemp("runs")
+    for name, more in (("a", ["seed=0"]), ("b", ["seed=1"]), ("c", ["method.temperature=0.5"])):
+        settings = load_recipe(None, [*SETTINGS, *more], CsfRecipe)
+        training.train("csf", settings, read_catalog(pairs), root / name, tell=lambda line: None, source=pairs)
+    return [root / name for name in "abc"]
+
+
+def test_a_run_is_judged_beside_its_floors_and_goes_on(
+    runs: list[Path], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def judge(folder: Path, protocol: Protocol = QUICK) -> examination.Findings:
+        return examine(runs[:1], read_catalog(pairs), pairs, folder, protocol, floor_seeds=2, tell=told.append)
+
+    found = judge(tmp_path / "report")
+    names = ["a", "untrained resnet10t", "random convolutions", "image statistics"]
+    assert [subject.name for subject in found.subjects] == names
+    assert set(found.scores["linear"]) == {*names, "majority class"}
+    assert found.scores["linear"]["majority class"].value == pytest.approx(0.25, abs=0.1)
+    assert {"linear, 30 % of the labels", "5 nearest neighbours", "frac of 5 neighbours", "k-means"} <= set(
+        found.scores
+    )
+    assert "acc of 100 neighbours" not in found.scores  # there are 48 samples
+    assert set(found.bands) == {1, 2, 3, 4, 6} and set(found.sensors) == {"s2", "s1", "s2 + s1"}
+    assert found.sensors["s2 + s1"]["a"] == found.scores["linear"]["a"] == found.bands[6]["a"]
+    difference = found.differences["linear"]["a", "image statistics"]
+    scores = found.scores["linear"]
+    assert difference.value == pytest.approx(scores["a"].value - scores["image statistics"].value)
+    assert found.confusions["a"].sum() == 48
+    report = tmp_path / "report"
+    facts = json.loads((report / "findings.json").read_text())
+    assert facts["subjects"][1]["seeds"] == 2 and facts["places"] == 48
+    assert "checkpoint" in facts["subjects"][0]["sources"][0]
+    page = (report / "index.html").read_text()
+    assert page.count("data:image/png") == 6 and "cross-validation grouped by place" in page
+    assert len(list((report / "points").glob("*.csv"))) == 4 and (report / "few-labels.png").is_file()
+
+    for name in ("k_means", "neighbour_shares", "samples_of"):  # nothing may be computed again
+        monkeypatch.setattr(f"rsgeo_train.evaluate.protocol.{name}", None)
+    again = judge(report)
+    assert again.scores == found.scores and again.bands == found.bands
+
+
+def test_fewer_bands_may_be_seen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    some = QUICK.model_copy(update={"bands": ["B02", "B03", "B04", "B08"], "fractions": [1.0]})
+    catalog = read_catalog(pairs)
+    found, whole = (
+        examine(runs[:1], catalog, pairs, tmp_path / str(n), protocol, floor_seeds=1, tell=lambda line: None)
+        for n, protocol in enumerate((some, QUICK))
+    )
+    assert found.scores["linear"] == {**whole.sensors["s2"], "majority class": found.scores["linear"]["majority class"]}
+    assert not found.bands and not found.sensors
+    with pytest.raises(RecipeError, match="there is no B99"):
+        examine(runs[:1], catalog, pairs, tmp_path / "x", Protocol(bands=["B99"]), tell=lambda line: None)
+
+
+def test_seeds_of_one_recipe_are_one_subject_and_its_score_their_mean(
+    runs: list[Path], pairs: Path, tmp_path: Path
+) -> None:
+    protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0})
+    catalog = read_catalog(pairs)
+    both, one, two = (
+        examine(chosen, catalog, pairs, tmp_path / str(n), protocol, floor_seeds=1, tell=lambda line: None)
+        for n, chosen in enumerate((runs, runs[:1], runs[1:2]))
+    )
+    names = [subject.name for subject in both.subjects if not subject.is_floor]
+    assert names == ["a and 1 more seeds", "c"]
+    mean = (one.scores["linear"]["a"].value + two.scores["linear"]["b"].value) / 2
+    assert both.scores["linear"]["a and 1 more seeds"].value == pytest.approx(mean)
+    assert ("a and 1 more seeds", "c") in both.differences["linear"]
+    assert ("c", "a and 1 more seeds") not in both.differences["linear"]
+
+
+def test_layers_can_be_chosen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0})
+
+    def judge(folder: str, layers: list[str]) -> examination.Findings:
+        return examine(
+            runs[:1],
+            read_catalog(pairs),
+            pairs,
+            tmp_path / folder,
+            protocol,
+            layers=layers,
+            floor_seeds=1,
+            tell=lambda line: None,
+        )
+
+    two = judge("two", ["layer2", "layer3"])
+    assert two.features["a"].shape == (48, 128 + 256)
+    with pytest.raises(RecipeError, match="layer2"):
+        judge("wrong", ["layr2"])
+
+
+def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(pairs)
+
+    def judge(run: Path, data: Path = pairs, folder: Path = tmp_path / "r", **more: object) -> None:
+        examine([run], read_catalog(data), data, folder, Protocol(**more), tell=lambda line: None)
+
+    with pytest.raises(RunFolderError, match="no run folder"):
+        judge(tmp_path)
+    with pytest.raises(RunFolderError, match="is a run folder"):
+        judge(runs[0], folder=runs[1])
+    with pytest.raises(RecipeError, match="has no s2"):
+        judge(runs[0], eurosat_catalog)
+    with pytest.raises(DatasetError, match="judge=crossval"):
+        judge(runs[0], judge="split")
+    with pytest.raises(DatasetError, match="12 sample"):
+        judge(runs[0], folds=13)
+    catalog.header.label_kind = "raster"
+    with pytest.raises(DatasetError, match="kind raster"):
+        examine(runs[:1], catalog, pairs, tmp_path / "s", Protocol(), tell=lambda line: None)
+    assert not list(tmp_path.glob("*/index.html"))

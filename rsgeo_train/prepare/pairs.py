@@ -279,7 +279,7 @@ def _drop_unlabelled(catalog: Catalog) -> None:
     """Drop chips without a labelled pixel."""
     table = catalog.table
     kept = [
-        row.label_path is not None
+        isinstance(row.label_path, str)
         and bool((read_label(catalog, row.label_path, None, "", row.label_grid) != IGNORED).any())
         for row in table.itertuples()
     ]

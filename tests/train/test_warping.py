@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_bounds
 
 from rsgeo_core.grid import Grid
 from rsgeo_train.errors import DatasetError
@@ -150,3 +153,26 @@ def test_only_what_a_chip_needs_is_read() -> None:
     window = covered(CHIP, source)
     assert window.width < 70 and window.height < 80
     assert (window.col_off, window.row_off) == (196, 296)
+
+
+@pytest.mark.parametrize(
+    ("name", "crs"),
+    [
+        ("landsat_rgb_byte_utm18n_nodata0.tif", "EPSG:4326"),
+        ("s2_l1c_nc_coast_20181013_8band_uint8_epsg4326.tif", "EPSG:32618"),
+    ],
+)
+def test_real_scenes_come_out_as_gdal_warps_them_whole(data: Path, name: str, crs: str) -> None:
+    path = data / "scenes" / name
+    with rasterio.open(path) as source:
+        left, bottom, right, top = transform_bounds(source.crs, crs, *source.bounds)
+        side = (right - left) / 600
+        transform = Affine(side, 0, left + 0.4 * (right - left), 0, -side, bottom + 0.7 * (top - bottom))
+        options = {"crs": crs, "transform": transform, "width": 120, "height": 90}
+        with WarpedVRT(source, resampling=Resampling.bilinear, **options) as warped:
+            expected, there = warped.read(), warped.read_masks() > 0
+    values, valid = read_warped(str(path), crs, transform, 120, 90)
+    both = valid & there
+    assert both.mean() > 0.5 and (valid != there).mean() < 0.02
+    off = np.abs(values[both] - expected[both])  # GDAL's own coordinates are interpolated, to an eighth of a pixel
+    assert off.mean() < 0.6 and np.percentile(off, 99) < 4

@@ -1,7 +1,12 @@
 """What sensors measure: bands with names, wavelengths, units and value ranges, and the registry of known sensors.
 
-Knows neither models nor files. Band tables: ESA Sentinel-2 MSI handbook (S2A central wavelengths), USGS Landsat 8-9
-data users handbook, Airbus SPOT 6/7 and Pléiades user guides, USDA NAIP.
+Knows neither models nor files. A sensor is told by what it measures, not by how many bands a file has: products with
+13, 12, 10 or 4 bands of Sentinel-2 are choices and orders of the bands of one sensor, `s2`, mapped by band name;
+`BAND_ORDERS` has the usual ones. Level 1C beside level 2A in one catalog is `s2_l1c`, since the same band then holds
+two quantities (top-of-atmosphere and surface reflectance).
+
+Band tables: ESA Sentinel-2 MSI handbook (S2A central wavelengths), USGS Landsat 8-9 data users handbook, Airbus SPOT
+6/7 and Pléiades user guides, USDA NAIP, SpaceNet 7 (Van Etten et al., 2021), OMBRIA (Drakonakis et al., 2022).
 """
 
 from __future__ import annotations
@@ -111,25 +116,29 @@ def _display(name: str, nm: float, gsd: float | None = None, *aliases: str) -> B
     return Band(name=name, common_name=name, wavelength_nm=nm, unit="1", valid_range=(0, 255), gsd=gsd, aliases=aliases)
 
 
-_S2 = Sensor(
-    key="s2",
-    title="Sentinel-2 MSI, reflectance × 10,000",
+_S2_BANDS = (
+    _reflectance("B01", "coastal", 442.7, 60),
+    _reflectance("B02", "blue", 492.4, 10),
+    _reflectance("B03", "green", 559.8, 10),
+    _reflectance("B04", "red", 664.6, 10),
+    _reflectance("B05", "rededge071", 704.1, 20, "rededge1"),
+    _reflectance("B06", "rededge075", 740.5, 20, "rededge2"),
+    _reflectance("B07", "rededge078", 782.8, 20, "rededge3"),
+    _reflectance("B08", "nir", 832.8, 10),
+    _reflectance("B8A", "nir08", 864.7, 20),
+    _reflectance("B09", "nir09", 945.1, 60),
+    _reflectance("B10", "cirrus", 1373.5, 60),
+    _reflectance("B11", "swir16", 1613.7, 20, "swir1"),
+    _reflectance("B12", "swir22", 2202.4, 20, "swir2"),
+)
+
+_S2 = Sensor(key="s2", title="Sentinel-2 MSI, reflectance × 10,000", dtype="uint16", bands=_S2_BANDS)
+
+_S2_L1C = Sensor(
+    key="s2_l1c",
+    title="Sentinel-2 MSI level 1C, top-of-atmosphere reflectance × 10,000, where s2 is level 2A beside it",
     dtype="uint16",
-    bands=(
-        _reflectance("B01", "coastal", 442.7, 60),
-        _reflectance("B02", "blue", 492.4, 10),
-        _reflectance("B03", "green", 559.8, 10),
-        _reflectance("B04", "red", 664.6, 10),
-        _reflectance("B05", "rededge071", 704.1, 20, "rededge1"),
-        _reflectance("B06", "rededge075", 740.5, 20, "rededge2"),
-        _reflectance("B07", "rededge078", 782.8, 20, "rededge3"),
-        _reflectance("B08", "nir", 832.8, 10),
-        _reflectance("B8A", "nir08", 864.7, 20),
-        _reflectance("B09", "nir09", 945.1, 60),
-        _reflectance("B10", "cirrus", 1373.5, 60),
-        _reflectance("B11", "swir16", 1613.7, 20, "swir1"),
-        _reflectance("B12", "swir22", 2202.4, 20, "swir2"),
-    ),
+    bands=_S2_BANDS,
 )
 
 _S1 = Sensor(
@@ -149,7 +158,14 @@ REGISTRY: Mapping[str, Sensor] = MappingProxyType(
         sensor.key: sensor
         for sensor in (
             _S2,
+            _S2_L1C,
             _S1,
+            Sensor(
+                key="dem",
+                title="Height above sea level",
+                dtype="float32",
+                bands=(Band(name="elevation", unit="m", valid_range=(-500, 9000), aliases=("dem", "height")),),
+            ),
             Sensor(key="rgb8", title="8-bit red, green, blue of any camera", dtype="uint8", bands=_RGBN[:3]),
             Sensor(
                 key="rgbn8", title="8-bit red, green, blue, near infrared of any camera", dtype="uint8", bands=_RGBN
@@ -157,6 +173,28 @@ REGISTRY: Mapping[str, Sensor] = MappingProxyType(
             Sensor(key="naip", title="USDA NAIP aerial, 8 bit", dtype="uint8", bands=_RGBN),
             Sensor(key="spot", title="SPOT 6/7 pansharpened, 8 bit", dtype="uint8", bands=_RGBN),
             Sensor(key="phr", title="Pléiades pansharpened, 8 bit", dtype="uint8", bands=_RGBN),
+            Sensor(
+                key="planet_sn7",
+                title="PlanetScope mosaics of SpaceNet 7, 8 bit; the fourth band of its files is a mask",
+                dtype="uint8",
+                bands=tuple(band.model_copy(update={"gsd": 4.0}) for band in _RGBN[:3]),
+            ),
+            Sensor(
+                key="ombria_s1",
+                title="Sentinel-1 of OMBRIA: VV scaled from each tile's least to its largest value, 8 bit, no decibels",
+                dtype="uint8",
+                bands=(Band(name="VV", valid_range=(0, 255), gsd=10),),
+            ),
+            Sensor(
+                key="ombria_s2",
+                title="Sentinel-2 of OMBRIA: reflectance × 255, 8 bit",
+                dtype="uint8",
+                bands=tuple(
+                    band.model_copy(update={"scale": 1 / 255, "valid_range": (0, 255)})
+                    for band in _S2_BANDS
+                    if band.name in ("B03", "B08", "B11")
+                ),
+            ),
             Sensor(
                 key="landsat8",
                 title="Landsat 8/9 OLI, collection 2 level 2 reflectance",
@@ -187,6 +225,17 @@ REGISTRY: Mapping[str, Sensor] = MappingProxyType(
     }
 )
 """Every sensor that rsgeo knows by key."""
+
+BAND_ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "s2_13": tuple(band.name for band in _S2_BANDS),
+        "s2_12": tuple(band.name for band in _S2_BANDS if band.name != "B10"),
+        "s2_10": ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B11", "B12", "B8A"),
+        "s2_4": ("B02", "B03", "B04", "B08"),
+    }
+)
+"""Bands of `s2` in the orders that data sets have: level 1C (SEN12MS, Sen1Floods11), level 2A (TerraMesh), the 10 m and
+20 m bands (BigEarthNet-MM), the 10 m bands (METER-ML)."""
 
 
 def sensor(key: str) -> Sensor:

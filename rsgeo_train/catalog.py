@@ -1,9 +1,11 @@
 """The catalog: one GeoParquet file that says where every sample of a dataset lies, its label, place and split.
 
-Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be null),
-and per sensor `<sensor>_path` with an optional `<sensor>_window` (column, row, width, height); `label_path` for label
-rasters and polygons. Paths are relative to the catalog; a member of a ZIP is `archive.zip!member`. The header (sensors,
-classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
+Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be
+null), and per sensor `<sensor>_path` (null where the sample lacks it) with an optional `<sensor>_window` (column, row,
+width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the file is to be warped onto the sample's
+grid, and an optional `<sensor>_offset` that is added to what the file holds; `label_path` for label rasters and
+polygons, with an optional `label_grid`. Paths are relative to the catalog; a member of a ZIP is `archive.zip!member`.
+The header (sensors, classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class CatalogHeader(_Model):
         label_kind: `class` (one class a sample), `raster` (values of a label raster), `palette` (colours of a label
             picture) or `polygons` (a class column of a vector file).
         label_column: the class column of polygon labels.
+        notes: what was found out or decided while preparing, for people.
     """
 
     schema_version: Literal[1] = 1
@@ -77,6 +80,7 @@ class CatalogHeader(_Model):
     split_by: str
     label_kind: Literal["class", "raster", "palette", "polygons"] = "class"
     label_column: str | None = None
+    notes: list[str] = []
 
 
 class Catalog:

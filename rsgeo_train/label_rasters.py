@@ -15,11 +15,15 @@ from rasterio import features, windows
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
+from rsgeo_core.grid import Grid
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.warping import read_grid, read_on
 
 
-def read_label(catalog: Catalog, label: str, window: Sequence[int] | None, scene: str) -> NDArray[np.uint8]:
+def read_label(
+    catalog: Catalog, label: str, window: Sequence[int] | None, scene: str, grid: str | None = None
+) -> NDArray[np.uint8]:
     """Class indices of a window, (H, W) uint8; pixels without a class are `IGNORED`.
 
     Args:
@@ -27,18 +31,24 @@ def read_label(catalog: Catalog, label: str, window: Sequence[int] | None, scene
         label: label file, relative to the catalog.
         window: column, row, width, height of the scene; None for all of it.
         scene: path of the scene, for the grid of polygons.
+        grid: the chip's grid as `warping.grid_text` gives it, where labels lie on another than the chip; then neither
+            window nor scene is looked at.
     """
     path = catalog.path(label)
     said = [entry.value or "" for entry in catalog.header.classes]
     if catalog.header.label_kind == "polygons":
-        return _burnt(path, str(catalog.header.label_column), tuple(said), window, scene)
+        place = _grid_of(scene, window) if grid is None else read_grid(grid)[0]
+        return _burnt(path, str(catalog.header.label_column), tuple(said), place)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with rasterio.open(path) as source:
-                values = source.read(window=None if window is None else Window(*window))
+                if grid is None:
+                    values = source.read(window=None if window is None else Window(*window))
+                else:
+                    values = np.nan_to_num(read_on(grid, path)[0], nan=-1)
                 if catalog.header.label_kind == "palette" and source.count == 1:
-                    values = _colours(values[0], source)
+                    values = _colours(values[0].astype(np.uint8), source)
         except RasterioIOError as error:
             raise DatasetError(f"{path} cannot be read: {error}") from None
     indices = np.full(values.shape[1:], IGNORED, np.uint8)
@@ -73,17 +83,19 @@ def _polygons(path: str, column: str, crs: str) -> gpd.GeoDataFrame:
     return frame.to_crs(crs)
 
 
-def _burnt(
-    path: str, column: str, said: tuple[str, ...], window: Sequence[int] | None, scene: str
-) -> NDArray[np.uint8]:
-    """Polygons in the scene's CRS burnt by pixel centre; later ones lie above earlier ones."""
+def _grid_of(scene: str, window: Sequence[int] | None) -> Grid:
+    """The grid of a scene's window."""
     with rasterio.open(scene) as source:
         if source.crs is None:
             raise DatasetError(f"{scene} has no coordinate reference system, so polygons cannot be laid over it.")
         place = Window(0, 0, source.width, source.height) if window is None else Window(*window)
         transform = windows.transform(place, source.transform)
-        frame = _polygons(path, column, source.crs.to_wkt())
-    shape = int(place.height), int(place.width)
+        return Grid(int(place.height), int(place.width), transform, source.crs)
+
+
+def _burnt(path: str, column: str, said: tuple[str, ...], grid: Grid) -> NDArray[np.uint8]:
+    """Polygons in the grid's CRS burnt by pixel centre; later ones lie above earlier ones."""
+    frame = _polygons(path, column, grid.crs.to_wkt())
     index_of = {value: index for index, value in enumerate(said)}
     values = frame[column].map(lambda value: index_of.get(_text(value)))
     shapes = [
@@ -92,8 +104,8 @@ def _burnt(
         if geometry is not None and not geometry.is_empty and index is not None and index == index
     ]
     if not shapes:
-        return np.full(shape, IGNORED, np.uint8)
-    return features.rasterize(shapes, shape, fill=IGNORED, transform=transform, dtype="uint8")
+        return np.full(grid.shape, IGNORED, np.uint8)
+    return features.rasterize(shapes, grid.shape, fill=IGNORED, transform=grid.transform, dtype="uint8")
 
 
 def _text(value: Any) -> str:

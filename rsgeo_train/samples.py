@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import rasterio
 import torch
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.warping import read_on
 
 
 def read_window(path: str, window: Sequence[int] | None, bands: Sequence[int] | None = None) -> NDArray[Any]:
@@ -34,6 +36,33 @@ def read_window(path: str, window: Sequence[int] | None, bands: Sequence[int] | 
                 return source.read(list(bands) if bands else None, window=place)
         except RasterioIOError as error:
             raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
+
+
+def read_stored(
+    catalog: Catalog, sensor: str, value: Callable[[str], Any], bands: Sequence[int] | None = None
+) -> NDArray[Any] | None:
+    """A sensor's pixels of one sample in the catalog's units, (C, H, W); None where the sample lacks the sensor.
+
+    Args:
+        catalog: the catalog.
+        sensor: its key.
+        value: gives the sample's value of a column, None where there is none: `<sensor>_path`, `_window` (a part of the
+            file), `_grid` (where the file is to be warped to) and `_offset` (added to stored values).
+        bands: 1-based band numbers; None for all.
+    """
+    path = value(f"{sensor}_path")
+    if path is None:
+        return None
+    path, nodata = catalog.path(path), catalog.header.sensors[sensor].nodata
+    grid, offset = value(f"{sensor}_grid"), value(f"{sensor}_offset")
+    if grid is not None:
+        pixels, _ = read_on(grid, path, bands, nodata)
+    else:
+        pixels = read_window(path, value(f"{sensor}_window"), bands)
+    if not offset:
+        return pixels
+    moved = pixels.astype(np.float32) + np.float32(offset)
+    return moved if nodata is None else np.where(pixels == nodata, np.float32(np.nan), moved)
 
 
 class Sample(NamedTuple):
@@ -134,30 +163,32 @@ class Samples(Dataset):
         row = self.rows[index]
         found = {}
         for sensor, numbers in self._wanted.items():
-            path = self._value(f"{sensor}_path", row)
-            if path is not None:
-                window = self._value(f"{sensor}_window", row)
-                found[sensor] = read_window(self.catalog.path(path), window, numbers)
+            pixels = read_stored(self.catalog, sensor, lambda column: self._value(column, row), numbers)
+            if pixels is not None:
+                found[sensor] = pixels
         if not found:
             name = self._value("id", row)
             raise DatasetError(f"Sample {name} has none of {', '.join(self._wanted)}.")
-        label = self._label(row, next(iter(found))) if self._with_labels else -1
+        label = self._label(row, *next(iter(found.items()))) if self._with_labels else -1
         if self._cache is not None:
             self._cache[index] = found, label
         return found, label
 
-    def _label(self, row: int, sensor: str) -> Any:
+    def _label(self, row: int, sensor: str, pixels: NDArray[Any]) -> Any:
         if self.catalog.header.label_kind == "class":
             return int(self._value("label", row))
         from rsgeo_train.label_rasters import read_label
 
+        path = self._value("label_path", row)
+        if path is None:
+            return np.full(pixels.shape[1:], IGNORED, np.uint8)
         image = self.catalog.path(self._value(f"{sensor}_path", row))
-        return read_label(self.catalog, self._value("label_path", row), self._value(f"{sensor}_window", row), image)
+        window, grid = self._value(f"{sensor}_window", row), self._value("label_grid", row)
+        return read_label(self.catalog, path, window, image, grid)
 
     def _value(self, column: str, row: int) -> Any:
         values = self._columns.get(column)
-        value = None if values is None else values[row]
-        return None if value is None or (isinstance(value, float) and np.isnan(value)) else value
+        return None if values is None else _or_none(values[row])
 
     def _without_nodata(self, sensor: str, image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """float32 values, and where they are no data: not finite, or the sensor's nodata value."""
@@ -167,6 +198,11 @@ class Samples(Dataset):
         if nodata is not None:
             absent |= image == nodata
         return values, absent
+
+
+def _or_none(value: Any) -> Any:
+    """A table's value, None where it is null."""
+    return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else value
 
 
 def _resampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -207,15 +243,15 @@ def statistics(
     facts = catalog.header.sensors[sensor]
     count = np.zeros(len(facts.bands))
     total, squares = np.zeros(len(facts.bands)), np.zeros(len(facts.bands))
-    paths = catalog.table[f"{sensor}_path"].tolist()
-    rows = [row for row in rows if isinstance(paths[row], str)]  # a sample may lack the sensor
+    columns = {name: catalog.table[name].tolist() for name in catalog.table.columns if name.startswith(f"{sensor}_")}
+    rows = [row for row in rows if _or_none(columns[f"{sensor}_path"][row]) is not None]  # a sample may lack the sensor
     if not rows:
         raise DatasetError(f"No sample of the train split has {sensor}.")
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
-    windows = catalog.table.get(f"{sensor}_window")
     for row in chosen:
-        window = None if windows is None else windows.iloc[row]
-        image = read_window(catalog.path(paths[row]), window)
+        place = {name: _or_none(values[row]) for name, values in columns.items()}
+        image = read_stored(catalog, sensor, place.get)
+        assert image is not None
         values = image.astype(np.float64).reshape(len(image), -1)
         valid = np.isfinite(values)
         if facts.nodata is not None:

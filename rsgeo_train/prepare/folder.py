@@ -16,7 +16,7 @@ from rsgeo_train.catalog import (
 )
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.prepare.scenes import _sensor
+from rsgeo_train.prepare.scenes import sensor_of
 from rsgeo_train.samples import statistics
 
 SUFFIXES = {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2"}
@@ -52,7 +52,7 @@ def prepare(
             f"{root} has {len(classes)} class folders with images; at least two were expected, as in "
             f"{root.name}/forest/1.tif and {root.name}/water/1.tif."
         )
-    key, names, dtype, nodata = _sensor(files[0][1], sensor, bands)
+    key, names, dtype, nodata = sensor_of(files[0][1], sensor, bands)
     identity = {path: path.relative_to(root).with_suffix("").as_posix() for _, path in files}
     made = splits.stratified({identity[path]: classes.index(path.parent.name) for _, path in files}, seed)
     records = [

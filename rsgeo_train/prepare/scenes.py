@@ -91,7 +91,7 @@ def prepare(
         raise DatasetError(f"No scene below {root} matches {images}.", "Change --images.")
     listed = read_classes(classes)
     label_of, kind = _labels(root, labels, scenes, listed, column)
-    key, names, dtype, nodata = _sensor(scenes[0], sensor, bands)
+    key, names, dtype, nodata = sensor_of(scenes[0], sensor, bands)
     places = {scene: _place(scene, root) for scene in scenes}
     unknown = set(held_out) - set(places.values())
     if unknown:
@@ -127,7 +127,7 @@ def prepare(
             )
         },
         classes=[
-            CatalogClass(name=entry.name, color=entry.color or default_color(i), value=_said(entry, i, kind))
+            CatalogClass(name=entry.name, color=entry.color or default_color(i), value=class_value(entry, i, kind))
             for i, entry in enumerate(listed)
         ],
         split_by=f"place; held out: {', '.join(held) or 'nothing, since there is one place'}",
@@ -169,7 +169,8 @@ def read_classes(path: Path) -> list[LabelClass]:
     return listed
 
 
-def _said(entry: LabelClass, index: int, kind: str) -> str:
+def class_value(entry: LabelClass, index: int, kind: str) -> str:
+    """How label files of a kind say a class: a value, a colour or a word."""
     if kind == "palette":
         return (entry.mask or "").lower()
     if entry.value is not None:
@@ -208,8 +209,8 @@ def _labels(
     return pairs, "palette" if any(entry.mask for entry in listed) else "raster"
 
 
-def _sensor(scene: Path, sensor: str | None, bands: Sequence[str] | None) -> tuple[str, list[str], str, float | None]:
-    """Sensor key, band names, dtype and nodata of the scenes, from the first."""
+def sensor_of(scene: Path, sensor: str | None, bands: Sequence[str] | None) -> tuple[str, list[str], str, float | None]:
+    """Sensor key, band names, dtype and nodata of scenes, from the first."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(scene) as source:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         fresh.replace(path)
         _flush(path.parent)
     except (OSError, RuntimeError) as error:  # torch tells some failures of its file as RuntimeError
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         kept = next((name for name in RESUMABLE if path.with_stem(name).exists()), None)
         whole = f"checkpoints/{kept}.ckpt is whole" if kept else "there is no checkpoint yet"
         free = shutil.disk_usage(path.parent).free / 1e6
@@ -51,6 +54,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunFolderError: no such file, or no checkpoint.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            spoiled = archive.testzip()  # torch compares no check sums
+        if spoiled is not None:
+            raise zipfile.BadZipFile(f"the check sum of {spoiled} is another")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunFolderError(f"{path}: no such checkpoint.", "Train with: rsgeo-train finetune") from None

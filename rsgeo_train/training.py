@@ -29,7 +29,7 @@ from rsgeo_train import randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
 from rsgeo_train.checkpoints import read_resumable
-from rsgeo_train.errors import MissingDevice, RecipeError, RunFolderError
+from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.keeper import Audience, Keeper, Teller
 from rsgeo_train.learner import Learner
@@ -50,7 +50,10 @@ def selection_rows(
     """
     rows = catalog.rows("train")
     if len(rows) == 0:
-        raise RunFolderError("The catalog has no train split.")
+        found = ", ".join(sorted(set(catalog.table["split"]))) or "no samples"
+        raise DatasetError(
+            f"The catalog has no train split; it has {found}.", "Prepare it again: rsgeo-train prepare … -o CATALOG"
+        )
     if not fraction:
         return rows, rows
     table = catalog.table.iloc[rows]
@@ -95,6 +98,14 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
         )
     blocks = {name: recipe.sensors.get(name) for name in names}
     bands = {n: list(block.bands) if block and block.bands else list(known[n].bands) for n, block in blocks.items()}
+    for name in names:
+        unknown = [band for band in bands[name] if band not in known[name].bands]
+        if unknown:
+            raise RecipeError(
+                f"sensors.{name}.bands has {', '.join(unknown)}; the catalog's {name} has "
+                f"{', '.join(known[name].bands)}.",
+                f"Type: --set sensors.{name}.bands=[{','.join(known[name].bands[:3])}], or [] for all",
+            )
     places = [(known[name], known[name].bands.index(band)) for name in names for band in bands[name]]
     first = Samples(catalog, catalog.rows("train")[:1], bands, with_labels=False)
     side = first[0].images.shape[-1] if len(first) else 0
@@ -303,6 +314,21 @@ def _check_labels(kind: str, catalog: Catalog) -> None:
         has = "one class a sample" if has_classes else "label rasters or polygons"
         other = "classification" if has_classes else "segmentation"
         raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", f"Type: --task {other}")
+    if kind == "classification":
+        _check_classes(catalog)
+
+
+def _check_classes(catalog: Catalog) -> None:
+    """Refuse class indices that the catalog's header has no class for."""
+    names = [entry.name for entry in catalog.header.classes]
+    table = catalog.table.iloc[catalog.rows("train")]
+    wrong = table[~table["label"].between(0, len(names) - 1)]
+    if len(wrong):
+        raise DatasetError(
+            f"{len(wrong)} samples have a label outside the catalog's {len(names)} classes (0 to {len(names) - 1}), "
+            f"among them {wrong['id'].iloc[0]} with {wrong['label'].iloc[0]}.",
+            "Prepare the catalog again with all classes.",
+        )
 
 
 def start_from(task: Learner, run: Path) -> None:

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import PAIR_BANDS as BANDS
 from conftest import write_raster
 
 from rsgeo_train import training
-from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, read_catalog, relative_path
+from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.crossval import hits
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.methods.csf import Csf, CsfRecipe
 from rsgeo_train.recipe import load_recipe
-from rsgeo_train.samples import Samples, statistics
+from rsgeo_train.samples import Samples
 from rsgeo_train.views import view
 
 SMALL = [
@@ -30,46 +31,12 @@ SMALL = [
     "trainer.checkpoint_every=1",
     "trainer.accelerator=cpu",
 ]
-BANDS = {"s2": ["B02", "B03", "B04", "B08"], "s1": ["VV", "VH"]}
 
 
 def recipe(*more: str) -> CsfRecipe:
     settings = load_recipe(None, [*SMALL, *more], CsfRecipe)
     assert isinstance(settings, CsfRecipe)
     return settings
-
-
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 places with two sensors: four kinds of texture that both sensors show; one place lacks its S1."""
-    root = tmp_path_factory.mktemp("pairs")
-    records = []
-    for number in range(48):
-        random = np.random.default_rng(number)
-        kind = number % 4
-        y, x = np.mgrid[:32, :32]
-        turn = random.uniform(0, np.pi)
-        wave = np.sin((x * np.cos(turn) + y * np.sin(turn)) * (0.3, 0.7, 1.2, 2.0)[kind] + random.uniform(0, 6))
-        s2 = 1000 + 300 * wave + random.normal(0, 60, (4, 32, 32)) + random.normal(0, 100, (4, 1, 1))
-        s1 = -12 + 4 * wave + random.normal(0, 1.0, (2, 32, 32))
-        record = {"id": f"p{number}", "split": "train", "label": kind, "place": f"p{number}"}
-        for sensor, pixels in (("s2", s2.astype(np.uint16)), ("s1", s1.astype(np.float32))):
-            path = root / f"{sensor}-{number}.tif"
-            write_raster(path, pixels)
-            missing = sensor == "s1" and number == 5
-            record[f"{sensor}_path"] = None if missing else relative_path(path, root / "pairs.parquet")
-        records.append(record)
-    sensors = {
-        "s2": CatalogSensor(bands=BANDS["s2"], dtype="uint16", gsd=10),
-        "s1": CatalogSensor(bands=BANDS["s1"], dtype="float32", gsd=10),
-    }
-    catalog = Catalog(
-        CatalogHeader(name="pairs", sensors=sensors, classes=[], split_by="none"), new_table(records), root
-    )
-    for key, facts in sensors.items():
-        facts.mean, facts.std = statistics(catalog, key, range(48))
-    catalog.write(root / "pairs.parquet")
-    return root / "pairs.parquet"
 
 
 def learner(settings: CsfRecipe, catalog: Catalog) -> Csf:

@@ -139,8 +139,12 @@ class Keeper(L.Callback):
         """Wait until the first process has written everything."""
         trainer.strategy.barrier()
 
+    def on_exception(self, trainer: L.Trainer, task: Learner, exception: BaseException) -> None:
+        """Close the log."""
+        self.teardown(trainer, task, "fit")
+
     def teardown(self, trainer: L.Trainer, task: Learner, stage: str) -> None:
-        """Close the log, whatever happened."""
+        """Close the log."""
         if self._log is not None:
             self._log.close()
             self._log = None

@@ -137,18 +137,26 @@ class Samples(Dataset):
         if not found:
             name = self._value("id", row)
             raise DatasetError(f"Sample {name} has none of {', '.join(self._wanted)}.")
-        label = self._label(row, next(iter(found))) if self._with_labels else -1
+        sensor, image = next(iter(found.items()))
+        label = self._label(row, sensor, image.shape[1:]) if self._with_labels else -1
         if self._cache is not None:
             self._cache[index] = found, label
         return found, label
 
-    def _label(self, row: int, sensor: str) -> Any:
+    def _label(self, row: int, sensor: str, size: tuple[int, ...]) -> Any:
         if self.catalog.header.label_kind == "class":
             return int(self._value("label", row))
         from rsgeo_train.label_rasters import read_label
 
         image = self.catalog.path(self._value(f"{sensor}_path", row))
-        return read_label(self.catalog, self._value("label_path", row), self._value(f"{sensor}_window", row), image)
+        label = read_label(self.catalog, self._value("label_path", row), self._value(f"{sensor}_window", row), image)
+        if label.shape != size:
+            raise DatasetError(
+                f"{self._value('label_path', row)} gives {label.shape[0]} × {label.shape[1]} pixels for sample "
+                f"{self._value('id', row)}, whose image has {size[0]} × {size[1]}.",
+                "Give the label of this scene, then prepare the catalog again.",
+            )
+        return label
 
     def _value(self, column: str, row: int) -> Any:
         values = self._columns.get(column)

@@ -1,5 +1,7 @@
 """Random changes of batches: exact flips and quarter turns, zoom and shift, brightness, erasing, mixup.
 
+How a picture looks beyond its light (colour jitter, blur, …) is in `appearance`.
+
 Every draw comes from a generator that the caller seeds by (seed, step); images are raw sensor values.
 """
 
@@ -11,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rsgeo_train.appearance import appearance, changes_appearance
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.randomness import integers, uniform
 from rsgeo_train.recipe import AugmentBlock
@@ -38,6 +41,8 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
         images = _without_haze(images, config, random)
     if config.brightness or config.contrast or config.tint:
         images = _light(images, config, random)
+    if changes_appearance(config):
+        images = appearance(images, config, random)
     if config.erase:
         images = _erase(images, config.erase, random)
     return images, labels if dense is None else dense

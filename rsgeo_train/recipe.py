@@ -73,6 +73,11 @@ class AugmentBlock(_Block):
         haze: path reflectance per band, in the catalog's units, of which a random share is taken off, as atmospheric
             correction does; a network that has seen both takes top-of-atmosphere and surface reflectance.
         haze_share: share of the samples that are treated so.
+        jitter: brightness, contrast, saturation and hue of three bands, by kornia; of another number of bands a gain
+            and an offset each, from the first two.
+        jitter_share, grey, blur, solarise: share of the samples that are jittered, made grey (the mean of the bands in
+            each), blurred (3×3, σ from 0.1 to 2), solarised (what lies above the middle of the range is inverted).
+        value_range: what counts as 0 and 1 for these four, in the catalog's values.
     """
 
     flip: bool = True
@@ -88,6 +93,12 @@ class AugmentBlock(_Block):
     mixup: float = 0.0
     haze: list[float] = []
     haze_share: float = Field(default=0.6, ge=0, le=1)
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_share: float = Field(default=0.8, ge=0, le=1)
+    grey: float = Field(default=0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=1)
+    solarise: float = Field(default=0.0, ge=0, le=1)
+    value_range: tuple[float, float] = (0.0, 255.0)
 
 
 class DataBlock(_Block):

@@ -271,7 +271,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(pictures, tmp_path):
     said, complained = process.communicate(timeout=60)
     assert process.returncode == 3, complained
     assert "Stopped after step" in complained and "--resume" in complained and "Traceback" not in complained
-    assert "Training: 0 %" in complained and "steps" in complained and "epoch 1/100000" in said
+    assert "Training: 0 %" in complained and "steps" in complained and "epoch 1/" in said
     import torch
 
     step = torch.load(tmp_path / "run/checkpoints/last.ckpt")["step"]

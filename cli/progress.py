@@ -48,7 +48,8 @@ class Display:
                 click.echo(event.text, err=True)
 
     def _begin(self, event: events.Stage) -> None:
-        self._stage = {"map": "Mapping", "finish": "Finishing"}.get(event.name, event.name)
+        names = {"map": "Mapping", "finish": "Finishing", "train": "Training"}
+        self._stage = names.get(event.name, event.name)
         self._last_share = -1
         if self._quiet or not self._console.is_terminal:
             return
@@ -68,16 +69,16 @@ class Display:
 
     def _advance(self, event: events.Progress) -> None:
         share = event.done / event.total if event.total else 1.0
+        digits = 0 if event.unit == "steps" else 1
+        done, total = (f"{amount:,.{digits}f}" for amount in (event.done, event.total))
+        note = f" · {event.note}" if event.note else ""
         if self._bar is not None and self._task is not None:
-            amount = f"{event.done:,.1f}/{event.total:,.1f} {event.unit}" if event.unit != "file" else ""
+            amount = f"{done}/{total} {event.unit}{note}" if event.unit != "file" else ""
             self._bar.update(self._task, completed=share, total=1.0, amount=amount)
-        elif not self._quiet and self._stage == "Mapping" and int(share * 10) > self._last_share:
+        elif not self._quiet and self._stage in ("Mapping", "Training") and int(share * 10) > self._last_share:
             self._last_share = int(share * 10)
             eta = f", {event.eta_s:.0f} s left" if event.eta_s else ""
-            click.echo(
-                f"{self._stage}: {100 * share:.0f} % ({event.done:,.1f} of {event.total:,.1f} {event.unit}{eta})",
-                err=True,
-            )
+            click.echo(f"{self._stage}: {100 * share:.0f} % ({done} of {total} {event.unit}{eta}){note}", err=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

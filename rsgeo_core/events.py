@@ -46,13 +46,14 @@ class Stage(_Event):
 
 
 class Progress(_Event):
-    """How far the stage is."""
+    """How far the stage is; `note` is what else is worth a glance, such as the loss."""
 
     type: Literal["progress"] = "progress"
     done: float
     total: float
     unit: str
     eta_s: float | None = None
+    note: str | None = None
 
 
 class Log(_Event):

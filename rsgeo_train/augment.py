@@ -1,5 +1,7 @@
 """Random changes of batches: exact flips and quarter turns, zoom and shift, brightness, erasing, mixup.
 
+How a picture looks beyond its light (colour jitter, blur, …) is in `appearance`.
+
 Every draw comes from a generator that the caller seeds by (seed, step); images are raw sensor values.
 """
 
@@ -11,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rsgeo_train.appearance import appearance, changes_appearance
 from rsgeo_train.catalog import IGNORED
+from rsgeo_train.randomness import integers, uniform
 from rsgeo_train.recipe import AugmentBlock
 
 
@@ -37,6 +41,8 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
         images = _without_haze(images, config, random)
     if config.brightness or config.contrast or config.tint:
         images = _light(images, config, random)
+    if changes_appearance(config):
+        images = appearance(images, config, random)
     if config.erase:
         images = _erase(images, config.erase, random)
     return images, labels if dense is None else dense
@@ -60,7 +66,7 @@ def mixup(images: Tensor, targets: Tensor, alpha: float, random: torch.Generator
 
 
 def _uniform(random: torch.Generator, count: int, low: float, high: float) -> Tensor:
-    return torch.rand(count, generator=random) * (high - low) + low
+    return uniform(random, count) * (high - low) + low
 
 
 def crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generator) -> tuple[Tensor, Tensor | None]:
@@ -72,8 +78,8 @@ def crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generato
         images = F.pad(images - mean, (0, lack[1], 0, lack[0])) + mean
         dense = None if dense is None else F.pad(dense, (0, lack[1], 0, lack[0]), value=IGNORED)
         height, width = images.shape[-2:]
-    tops = torch.randint(height - side + 1, (len(images),), generator=random).tolist()
-    lefts = torch.randint(width - side + 1, (len(images),), generator=random).tolist()
+    tops = integers(random, height - side + 1, len(images)).tolist()
+    lefts = integers(random, width - side + 1, len(images)).tolist()
     places = list(zip(tops, lefts, strict=True))
     cut = torch.stack([image[:, t : t + side, x : x + side] for image, (t, x) in zip(images, places, strict=True)])
     if dense is not None:
@@ -86,8 +92,8 @@ def symmetries(
 ) -> tuple[Tensor, Tensor | None]:
     """One of the eight symmetries of the square per sample, exact; a half turn at most where H ≠ W."""
     count = len(images)
-    flips = torch.randint(2, (count,), generator=random) if flip else torch.zeros(count, dtype=torch.int64)
-    turns = torch.randint(4, (count,), generator=random) if quarter_turns else torch.zeros_like(flips)
+    flips = integers(random, 2, count) if flip else torch.zeros(count, dtype=torch.int64)
+    turns = integers(random, 4, count) if quarter_turns else torch.zeros_like(flips)
     if images.shape[-1] != images.shape[-2]:
         turns = turns - turns % 2
 
@@ -132,8 +138,8 @@ def _without_haze(images: Tensor, config: AugmentBlock, random: torch.Generator)
     Dark-object subtraction (Chavez, 1988): what the darkest hundredth of a band shows is at most its haze.
     """
     count, bands = images.shape[:2]
-    share = _uniform(random, count, 0.2, 1.15) * (torch.rand(count, generator=random) < config.haze_share)
-    share = (share[:, None] * _uniform(random, count * bands, 0.8, 1.2).view(count, bands)).to(images)
+    share = _uniform(random, count, 0.2, 1.15) * (uniform(random, count) < config.haze_share)
+    share = (share[:, None] * (uniform(random, count, bands) * 0.4 + 0.8)).to(images)
     path = share * torch.tensor(config.haze).to(images)
     darkest = images.flatten(2).quantile(0.01, dim=2)
     off = torch.minimum(path, 0.9 * darkest.clamp(min=0))
@@ -146,7 +152,7 @@ def _light(images: Tensor, config: AugmentBlock, random: torch.Generator) -> Ten
     mean = images.mean(dim=(2, 3), keepdim=True)
     contrast = 1 + _uniform(random, count, -config.contrast, config.contrast).view(-1, 1, 1, 1).to(images)
     bright = _uniform(random, count, -config.brightness, config.brightness).view(-1, 1, 1, 1).to(images)
-    tint = _uniform(random, count * bands, -config.tint, config.tint).view(count, bands, 1, 1).to(images)
+    tint = ((uniform(random, count, bands) * 2 - 1) * config.tint).view(count, bands, 1, 1).to(images)
     return (images - mean) * contrast + mean * (1 + bright + tint)
 
 
@@ -154,8 +160,8 @@ def _erase(images: Tensor, probability: float, random: torch.Generator) -> Tenso
     """Fill a rectangle of 2–20 % of the area with the sample's mean."""
     count, _, height, width = images.shape
     share = _uniform(random, count, 0.02, 0.2).sqrt()
-    hit = torch.rand(count, generator=random) < probability
-    tops, lefts = torch.rand(count, generator=random), torch.rand(count, generator=random)
+    hit = uniform(random, count) < probability
+    tops, lefts = uniform(random, count), uniform(random, count)
     images = images.clone()
     for index in torch.nonzero(hit)[:, 0].tolist():
         rows, columns = int(share[index] * height), int(share[index] * width)

@@ -114,7 +114,7 @@ class TimmEncoder(nn.Module):
             ) from None
 
 
-def averaged(values: Tensor) -> Tensor:
+def over_places(values: Tensor) -> Tensor:
     """(B, C, h, w) maps or (B, N, C) tokens averaged over places; (B, D) as it is."""
     if values.ndim == 4:
         return values.mean(dim=(2, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsgeo_core.errors import RequestError
+from rsgeo_core.errors import EnvironmentProblem, RequestError, RunError
 
 
 class RecipeError(RequestError):
@@ -27,3 +27,33 @@ class ExportError(RequestError):
     """A trained network cannot be exported as asked, or its export does not equal it."""
 
     code = "export"
+
+
+class CheckpointError(RunError):
+    """A checkpoint could not be written: the disk is full or went away. What was there is as it was."""
+
+    code = "checkpoint"
+
+
+class NonFiniteError(RunError):
+    """The loss or a weight is no number any more; no checkpoint holds it."""
+
+    code = "non-finite"
+
+
+class ProcessError(RunError):
+    """One of several processes that train together ended without saying why."""
+
+    code = "process"
+
+
+class MissingPackage(EnvironmentProblem):
+    """A package that a setting asks for is not installed."""
+
+    code = "package"
+
+
+class MissingDevice(EnvironmentProblem):
+    """The machine has fewer devices than a recipe asks for."""
+
+    code = "device"

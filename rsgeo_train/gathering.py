@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -43,4 +46,36 @@ def gathered(rows: Tensor) -> Tensor:
 
 def first_row(count: int) -> int:
     """Where this process's `count` rows begin among the gathered ones."""
-    return dist.get_rank() * count if is_distributed() else 0
+    return process_rank() * count
+
+
+def process_rank() -> int:
+    """Which of the processes that train together this one is, from 0."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def process_count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def summed(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers summed over all processes, the same on each."""
+    if not is_distributed():
+        return values
+    total = torch.as_tensor(values, device=_device())
+    dist.all_reduce(total)
+    return total.cpu().numpy()
+
+
+def averaged(values: Mapping[str, float]) -> dict[str, float]:
+    """Named numbers averaged over all processes, the same on each; every process must have the same names."""
+    if not is_distributed():
+        return dict(values)
+    total = summed(np.array([float(values[name]) for name in sorted(values)]))
+    return dict(zip(sorted(values), (total / process_count()).tolist(), strict=True))
+
+
+def _device() -> torch.device:
+    """Where the processes' backend keeps its tensors."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

@@ -50,7 +50,7 @@ def read_label(
                 if catalog.header.label_kind == "palette" and source.count == 1:
                     values = _colours(values[0].astype(np.uint8), source)
         except RasterioIOError as error:
-            raise DatasetError(f"{path} cannot be read: {error}") from None
+            raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
     indices = np.full(values.shape[1:], IGNORED, np.uint8)
     if catalog.header.label_kind == "palette":
         packed = values[0].astype(np.int32) << 16 | values[1].astype(np.int32) << 8 | values[2]

@@ -13,7 +13,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from rsgeo_train import randomness
 from rsgeo_train.encoders import Features
-from rsgeo_train.recipe import Recipe, ScheduleBlock
+from rsgeo_train.gathering import process_count, process_rank
+from rsgeo_train.optimisers import freeze, new_optimizer, still
+from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
+
+Sums = dict[str, list[Any]]
+"""What was noted, by name: total and count."""
 
 
 class Learner(L.LightningModule):
@@ -23,29 +28,44 @@ class Learner(L.LightningModule):
 
     Attributes:
         step: optimiser steps done since the start of the run, over all resumptions.
+        part: batches of the step at hand that are done, below `optimizer.accumulate`.
         total_steps: steps of the whole run, for the schedule.
-        sums: what was logged since the last record, by name: total and count.
+        steps_per_epoch: steps of one epoch, for the schedule.
+        sums: what was noted since the last record of an epoch.
+        recent: what was noted since the last record of a step.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.step = 0
+        self.part = 0
         self.total_steps = 1
-        self.sums: dict[str, list[float]] = {}
+        self.steps_per_epoch = 1
+        self.sums: Sums = {}
+        self.recent: Sums = {}
 
     def _set_network(self, network: nn.Module) -> None:
         network = network.to(memory_format=torch.channels_last)
         decay = self.recipe.optimizer.average_decay
+        freeze(network, self.recipe.optimizer.groups)
         self.network = network
         self.average = AveragedModel(network, multi_avg_fn=_ramped_average(decay), use_buffers=True)
+        self.average.requires_grad_(False)
 
     def note(self, **values: float | Tensor) -> None:
-        """Add to the means of the next log record."""
+        """Add to the means of the next log records."""
         for name, value in values.items():
-            total = self.sums.setdefault(name, [0.0, 0.0])
-            total[0] += float(value.detach() if isinstance(value, Tensor) else value)
-            total[1] += 1
+            number = _number(value)
+            for sums in (self.sums, self.recent):
+                pair = sums.setdefault(name, [0.0, 0.0])
+                pair[0] = pair[0] + number
+                pair[1] += 1
+
+    def random(self, purpose: str) -> randomness.Draws:
+        """Draws for this process's rows of the batch at hand: a function of seed, purpose and position."""
+        rank, processes = process_rank(), process_count()
+        return randomness.generator(self.recipe.seed, purpose, *self._position(), rank=rank, processes=processes)
 
     def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
         """What the averaged encoder gives; this is what evaluations judge.
@@ -58,41 +78,81 @@ class Learner(L.LightningModule):
         raise NotImplementedError
 
     def selection(self) -> dict[str, float]:
-        """Figures of the last validation; `score` is what selects the best epoch, larger is better."""
+        """Figures of the last validation, over all processes; `score` selects the best epoch, larger is better."""
         raise NotImplementedError
 
+    def train(self, mode: bool = True) -> Learner:
+        """As torch's, but what is frozen stays in eval mode."""
+        super().train(mode)
+        if mode and self.recipe.optimizer.groups:
+            still(self.network, self.recipe.optimizer.groups)
+        return self
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set random state and learning rate as functions of the step."""
-        torch.manual_seed(randomness.seed_of(self.recipe.seed, "dropout", self.step))
-        rate = self.recipe.optimizer.lr * schedule_factor(self.step, self.total_steps, self.recipe.schedule)
+        """Set random state and learning rate as functions of the position."""
+        own = (process_rank(),) if process_rank() else ()
+        torch.manual_seed(randomness.seed_of(self.recipe.seed, "dropout", *self._position(), *own))
+        rate = peak_rate(self.recipe) * self.schedule_factor()
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate * group.get("multiplier", 1.0)
+            group["lr"] = rate * group["multiplier"]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Follow the weights with their average."""
-        self.average.update_parameters(self.network)
-        self.step += 1
+        """Count the step when its last batch is through, and follow the weights with their average."""
+        self.part += 1
+        if self.part == self.recipe.optimizer.accumulate:
+            self.average.update_parameters(self.network)
+            self.step, self.part = self.step + 1, 0
+
+    def schedule_factor(self) -> float:
+        """Share of the learning rate at this step."""
+        return schedule_factor(self.step, self.total_steps, self.recipe.schedule, self.steps_per_epoch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW or SGD; no weight decay on biases and normalisation."""
-        config = self.recipe.optimizer
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        if config.name == "sgd":
-            return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
-        return torch.optim.AdamW(groups, lr=config.lr)
+        """The recipe's optimiser."""
+        return new_optimizer(self.network, self.recipe.optimizer)
+
+    def _position(self) -> tuple[int, ...]:
+        return (self.step, self.part) if self.part else (self.step,)
 
 
-def schedule_factor(step: int, total: int, config: ScheduleBlock) -> float:
-    """Share of the learning rate at a step: linear warm-up, then half a cosine (Loshchilov & Hutter, 2017)."""
-    warm = config.warmup_fraction * total
+def peak_rate(recipe: Recipe) -> float:
+    """The highest learning rate, by the recipe's rule."""
+    config: OptimizerBlock = recipe.optimizer
+    if config.lr_rule == "none":
+        return config.lr
+    return config.lr * recipe.data.batch_size * config.accumulate / 256
+
+
+def schedule_factor(step: int, total: int, config: ScheduleBlock, steps_per_epoch: int = 1) -> float:
+    """Share of the learning rate at a step: linear warm-up, then cosine (Loshchilov & Hutter, 2017), constant or steps.
+
+    Args:
+        step: optimiser steps done.
+        total: steps of the run.
+        config: the recipe's block.
+        steps_per_epoch: for lengths in epochs.
+    """
+    warm: float = config.warmup_fraction * total
+    if config.warmup_steps is not None:
+        warm = config.warmup_steps
+    elif config.warmup_epochs is not None:
+        warm = config.warmup_epochs * steps_per_epoch
     if step < warm:
         return (step + 1) / (warm + 1)
+    if config.name == "constant":
+        return 1.0
+    if config.name == "step":
+        every = config.step_every or float(config.step_every_epochs or 1) * steps_per_epoch
+        return config.gamma ** int((step - warm) // every)
     done = min(1.0, (step - warm) / max(1.0, total - warm))
     return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _number(value: float | Tensor) -> Any:
+    """A number to add up; on a GPU a tensor, so that nothing waits for it."""
+    if isinstance(value, Tensor) and value.is_cuda:
+        return value.detach().double()
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _ramped_average(decay: float):

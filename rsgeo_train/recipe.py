@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rsgeo_train.errors import RecipeError
 
@@ -88,6 +88,11 @@ class AugmentBlock(_Block):
         haze: path reflectance per band, in the catalog's units, of which a random share is taken off, as atmospheric
             correction does; a network that has seen both takes top-of-atmosphere and surface reflectance.
         haze_share: share of the samples that are treated so.
+        jitter: brightness, contrast, saturation and hue of three bands, by kornia; of another number of bands a gain
+            and an offset each, from the first two.
+        jitter_share, grey, blur, solarise: share of the samples that are jittered, made grey (the mean of the bands in
+            each), blurred (3×3, σ from 0.1 to 2), solarised (what lies above the middle of the range is inverted).
+        value_range: what counts as 0 and 1 for these four, in the catalog's values.
     """
 
     flip: bool = True
@@ -103,44 +108,130 @@ class AugmentBlock(_Block):
     mixup: float = 0.0
     haze: list[float] = []
     haze_share: float = Field(default=0.6, ge=0, le=1)
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_share: float = Field(default=0.8, ge=0, le=1)
+    grey: float = Field(default=0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=1)
+    solarise: float = Field(default=0.0, ge=0, le=1)
+    value_range: tuple[float, float] = (0.0, 255.0)
 
 
 class DataBlock(_Block):
-    """How samples are fed."""
+    """How samples are fed.
+
+    Attributes:
+        batch_size: samples that pass the network together, over all processes: with `trainer.devices: 4` each takes a
+            quarter of them. A step sees batch_size · `optimizer.accumulate` samples.
+        selection_fraction: share of the train split that selects the best epoch and is not trained on.
+        workers: threads that read ahead; 0 reads between steps.
+        prefetch: batches that are read ahead.
+        cache: keep what was read in memory.
+        label_fraction: share of the training samples that is used.
+    """
 
     batch_size: int = Field(default=64, gt=0)
     selection_fraction: float = Field(default=0.1, ge=0, lt=1)
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=0)
+    prefetch: int = Field(default=2, gt=0)
     cache: bool = True
     label_fraction: float = Field(default=1.0, gt=0, le=1)
 
 
-class OptimizerBlock(_Block):
-    """AdamW (or SGD with Nesterov momentum), and the running average of the weights that is evaluated and exported."""
+class GroupBlock(_Block):
+    """What differs for the modules or parameters that a pattern names; 1-D parameters never decay."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    multiplier: float = Field(default=1.0, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    freeze: bool = False
+
+
+class OptimizerBlock(_Block):
+    """The optimiser, and the running average of the weights that is evaluated and exported.
+
+    Attributes:
+        lr: the highest learning rate; `lr_rule: batch/256` multiplies it by the samples of a step over 256.
+        betas, eps: of Adam and AdamW.
+        momentum, nesterov: of SGD and LARS (Nesterov: SGD).
+        trust: trust coefficient of LARS.
+        accumulate: batches whose gradients make one step. Steps are optimiser steps everywhere.
+        clip_norm, clip_value: largest norm of all gradients together, or largest single value; one of them.
+        groups: pattern of module or parameter names (`encoder.backbone.layer1`, `*.bias`) to what differs there; a
+            module's name covers what is inside it, and of several patterns the last one counts.
+    """
+
+    name: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)
+    lr_rule: Literal["none", "batch/256"] = "none"
     weight_decay: float = Field(default=0.05, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    trust: float = Field(default=0.001, gt=0)
     average_decay: float = Field(default=0.995, ge=0, lt=1)
-    clip_norm: float | None = None
+    accumulate: int = Field(default=1, gt=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    clip_value: float | None = Field(default=None, gt=0)
+    groups: dict[str, GroupBlock] = {}
+
+    @model_validator(mode="after")
+    def _one_clip(self) -> OptimizerBlock:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("clip_norm and clip_value are both set; expected one of them")
+        return self
 
 
 class ScheduleBlock(_Block):
-    """Linear warm-up, then a half cosine to `final_fraction` of the rate, per step."""
+    """The learning rate by optimiser step: linear warm-up, then one of three ways down.
 
+    Attributes:
+        name: `cosine` falls to `final_fraction` of the rate in half a cosine, `constant` stays, `step` multiplies by
+            `gamma` every `step_every` steps or `step_every_epochs` epochs.
+        warmup_fraction: length of the warm-up as a share of the run; `warmup_steps` or `warmup_epochs` replace it.
+    """
+
+    name: Literal["cosine", "constant", "step"] = "cosine"
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    warmup_steps: int | None = Field(default=None, ge=0)
+    warmup_epochs: float | None = Field(default=None, ge=0)
     final_fraction: float = Field(default=0.001, ge=0, le=1)
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    step_every: int | None = Field(default=None, gt=0)
+    step_every_epochs: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> ScheduleBlock:
+        if self.warmup_steps is not None and self.warmup_epochs is not None:
+            raise ValueError("warmup_steps and warmup_epochs are both set; expected one of them")
+        if self.name == "step" and (self.step_every is None) == (self.step_every_epochs is None):
+            raise ValueError("name: step needs either step_every (steps) or step_every_epochs")
+        return self
 
 
 class TrainerBlock(_Block):
-    """The loop. One device: order and resumption are exact for one."""
+    """The loop.
+
+    Attributes:
+        devices: processes that train together, one a GPU (or several on a CPU).
+        precision: float32; or bfloat16 or float16 where that is exact enough, the latter with a scaled loss.
+        sync_batchnorm: BatchNorm over the batches of all processes; on GPUs.
+        patience: epochs without a better selection score after which the run ends; None trains on.
+        checkpoint_every: steps between two checkpoints; there is one after every epoch anyway.
+        log_every: steps between two records of the training loss.
+        loggers: services told beside TensorBoard and `metrics.jsonl`.
+        threads: of torch on a CPU; None leaves it to torch.
+    """
 
     max_epochs: int = Field(default=10, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
-    accelerator: str = "auto"
-    devices: Literal[1] = 1
-    precision: str = "32-true"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: int = Field(default=1, gt=0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    sync_batchnorm: bool = True
+    patience: int | None = Field(default=None, gt=0)
     checkpoint_every: int = Field(default=50, gt=0)
+    log_every: int = Field(default=50, gt=0)
+    loggers: list[Literal["wandb", "mlflow"]] = []
     threads: int | None = Field(default=None, gt=0)
 
 
@@ -217,6 +308,8 @@ def _explained(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]
     # A misspelt block is told before a value in it, whatever pydantic finds first.
     first = min(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", len(e["loc"])))
     where = [str(part) for part in first["loc"]]
+    if first["type"] == "value_error":  # of a block as a whole
+        return f"Recipe: {'.'.join(where)}: {first['msg'].removeprefix('Value error, ')}.", ""
     if first["type"] != "extra_forbidden":
         return f"Recipe: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", ""
     known = _keys_at(where[:-1], kind)
@@ -238,14 +331,12 @@ def _nearest(where: list[str], known: Sequence[str], kind: type[BaseModel]) -> s
 def _keys_at(where: Sequence[str], kind: type[BaseModel]) -> list[str]:
     """Known keys of the block at a path; none where no block is."""
     model: type[BaseModel] = kind
-    for position, part in enumerate(where):
-        if model is kind and part == "sensors":
-            model = SensorBlock
+    is_key = False  # whether the part is a key of the user's own: a sensor, a pattern
+    for part in where:
+        if is_key:
+            is_key = False
             continue
-        if position == 1 and where[0] == "sensors":
-            continue  # the sensor's own key
-        field = model.model_fields.get(part)
-        annotation = getattr(field, "annotation", None)
+        annotation = getattr(model.model_fields.get(part), "annotation", None)
         kinds = [
             kind
             for kind in (annotation, *typing.get_args(annotation))
@@ -253,5 +344,6 @@ def _keys_at(where: Sequence[str], kind: type[BaseModel]) -> list[str]:
         ]
         if not kinds:
             return []
+        is_key = typing.get_origin(annotation) is dict
         model = kinds[0]
     return list(model.model_fields)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from rsgeo_train.catalog import Catalog, read_catalog, relative_path
+from rsgeo_train.checkpoints import is_begun
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.methods.registry import recipe_kind
 from rsgeo_train.recipe import Recipe, load_recipe, write_recipe
@@ -15,7 +16,7 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
     """Make the run folder with its `config.yaml`, or check that it is the run to resume."""
     config = folder / "config.yaml"
     if resume:
-        if not (folder / "checkpoints" / "last.ckpt").is_file():
+        if not is_begun(folder / "checkpoints"):
             raise RunFolderError(f"{folder} has no checkpoint to resume from.", "Start it without --resume.")
         before = load_recipe(config, kind=type(recipe))
         if before != recipe:
@@ -24,7 +25,7 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
                 "Resume with the same ones, or start a new folder.",
             )
         return
-    if (folder / "checkpoints" / "last.ckpt").exists():  # without one it was not begun, whatever else is there
+    if is_begun(folder / "checkpoints"):  # without one it was not begun, whatever else is there
         raise RunFolderError(f"{folder} has a run already.", "Go on with --resume, or name another folder with -o.")
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, config)

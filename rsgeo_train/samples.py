@@ -184,7 +184,14 @@ class Samples(Dataset):
             return np.full(pixels.shape[1:], IGNORED, np.uint8)
         image = self.catalog.path(self._value(f"{sensor}_path", row))
         window, grid = self._value(f"{sensor}_window", row), self._value("label_grid", row)
-        return read_label(self.catalog, path, window, image, grid)
+        label = read_label(self.catalog, path, window, image, grid)
+        if label.shape != pixels.shape[1:]:
+            raise DatasetError(
+                f"{path} gives {label.shape[0]} × {label.shape[1]} pixels for sample {self._value('id', row)}, whose "
+                f"image has {pixels.shape[1]} × {pixels.shape[2]}.",
+                "Give the label of this scene, then prepare the catalog again.",
+            )
+        return label
 
     def _value(self, column: str, row: int) -> Any:
         values = self._columns.get(column)

@@ -6,168 +6,40 @@ function of the position (see `randomness`), so a resumed run equals an uninterr
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
-import math
-import time
+import os
+import shutil
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.strategies import DDPStrategy
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
+from timm.layers import convert_sync_batchnorm
 
+from rsgeo_core.errors import RunError
+from rsgeo_core.events import CancelToken, Listener, ignore
 from rsgeo_train import randomness
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.errors import RecipeError, RunFolderError
+from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
+from rsgeo_train.checkpoints import read_resumable
+from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
+from rsgeo_train.feeding import TrainingData
+from rsgeo_train.keeper import Audience, Keeper, Teller
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
-from rsgeo_train.recipe import NormaliseBlock, Recipe, load_recipe
+from rsgeo_train.processes import is_first, is_launched, run_together
+from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock, load_recipe
+from rsgeo_train.run_log import check_loggers
 from rsgeo_train.runs import open_run
-from rsgeo_train.samples import Samples, collate
-
-Teller = Callable[[str], None]
-
-
-class TrainingData(L.LightningDataModule):
-    """Train and selection samples; the order of epoch e is a function of (seed, e), cut at the position of a resume."""
-
-    def __init__(self, recipe: Recipe, train: Samples, selection: Samples, *, drops_last: bool = False) -> None:
-        super().__init__()
-        self.drops_last = drops_last
-        self.recipe = recipe
-        self.train = train
-        self.selection = selection
-        self.epoch = 0
-        self.position = 0
-        size = recipe.data.batch_size
-        self.batches_per_epoch = max(1, len(train) // size)
-        self.total_steps = self.batches_per_epoch * recipe.trainer.max_epochs
-        if recipe.trainer.max_steps is not None:
-            self.total_steps = min(self.total_steps, recipe.trainer.max_steps)
-        self.epochs = -(-self.total_steps // self.batches_per_epoch)
-
-    def train_dataloader(self) -> DataLoader:
-        """The batches of this epoch that are still to come."""
-        order = torch.randperm(len(self.train), generator=randomness.generator(self.recipe.seed, "order", self.epoch))
-        size = self.recipe.data.batch_size
-        stop = min(self.batches_per_epoch, self.total_steps - self.epoch * self.batches_per_epoch)
-        batches = [order[i * size : (i + 1) * size].tolist() for i in range(self.position, stop)]
-        # A generator of its own: a loader would otherwise draw its base seed from the global stream.
-        return DataLoader(
-            self.train,
-            batch_sampler=batches,
-            num_workers=self.recipe.data.workers,
-            collate_fn=collate,
-            generator=torch.Generator(),
-        )
-
-    def val_dataloader(self) -> DataLoader:
-        """The selection samples in order; a smaller last batch is left out, since contrast depends on its size."""
-        size = min(self.recipe.data.batch_size, len(self.selection))
-        return DataLoader(
-            self.selection,
-            batch_size=size,
-            drop_last=self.drops_last,
-            collate_fn=collate,
-            generator=torch.Generator(),
-        )
-
-
-class RunFolder(L.Callback):
-    """Keeps the run folder: position, checkpoints `last` and `best`, `metrics.jsonl`, TensorBoard, plain progress."""
-
-    def __init__(self, folder: Path, data: TrainingData, tell: Teller) -> None:
-        self.folder = folder
-        self.data = data
-        self.tell = tell
-        self.best = -math.inf
-        self._optimizer: dict[str, Any] | None = None
-        self._started = time.monotonic()
-
-    def resume(self, task: Learner) -> None:
-        """Load `last` into the task and set the position; later lines of the log are dropped."""
-        state = load_checkpoint(self.folder / "checkpoints" / "last.ckpt")
-        task.load_state_dict(state["task"])
-        task.step = state["step"]
-        self.data.epoch, self.data.position = state["epoch"], state["position"]
-        self.best = state["best"]
-        task.sums = {key: list(pair) for key, pair in state["sums"].items()}
-        self._optimizer = state["optimizer"]
-        log = self.folder / "metrics.jsonl"
-        if log.exists():
-            kept = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= task.step]
-            kept = [line for line in kept if json.loads(line)["epoch"] <= self.data.epoch]
-            log.write_text("".join(line + "\n" for line in kept))
-
-    def on_train_start(self, trainer: L.Trainer, task: Learner) -> None:
-        """Give the optimiser its state back."""
-        if self._optimizer is not None:
-            trainer.optimizers[0].load_state_dict(self._optimizer)
-            self._optimizer = None
-
-    def on_train_batch_end(self, trainer: L.Trainer, task: Learner, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Advance the position."""
-        self.data.position += 1
-
-    def on_train_batch_start(self, trainer: L.Trainer, task: Learner, batch: Any, batch_idx: int) -> None:
-        """Save `last` every so many steps, between two steps, when position and weights agree."""
-        if task.step and task.step % self.data.recipe.trainer.checkpoint_every == 0 and self.data.position:
-            self.save(trainer, task, "last")
-
-    def on_validation_end(self, trainer: L.Trainer, task: Learner) -> None:
-        """Log the epoch; keep the best."""
-        score = task.selection()
-        self.data.epoch, self.data.position = self.data.epoch + 1, 0
-        record = {
-            "epoch": self.data.epoch,
-            "step": task.step,
-            **{key: round(total / count, 6) for key, (total, count) in task.sums.items()},
-            **{key: round(value, 6) for key, value in score.items()},
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
-        }
-        task.sums = {}
-        self._log(record)
-        if score["score"] >= self.best:
-            self.best = score["score"]
-            self.save(trainer, task, "best")
-        self.save(trainer, task, "last")
-        spent = time.monotonic() - self._started
-        self.tell(
-            f"epoch {record['epoch']}/{self.data.epochs}  step {task.step}  "
-            f"loss {record['loss']:.4f}  selection {score['score']:.4f}  best {self.best:.4f}  {spent:.0f} s"
-        )
-
-    def save(self, trainer: L.Trainer, task: Learner, name: str) -> None:
-        """Write a checkpoint; the name appears only when the file is whole."""
-        path = self.folder / "checkpoints" / f"{name}.ckpt"
-        fresh = path.with_suffix(".part")
-        torch.save(
-            {
-                "task": task.state_dict(),
-                "optimizer": trainer.optimizers[0].state_dict(),
-                "step": task.step,
-                "epoch": self.data.epoch,
-                "position": self.data.position,
-                "best": self.best,
-                "sums": task.sums,
-            },
-            fresh,
-        )
-        fresh.replace(path)
-
-    def _log(self, record: dict[str, Any]) -> None:
-        with (self.folder / "metrics.jsonl").open("a") as log:
-            log.write(json.dumps(record) + "\n")
-        with SummaryWriter(str(self.folder / "tensorboard")) as board:
-            for key in record.keys() - {"epoch", "step"}:
-                board.add_scalar(key, record[key], record["step"])
+from rsgeo_train.samples import Samples
 
 
 def selection_rows(
@@ -179,7 +51,10 @@ def selection_rows(
     """
     rows = catalog.rows("train")
     if len(rows) == 0:
-        raise RunFolderError("The catalog has no train split.")
+        found = ", ".join(sorted(set(catalog.table["split"]))) or "no samples"
+        raise DatasetError(
+            f"The catalog has no train split; it has {found}.", "Prepare it again: rsgeo-train prepare … -o CATALOG"
+        )
     if not fraction:
         return rows, rows
     table = catalog.table.iloc[rows]
@@ -224,6 +99,14 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
         )
     blocks = {name: recipe.sensors.get(name) for name in names}
     bands = {n: list(block.bands) if block and block.bands else list(known[n].bands) for n, block in blocks.items()}
+    for name in names:
+        unknown = [band for band in bands[name] if band not in known[name].bands]
+        if unknown:
+            raise RecipeError(
+                f"sensors.{name}.bands has {', '.join(unknown)}; the catalog's {name} has "
+                f"{', '.join(known[name].bands)}.",
+                f"Type: --set sensors.{name}.bands=[{','.join(known[name].bands[:3])}], or [] for all",
+            )
     parts = [
         normalisation_of(name, bands[name], known[name], block.normalise if block else NormaliseBlock())
         for name, block in blocks.items()
@@ -243,6 +126,8 @@ def train(
     tell: Teller = print,
     source: Path | None = None,
     start: Path | None = None,
+    on_event: Listener = ignore,
+    cancel: CancelToken | None = None,
 ) -> Learner:
     """Train a task or a method into a run folder.
 
@@ -251,67 +136,180 @@ def train(
         recipe: all settings.
         catalog: the samples.
         folder: the run folder; must be empty or new unless resuming.
-        resume: go on from `checkpoints/last.ckpt`.
+        resume: go on from the newest whole checkpoint.
         tell: takes one line an epoch.
         source: the catalog's file, remembered for the export.
         start: run folder whose best weights are the first ones; random ones where left out.
+        on_event: takes progress, for a bar.
+        cancel: ends the run after the step at hand, with a checkpoint.
 
     Returns:
         The learner with the weights of the best epoch.
 
     Raises:
-        RecipeError: the catalog has no labels for the task.
+        RecipeError: the catalog has no labels for the task, or settings do not go together.
         RunFolderError: the folder has a run and `resume` is off, or it has none, or its recipe is another.
+        NonFiniteError: the loss or a weight is no number any more.
+        CheckpointError, RunError: the disk is full.
+        Cancelled: `cancel` was asked for it.
     """
+    cancel = cancel or CancelToken()
+    check_loggers(recipe.trainer.loggers)
+    _check_devices(recipe)
+    _check_labels(kind, catalog)
+    taken = input_of(kind, recipe, catalog)
+    make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
+    if is_first():
+        open_run(folder, kind, recipe, source, resume=resume)
+    audience = Audience(tell if is_first() else lambda line: None, on_event, lambda: cancel.is_cancelled)
+    arguments = (kind, recipe, catalog, folder, taken, resume, start)
+    if recipe.trainer.devices > 1 and not is_launched():
+        run_together(_train_part, arguments, recipe.trainer.devices, audience, cancel)
+    else:
+        _train_part(*arguments, audience)
+    task = build(kind, recipe, catalog, taken)
+    load_best(task, folder)
+    return task
+
+
+def _train_part(
+    kind: str,
+    recipe: Recipe,
+    catalog: Catalog,
+    folder: Path,
+    taken: Input,
+    resume: bool,
+    start: Path | None,
+    audience: Audience,
+) -> None:
+    """What each process does: all of the run, or its rows of it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", module="torch.utils.data")
-    _check_labels(kind, catalog)
-    open_run(folder, kind, recipe, source, resume=resume)
     if recipe.trainer.threads:
         torch.set_num_threads(recipe.trainer.threads)
-    taken = input_of(kind, recipe, catalog)
+    rank = int(os.environ["RANK"]) if is_launched() else 0
+    data = make_data(kind, recipe, catalog, taken, rank=rank, processes=recipe.trainer.devices)
+    task = build(kind, recipe, catalog, taken)
+    task.total_steps, task.steps_per_epoch = data.total_steps, data.steps_per_epoch
+    if start is not None and not resume:
+        start_from(task, start)
+        audience.tell(f"starting from the best weights of {start}")
+    keeper = Keeper(folder, data, audience)
+    if resume:
+        keeper.resume(task)
+        audience.tell(f"resumed at step {task.step} of {task.total_steps}")
+    counts = f"{len(data.train)} samples to train on, {len(data.selection)} to select by"
+    audience.tell(f"{counts}, {task.total_steps} steps")
+    if task.step >= task.total_steps or keeper.has_stopped_early:
+        return
+    config = recipe.trainer
+    trainer = L.Trainer(
+        max_epochs=data.epochs - data.epoch,
+        accelerator=config.accelerator,
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1,
+        num_nodes=config.devices // int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1,
+        # A tap or a head may be left out of a loss: DDP must not wait for its gradient.
+        strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
+        **_precision(config),
+        accumulate_grad_batches=recipe.optimizer.accumulate,
+        gradient_clip_val=recipe.optimizer.clip_norm or recipe.optimizer.clip_value,
+        gradient_clip_algorithm="norm" if recipe.optimizer.clip_value is None else "value",
+        callbacks=[keeper],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        default_root_dir=str(folder),
+    )
+    if config.devices > 1 and config.sync_batchnorm:
+        _share_statistics(task, trainer, audience)
+    try:
+        trainer.fit(task, datamodule=data)
+    except SystemExit:  # Lightning's answer to a second Ctrl-C
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        free = shutil.disk_usage(folder).free / 1e6
+        raise RunError(
+            f"{folder} cannot take the log ({free:,.0f} MB free): {error.strerror}; its checkpoints are whole.",
+            "Make room, then go on with --resume.",
+        ) from None
+
+
+def make_data(
+    kind: str, recipe: Recipe, catalog: Catalog, taken: Input, *, rank: int = 0, processes: int | None = None
+) -> TrainingData:
+    """The samples of a run, cut for training and for selection.
+
+    Args:
+        kind: a key of `methods.registry`.
+        recipe: all settings.
+        catalog: the samples.
+        taken: sensors and bands; see `input_of`.
+        rank: which process they are for.
+        processes: how many there are; those of the recipe where left out.
+    """
     sensor = next(iter(taken.bands))
     first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed)
     if recipe.data.label_fraction < 1:
         order = np.random.default_rng(randomness.seed_of(recipe.seed, "labels")).permutation(len(first))
         first = np.sort(first[order[: max(1, round(recipe.data.label_fraction * len(first)))]])
     labelled = not is_method(kind)
-    data = TrainingData(
-        recipe,
-        Samples(catalog, first, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills),
-        Samples(catalog, second, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills),
-        drops_last=not labelled,
-    )
-    task = build(kind, recipe, catalog, taken)
-    task.total_steps = data.total_steps
-    if start is not None and not resume:
-        start_from(task, start)
-        tell(f"starting from the best weights of {start}")
-    keeper = RunFolder(folder, data, tell)
-    if resume:
-        keeper.resume(task)
-        tell(f"resumed at step {task.step} of {task.total_steps}")
-    tell(f"{len(first)} samples to train on, {len(second)} to select by, {task.total_steps} steps")
-    if task.step < task.total_steps:
-        trainer = L.Trainer(
-            max_epochs=data.epochs - data.epoch,
-            accelerator=recipe.trainer.accelerator,
-            devices=recipe.trainer.devices,
-            precision=recipe.trainer.precision,
-            gradient_clip_val=recipe.optimizer.clip_norm,
-            callbacks=[keeper],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            default_root_dir=str(folder),
+    samples = [
+        Samples(catalog, rows, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills)
+        for rows in (first, second)
+    ]
+    count = recipe.trainer.devices if processes is None else processes
+    return TrainingData(recipe, *samples, drops_last=not labelled, rank=rank, processes=count)
+
+
+def _precision(config: TrainerBlock) -> dict[str, Any]:
+    """Lightning's words for a precision; on a CPU float16 is float16 too, with a scaled loss."""
+    on_gpu = config.accelerator in ("gpu", "cuda") or (config.accelerator == "auto" and torch.cuda.is_available())
+    if config.precision == "16-mixed" and not on_gpu and config.accelerator != "mps":
+        return {"plugins": [MixedPrecision("16-mixed", "cpu")]}
+    return {"precision": config.precision}
+
+
+def _share_statistics(task: Learner, trainer: L.Trainer, audience: Audience) -> None:
+    """BatchNorm over the batches of all processes, where the devices can."""
+    if not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in task.network.modules()):
+        return
+    if not isinstance(trainer.accelerator, CUDAAccelerator):
+        audience.tell(
+            "BatchNorm looks at each process's own rows: synchronised statistics (trainer.sync_batchnorm) need GPUs"
         )
-        trainer.fit(task, datamodule=data)
-    load_best(task, folder)
-    return task
+        return
+    task.network = convert_sync_batchnorm(task.network)
+
+
+def _check_devices(recipe: Recipe) -> None:
+    """Refuse more GPUs than there are, and a number of processes other than the launcher's."""
+    config = recipe.trainer
+    found = torch.cuda.device_count()
+    if config.accelerator in ("gpu", "cuda") and not found:
+        raise MissingDevice(
+            f"trainer.accelerator is {config.accelerator}; this machine has no GPU that torch can use.",
+            "Type: --set trainer.accelerator=cpu",
+        )
+    on_gpu = config.accelerator in ("gpu", "cuda") or (config.accelerator == "auto" and found > 0)
+    if is_launched() and int(os.environ["WORLD_SIZE"]) != config.devices:
+        count = os.environ["WORLD_SIZE"]
+        raise RecipeError(
+            f"{count} processes were started; trainer.devices is {config.devices}.",
+            f"Type: --set trainer.devices={count}",
+        )
+    if on_gpu and not is_launched() and config.devices > found:
+        raise MissingDevice(
+            f"trainer.devices is {config.devices}; this machine has {found} GPUs.",
+            f"Type: --set trainer.devices={found}",
+        )
+    if config.accelerator == "mps" and config.devices > 1:
+        raise RecipeError(f"trainer.devices is {config.devices}; mps is one device.", "Type: --set trainer.devices=1")
 
 
 def _check_labels(kind: str, catalog: Catalog) -> None:
@@ -321,6 +319,21 @@ def _check_labels(kind: str, catalog: Catalog) -> None:
         has = "one class a sample" if has_classes else "label rasters or polygons"
         other = "classification" if has_classes else "segmentation"
         raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", f"Type: --task {other}")
+    if kind == "classification":
+        _check_classes(catalog)
+
+
+def _check_classes(catalog: Catalog) -> None:
+    """Refuse class indices that the catalog's header has no class for."""
+    names = [entry.name for entry in catalog.header.classes]
+    table = catalog.table.iloc[catalog.rows("train")]
+    wrong = table[~table["label"].between(0, len(names) - 1)]
+    if len(wrong):
+        raise DatasetError(
+            f"{len(wrong)} samples have a label outside the catalog's {len(names)} classes (0 to {len(names) - 1}), "
+            f"among them {wrong['id'].iloc[0]} with {wrong['label'].iloc[0]}.",
+            "Prepare the catalog again with all classes.",
+        )
 
 
 def start_from(task: Learner, run: Path) -> None:
@@ -354,21 +367,6 @@ def start_from(task: Learner, run: Path) -> None:
 def load_best(task: Learner, folder: Path) -> None:
     """Load the weights of the best epoch (the last ones where no epoch was finished)."""
     path = folder / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        path = folder / "checkpoints" / "last.ckpt"
-    task.load_state_dict(load_checkpoint(path)["task"])
+    state = load_checkpoint(path) if path.is_file() else read_resumable(folder / "checkpoints")[0]
+    task.load_state_dict(state["task"])
     task.eval()
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content.
-
-    Raises:
-        RunFolderError: no such file, or no checkpoint.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunFolderError(f"{path}: no such checkpoint.", "Train with: rsgeo-train finetune") from None
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise RunFolderError(f"{path} is no whole checkpoint: {error}") from None

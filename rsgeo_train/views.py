@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from rsgeo_train.augment import crop, symmetries
+from rsgeo_train.randomness import uniform
 
 Scaling = Literal["share", "rate"]
 
@@ -90,9 +91,9 @@ def dropped(present: Tensor, sensors: Sequence[int], rate: float, config: ViewBl
     by_band = {"band": rate, "sensor": 0.0, "both": 1 - (1 - rate) ** 0.5}[config.drop_mode]
     if by_sensor:
         columns = torch.tensor(list(sensors))
-        lost |= (torch.rand(count, max(sensors) + 1, generator=random) < by_sensor)[:, columns]
+        lost |= (uniform(random, count, max(sensors) + 1) < by_sensor)[:, columns]
     if by_band:
-        lost |= torch.rand(count, bands, generator=random) < by_band
+        lost |= uniform(random, count, bands) < by_band
     return lost.to(present.device)
 
 
@@ -112,7 +113,7 @@ def masked(images: Tensor, present: Tensor, scale: Tensor | float = 1.0) -> Tens
 def _with_one(kept: Tensor, present: Tensor, random: torch.Generator) -> Tensor:
     """Give an empty view one of the bands that its sample has."""
     empty = ~kept.any(1) & present.any(1)
-    draws = torch.rand(present.shape, generator=random).to(present.device)
+    draws = uniform(random, *present.shape).to(present.device)
     one = torch.nn.functional.one_hot(draws.masked_fill(~present, -1).argmax(1), present.shape[1]).bool()
     return kept | (one & empty[:, None])
 
@@ -121,7 +122,7 @@ def _light(images: Tensor, config: ViewBlock, random: torch.Generator) -> Tensor
     count, bands = images.shape[:2]
 
     def amounts(columns: int, width: float) -> Tensor:
-        return ((torch.rand(count, columns, generator=random) * 2 - 1) * width)[:, :, None, None].to(images)
+        return ((uniform(random, count, columns) * 2 - 1) * width)[:, :, None, None].to(images)
 
     # Every amount is drawn, so that switching one off does not change what the others draw.
     bright, tint, contrast = amounts(1, config.brightness), amounts(bands, config.tint), amounts(1, config.contrast)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import rich_click as click
+from rsgeo_cli.progress import shown
 
 
 @click.command()
@@ -34,7 +35,7 @@ def command(
     """Train a network on a catalog, keep its best epoch, score it once on the held-out split.
 
     A tenth of the train split (data.selection_fraction) selects the best epoch; the val split scores once, into
-    OUTPUT/report. A resumed run equals an uninterrupted one.
+    OUTPUT/report. A resumed run equals an uninterrupted one. Ctrl-C finishes the step and saves it.
     """
     from rsgeo_core.errors import RequestError
     from rsgeo_train.catalog import read_catalog
@@ -47,18 +48,24 @@ def command(
     settings = load_recipe(recipe, overrides)
     samples = read_catalog(catalog)
 
+    from rsgeo_train.processes import is_first
     from rsgeo_train.training import train
 
-    task = train(
-        kind,
-        settings,
-        samples,
-        output,
-        resume=resume,
-        tell=click.echo,
-        source=catalog,
-        start=None if start == "random" else Path(start),
-    )
+    with shown(as_json=False) as (display, cancel):
+        task = train(
+            kind,
+            settings,
+            samples,
+            output,
+            resume=resume,
+            tell=click.echo,
+            source=catalog,
+            start=None if start == "random" else Path(start),
+            on_event=display,
+            cancel=cancel,
+        )
+    if not is_first():
+        return
 
     from rsgeo_train.evaluate.report import write_report
 

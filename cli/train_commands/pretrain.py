@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import rich_click as click
+from rsgeo_cli.progress import shown
 
 
 @click.command()
@@ -20,7 +21,7 @@ def command(
     """Train an encoder on a catalog without its labels.
 
     A tenth of the train split (data.selection_fraction) selects the best epoch by its loss. A resumed run equals an
-    uninterrupted one.
+    uninterrupted one. Ctrl-C finishes the step and saves it.
     """
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.methods.registry import recipe_kind
@@ -29,7 +30,20 @@ def command(
     settings = load_recipe(recipe, overrides, recipe_kind(method))
     samples = read_catalog(catalog)
 
+    from rsgeo_train.processes import is_first
     from rsgeo_train.training import train
 
-    train(method, settings, samples, output, resume=resume, tell=click.echo, source=catalog)
-    click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")
+    with shown(as_json=False) as (display, cancel):
+        train(
+            method,
+            settings,
+            samples,
+            output,
+            resume=resume,
+            tell=click.echo,
+            source=catalog,
+            on_event=display,
+            cancel=cancel,
+        )
+    if is_first():
+        click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")

@@ -17,6 +17,7 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import floors, plots, scores
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.run_log import epoch_records
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask, count
 from rsgeo_train.training import input_of
@@ -48,7 +49,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     report = folder / "report"
     report.mkdir(exist_ok=True)
     names = [entry.name for entry in catalog.header.classes]
-    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    log = epoch_records(folder)
     pictures = {"Confusion matrix": plots.confusion_picture(found.confusion, names)}
     if log:
         pictures["Curves"] = plots.curves_picture(log)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.encoders import Features, averaged
+from rsgeo_train.encoders import Features, over_places
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.floors import described
@@ -154,7 +154,7 @@ class _Pooled(nn.Module):
         found = self.learner.encoded(images, present, self.layers)
         if not self.layers:
             return found.pooled
-        return torch.cat([averaged(found.taps[layer]) for layer in self.layers], dim=1)
+        return torch.cat([over_places(found.taps[layer]) for layer in self.layers], dim=1)
 
 
 def _trained(run: Path, layers: Sequence[str]) -> Member:

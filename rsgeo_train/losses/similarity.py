@@ -34,7 +34,8 @@ def similarity_logits(first: Tensor, second: Tensor, temperature: float, *, norm
     first, second = first.float(), second.float()
     if normalise:
         first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
-    return first @ gathered(second).T / temperature
+    with torch.autocast(first.device.type, enabled=False):  # 16 bits are too few for similarities over τ
+        return first @ gathered(second).T / temperature
 
 
 def info_nce(

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Features, averaged, build_encoder
+from rsgeo_train.encoders import Features, build_encoder, over_places
+from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.learner import Learner
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.normalisation import Normalisation, Normalise
@@ -109,7 +110,7 @@ class CsfNetwork(nn.Module):
         found = self._tapped(views)
         if self.faithful:
             return {name: values.flatten(1) for name, values in found.items()}
-        pooled = {name: averaged(values) for name, values in found.items()}
+        pooled = {name: over_places(values) for name, values in found.items()}
         return {
             name: self.projectors[_key(name)](values) if _key(name) in self.projectors else values
             for name, values in pooled.items()
@@ -122,7 +123,7 @@ class CsfNetwork(nn.Module):
     @torch.no_grad()
     def _widths(self, bands: int, side: int) -> dict[str, int]:
         self.eval()
-        widths = {k: averaged(v).shape[1] for k, v in self._tapped(torch.zeros(1, bands, side, side)).items()}
+        widths = {k: over_places(v).shape[1] for k, v in self._tapped(torch.zeros(1, bands, side, side)).items()}
         self.train()
         return widths
 
@@ -151,8 +152,7 @@ class Csf(Learner):
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""
-        random = randomness.generator(self.recipe.seed, "views", self.step, self.global_rank)
-        loss, told = self._contrast(self.network, batch, self.step, random)
+        loss, told = self._contrast(self.network, batch, self.step, self.random("views"))
         self.note(loss=loss, dropped=self.recipe.method.views.rate(self.step), **told)
         return loss
 
@@ -163,14 +163,16 @@ class Csf(Learner):
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """The same views at every validation, at the final rate, by the averaged network."""
-        random = randomness.generator(self.recipe.seed, "judged", batch_idx)
+        random = randomness.generator(
+            self.recipe.seed, "judged", batch_idx, rank=process_rank(), processes=process_count()
+        )
         loss, told = self._contrast(self.average, batch, self.recipe.method.views.drop_ramp, random)
         for name, value in {"loss": loss, **told}.items():
             self.judged.setdefault(name, []).append(float(value))
 
     def selection(self) -> dict[str, float]:
         """Minus the loss on the selection part selects; and what else was seen there."""
-        means = {name: sum(values) / len(values) for name, values in self.judged.items()}
+        means = averaged({name: sum(values) / len(values) for name, values in self.judged.items()})
         return {"score": -means.pop("loss"), **{f"selection_{name}": value for name, value in means.items()}}
 
     def _contrast(

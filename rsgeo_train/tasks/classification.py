@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rsgeo_train import randomness
 from rsgeo_train.augment import augment, mixup
 from rsgeo_train.encoders import build_encoder
 from rsgeo_train.normalisation import Normalisation, Normalise
@@ -47,7 +46,7 @@ class ClassificationTask(SupervisedTask):
 
     def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) and class shares (B, K)."""
-        random = randomness.generator(self.recipe.seed, "augment", self.step)
+        random = self.random("augment")
         images, labels = augment(images, labels, self.recipe.augment, random)
         shares = F.one_hot(labels, self.classes).float()
         if self.recipe.augment.mixup:

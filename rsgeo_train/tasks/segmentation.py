@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rsgeo_train import randomness
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.decoders import UNetDecoder
@@ -59,8 +58,7 @@ class SegmentationTask(SupervisedTask):
 
     def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""
-        random = randomness.generator(self.recipe.seed, "augment", self.step)
-        return self._grown(*augment(images, labels, self.recipe.augment, random))
+        return self._grown(*augment(images, labels, self.recipe.augment, self.random("augment")))
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy plus `method.dice` times the Dice loss."""

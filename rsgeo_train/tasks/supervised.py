@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rsgeo_train.encoders import Features
+from rsgeo_train.gathering import summed
 from rsgeo_train.learner import Learner
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
@@ -68,9 +69,10 @@ class SupervisedTask(Learner):
 
     def selection(self) -> dict[str, float]:
         """Accuracy and mean IoU of the last validation; accuracy selects, for dense tasks mean IoU."""
-        hits = np.diag(self.confusion)
-        union = self.confusion.sum(0) + self.confusion.sum(1) - hits
-        accuracy = float(hits.sum() / max(1, self.confusion.sum()))
+        confusion = summed(self.confusion)
+        hits = np.diag(confusion)
+        union = confusion.sum(0) + confusion.sum(1) - hits
+        accuracy = float(hits.sum() / max(1, confusion.sum()))
         miou = float((hits[union > 0] / union[union > 0]).mean()) if (union > 0).any() else 0.0
         return {"score": miou if self.dense else accuracy, "accuracy": accuracy, "miou": miou}
 

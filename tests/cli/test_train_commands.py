@@ -241,3 +241,38 @@ def test_an_unexpected_failure_has_exit_code_5(tmp_path):
     )
     result = call("show", "x.parquet", PYTHONPATH=str(tmp_path))
     assert result.returncode == 5 and "odd" in result.stderr
+
+
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(pictures, tmp_path):
+    """A real process in a pipe: plain lines of progress, exit code 3, a checkpoint that --resume takes."""
+    import signal
+
+    done("prepare", "folder", "--root", pictures, "-o", tmp_path / "c.parquet")
+    arguments = ["finetune", "--task", "classification", "--data", str(tmp_path / "c.parquet"), *TINY]
+    arguments += [
+        "--set",
+        "trainer.max_steps=100000",
+        "--set",
+        "trainer.max_epochs=100000",
+        "-o",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rsgeo_cli.rsgeo_train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=60)
+    assert process.returncode == 3, complained
+    assert "Stopped after step" in complained and "--resume" in complained and "Traceback" not in complained
+    assert "Training: 0 %" in complained and "steps" in complained and "epoch 1/" in said
+    import torch
+
+    step = torch.load(tmp_path / "run/checkpoints/last.ckpt")["step"]
+    assert f"Stopped after step {step} of" in complained

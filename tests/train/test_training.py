@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from rsgeo_core.errors import Cancelled
+from rsgeo_core.events import CancelToken
 from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
@@ -58,8 +60,11 @@ def assert_same(first: dict, second: dict) -> None:
         assert first[key] == second[key], key
 
 
-def run_process(folder: Path, catalog: Path, *more: str) -> subprocess.Popen:
-    sets = [part for item in (*SMALL, "trainer.max_epochs=3") for part in ("--set", item)]
+KILLED = [*SMALL, "trainer.max_epochs=3", "data.batch_size=2", "optimizer.accumulate=2", "trainer.patience=9"]
+
+
+def run_process(folder: Path, catalog: Path, *more: str, **environment: str) -> subprocess.Popen:
+    sets = [part for item in KILLED for part in ("--set", item)]
     return subprocess.Popen(
         [
             sys.executable,
@@ -77,28 +82,64 @@ def run_process(folder: Path, catalog: Path, *more: str) -> subprocess.Popen:
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=os.environ | environment,
     )
 
 
-def test_a_killed_run_resumed_equals_an_uninterrupted_one(eurosat_catalog, tmp_path):
-    catalog = read_catalog(eurosat_catalog)
-    training.train("classification", recipe("trainer.max_epochs=3"), catalog, tmp_path / "whole", tell=quiet)
+def wait_for(process: subprocess.Popen, is_there) -> None:
+    deadline = time.monotonic() + 120
+    while not is_there():
+        assert process.poll() is None, "the run was over before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(eurosat_catalog, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    settings = load_recipe(None, KILLED)
+    training.train("classification", settings, read_catalog(eurosat_catalog), folder, tell=quiet)
+    return folder
+
+
+def killed_and_resumed(process: subprocess.Popen, folder: Path, catalog: Path) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    training.train("classification", load_recipe(None, KILLED), read_catalog(catalog), folder, resume=True, tell=quiet)
+
+
+def test_a_killed_run_resumed_equals_an_uninterrupted_one(eurosat_catalog, uninterrupted, tmp_path):
+    """SIGKILL in mid-epoch, wherever it hits."""
     process = run_process(tmp_path / "killed", eurosat_catalog)
     last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if last.exists() and state(tmp_path / "killed")["step"] >= 2:
-            os.kill(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
-    assert state(tmp_path / "killed")["step"] < state(tmp_path / "whole")["step"]
-    training.train(
-        "classification", recipe("trainer.max_epochs=3"), catalog, tmp_path / "killed", resume=True, tell=quiet
+    wait_for(process, lambda: last.exists() and state(tmp_path / "killed")["step"] >= 2)
+    killed_and_resumed(process, tmp_path / "killed", eurosat_catalog)
+    assert_same(state(uninterrupted), state(tmp_path / "killed"))
+    assert (uninterrupted / "metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
+    eurosat_catalog, uninterrupted, tmp_path
+):
+    """The fourth `last` of a real process stands half written on the disk when SIGKILL comes."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time, torch\nwritten = []\n"
+        "def save(content, file, normal=torch.save):\n"
+        "    written.append(0)\n"
+        "    if len(written) == 4:\n"
+        "        file.write(b'half of it'); file.flush(); time.sleep(100)\n"
+        "    normal(content, file)\n"
+        "torch.save = save\n"
     )
-    assert_same(state(tmp_path / "whole"), state(tmp_path / "killed"))
-    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
+    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process = run_process(tmp_path / "killed", eurosat_catalog, PYTHONPATH=search)
+    part = tmp_path / "killed/checkpoints/last.part"
+    wait_for(process, lambda: part.exists() and part.read_bytes() == b"half of it")
+    assert state(tmp_path / "killed")["step"] == 3
+    killed_and_resumed(process, tmp_path / "killed", eurosat_catalog)
+    assert_same(state(uninterrupted), state(tmp_path / "killed"))
+    assert (uninterrupted / "metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
+    assert not part.exists()
 
 
 def test_a_resumed_run_remembers_its_best(eurosat_catalog, tmp_path):
@@ -243,3 +284,131 @@ def test_confusion_counts_equal_sklearn_and_leave_out_unlabelled():
     labels[0, :3] = 255
     known = labels != 255
     assert np.array_equal(count(labels, guessed, 4), confusion_matrix(labels[known], guessed[known], labels=range(4)))
+
+
+PARTS = ["optimizer.accumulate=3", "data.batch_size=2", "trainer.log_every=2", "trainer.max_epochs=3"]
+
+
+@pytest.mark.parametrize(
+    ("more", "steps"),
+    [
+        (PARTS, 2),
+        (PARTS, 7),
+        ([*PARTS, "trainer.precision=16-mixed", "optimizer.name=lars", "optimizer.clip_value=0.5"], 4),
+    ],
+)
+def test_parts_of_steps_and_scaled_losses_resume_exactly(eurosat_catalog, tmp_path, monkeypatch, more, steps):
+    """33 samples of which 30 make five steps of three batches of two; a cut in the middle of a step goes back to its
+    start. The records of steps and epochs are the same, and so is the scale of the loss."""
+    catalog, settings = read_catalog(eurosat_catalog), recipe(*more)
+    training.train("classification", settings, catalog, tmp_path / "whole", tell=quiet)
+
+    def stop(self, batch, batch_idx, normal=training.Learner.on_train_batch_start):
+        if self.step == steps and self.part == 1:
+            raise InterruptedError
+        normal(self, batch, batch_idx)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Learner, "on_train_batch_start", stop)
+        with pytest.raises(InterruptedError):
+            training.train("classification", settings, catalog, tmp_path / "cut", tell=quiet)
+    torch.rand(17)
+    training.train("classification", settings, catalog, tmp_path / "cut", resume=True, tell=quiet)
+    whole, cut = state(tmp_path / "whole"), state(tmp_path / "cut")
+    assert_same(whole, cut)
+    assert whole["precision"] == cut["precision"] and bool(whole["precision"]) == (len(more) > len(PARTS))
+    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "cut/metrics.jsonl").read_text()
+    records = [json.loads(line) for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    per_epoch = whole["step"] // 3
+    assert [r["step"] for r in records if "score" in r] == [per_epoch, 2 * per_epoch, 3 * per_epoch]
+    assert [r["step"] for r in records if "score" not in r] == list(range(2, 3 * per_epoch + 1, 2))
+
+
+def test_accumulated_steps_equal_large_ones(eurosat_catalog, tmp_path):
+    """Without BatchNorm and random changes, two batches of four make the step of one of eight."""
+    catalog, ends = read_catalog(eurosat_catalog), []
+    plain = ["encoder={name: test_vit, options: {img_size: 32, patch_size: 8}}", "method.dropout=0", "augment.mixup=0"]
+    plain += ["augment.flip=false", "augment.quarter_turns=false", "augment.scale=[1,1]", "trainer.max_steps=3"]
+    for size, parts in ((8, 1), (4, 2)):
+        more = [f"data.batch_size={size}", f"optimizer.accumulate={parts}", "optimizer.name=sgd"]
+        folder = tmp_path / str(size)
+        training.train("classification", recipe(*plain, *more), catalog, folder, tell=quiet)
+        ends.append(state(folder))
+    assert ends[0]["step"] == ends[1]["step"] == 3
+    for key, value in ends[0]["task"].items():
+        torch.testing.assert_close(value, ends[1]["task"][key], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_half_precision_follows_the_full_one(eurosat_catalog, tmp_path, precision):
+    catalog, losses = read_catalog(eurosat_catalog), []
+    for name in ("32-true", precision):
+        settings = recipe("trainer.max_steps=6", "trainer.log_every=1", f"trainer.precision={name}")
+        training.train("classification", settings, catalog, tmp_path / name, tell=quiet)
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert losses[0] != losses[1]  # it was half precision
+    np.testing.assert_allclose(losses[0], losses[1], atol=0.03)
+
+
+def test_a_wrong_precision_lists_the_right_ones():
+    with pytest.raises(RecipeError, match=r"trainer\.precision.*'32-true', 'bf16-mixed' or '16-mixed'.*'fp8'"):
+        recipe("trainer.precision=fp8")
+
+
+def test_patience_ends_a_run_and_survives_a_resume(eurosat_catalog, tmp_path, monkeypatch):
+    """Scores by hand: the best is epoch 2, so a patience of 2 ends the run after epoch 4, cut at 3 or not."""
+    catalog, settings = read_catalog(eurosat_catalog), recipe("trainer.max_epochs=9", "trainer.patience=2")
+
+    def judged(self):
+        return {"score": (0.3, 0.5, 0.4, 0.5)[-(-self.step // 6) - 1]}
+
+    monkeypatch.setattr("rsgeo_train.tasks.supervised.SupervisedTask.selection", judged)
+    said: list[str] = []
+    training.train("classification", settings, catalog, tmp_path / "whole", tell=said.append)
+    assert state(tmp_path / "whole")["epoch"] == 4 and state(tmp_path / "whole")["stale"] == 2
+    assert any("no better selection for 2 epochs" in line for line in said)
+
+    def stop(self, batch, batch_idx, normal=training.Learner.on_train_batch_start):
+        if self.step == 3 * 6 + 1:
+            raise InterruptedError
+        normal(self, batch, batch_idx)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Learner, "on_train_batch_start", stop)
+        with pytest.raises(InterruptedError):
+            training.train("classification", settings, catalog, tmp_path / "cut", tell=quiet)
+    for _ in range(2):  # the second time it is over already
+        training.train("classification", settings, catalog, tmp_path / "cut", resume=True, tell=quiet)
+        assert_same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
+def test_a_damaged_last_checkpoint_costs_some_steps_and_nothing_else(eurosat_catalog, tmp_path):
+    catalog, settings = read_catalog(eurosat_catalog), recipe("trainer.max_epochs=1")
+    training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
+    whole, log = state(tmp_path / "run"), (tmp_path / "run/metrics.jsonl").read_text()
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    os.truncate(last, last.stat().st_size // 2)
+    said: list[str] = []
+    training.train("classification", settings, catalog, tmp_path / "run", resume=True, tell=said.append)
+    assert "last.ckpt is no whole checkpoint" in said[0] and "previous.ckpt" in said[1] and "step 5 of 6" in said[2]
+    assert_same(whole, state(tmp_path / "run"))
+    assert (tmp_path / "run/metrics.jsonl").read_text() == log
+
+
+def test_a_cancelled_run_saves_its_step_and_goes_on(eurosat_catalog, tmp_path, monkeypatch):
+    catalog, settings = read_catalog(eurosat_catalog), recipe("trainer.max_steps=9", "trainer.checkpoint_every=100")
+    training.train("classification", settings, catalog, tmp_path / "whole", tell=quiet)
+    cancel = CancelToken()
+
+    def count_steps(self, *values, normal=training.Learner.on_train_batch_end):
+        normal(self, *values)
+        if self.step == 3:
+            cancel.cancel()
+
+    with monkeypatch.context() as patched, pytest.raises(Cancelled, match=r"step 3 of 9(.|\n)*--resume") as stopped:
+        patched.setattr(training.Learner, "on_train_batch_end", count_steps)
+        training.train("classification", settings, catalog, tmp_path / "cut", tell=quiet, cancel=cancel)
+    assert stopped.value.exit_code == 3 and state(tmp_path / "cut")["step"] == 3
+    training.train("classification", settings, catalog, tmp_path / "cut", resume=True, tell=quiet)
+    assert_same(state(tmp_path / "whole"), state(tmp_path / "cut"))

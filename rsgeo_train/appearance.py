@@ -1,0 +1,105 @@
+"""How a picture looks, changed by kornia: colour jitter, grey, blur, solarisation, for any number of bands.
+
+kornia's transforms take no generator, so they run in a forked random state; the global one is untouched. Geometry and
+what must be exact are in `augment`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+
+from rsgeo_train.randomness import Draws, forked
+from rsgeo_train.recipe import AugmentBlock
+
+
+def changes_appearance(config: AugmentBlock) -> bool:
+    """Whether a recipe asks for anything here."""
+    return bool(any(config.jitter) or config.grey or config.blur or config.solarise)
+
+
+def appearance(images: Tensor, config: AugmentBlock, random: torch.Generator) -> Tensor:
+    """Change how pictures look, each its own way; the same for the same seed, step and process.
+
+    Args:
+        images: (B, C, H, W) raw values; `config.value_range` is brought to 0..1 for the changes.
+        config: the amounts.
+        random: seeded by (seed, step), it gives the seed of the forked state; `Draws` add the process.
+
+    Returns:
+        (B, C, H, W) in the same values; solarised and jittered ones lie within `config.value_range`.
+    """
+    low, high = config.value_range
+    seed = int(torch.randint(2**62, (), generator=random))
+    rank = random.rank if isinstance(random, Draws) else 0
+    with forked(seed, "appearance", rank), torch.autocast(images.device.type, enabled=False):
+        values = (images.float() - low) / (high - low)
+        for change in _changes(
+            images.shape[1], config.jitter, config.jitter_share, config.grey, config.blur, config.solarise
+        ):
+            values = change(values)
+    return (values * (high - low) + low).to(images.dtype)
+
+
+class BandJitter(nn.Module):
+    """Jitter of bands that are no colours: per band a gain of 1 ± contrast and an offset of ± brightness, no hue."""
+
+    def __init__(self, brightness: float, contrast: float, share: float) -> None:
+        super().__init__()
+        self.brightness, self.contrast, self.share = brightness, contrast, share
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, C, H, W) in 0..1."""
+        shape = (*values.shape[:2], 1, 1)
+        gain = 1 + (torch.rand(shape) * 2 - 1) * self.contrast
+        offset = (torch.rand(shape) * 2 - 1) * self.brightness
+        hit = (torch.rand(len(values), 1, 1, 1) < self.share).to(values.device)
+        return torch.where(hit, (values * gain.to(values) + offset.to(values)).clamp(0, 1), values)
+
+
+class Grey(nn.Module):
+    """The mean over all bands in each of them, for a share of the samples."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, C, H, W)."""
+        hit = (torch.rand(len(values), 1, 1, 1) < self.share).to(values.device)
+        return torch.where(hit, values.mean(1, keepdim=True).expand_as(values), values)
+
+
+class Within(nn.Module):
+    """What an operation makes of values brought to 0..1."""
+
+    def __init__(self, operation: nn.Module) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, C, H, W)."""
+        return self.operation(values.clamp(0, 1))
+
+
+@functools.lru_cache(maxsize=8)
+def _changes(
+    bands: int, jitter: tuple[float, float, float, float], share: float, grey: float, blur: float, solarise: float
+) -> tuple[nn.Module, ...]:
+    """The operations in the order of SimCLR and VICReg: jitter, grey, blur, solarisation."""
+    import kornia.augmentation as K
+
+    found: list[nn.Module] = []
+    if any(jitter) and bands == 3:
+        found.append(Within(K.ColorJitter(*jitter, p=share)))
+    elif any(jitter):
+        found.append(BandJitter(jitter[0], jitter[1], share))
+    if grey:
+        found.append(Grey(grey))
+    if blur:
+        found.append(K.RandomGaussianBlur((3, 3), (0.1, 2.0), p=blur))
+    if solarise:
+        found.append(Within(K.RandomSolarize(thresholds=0.0, additions=0.0, p=solarise)))
+    return tuple(found)

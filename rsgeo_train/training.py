@@ -25,6 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 from rsgeo_train import randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
+from rsgeo_train.initialisation import initialise
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, new_learner
 from rsgeo_train.recipe import Recipe, load_recipe
@@ -263,6 +264,11 @@ def train(
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", module="torch.utils.data")
     _check_labels(kind, catalog)
+    if start is not None and recipe.encoder.init != "random":
+        raise RecipeError(
+            f"--from {start} and encoder.init={recipe.encoder.init} both say where the first weights come from.",
+            "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
+        )
     open_run(folder, kind, recipe, source, resume=resume)
     if recipe.trainer.threads:
         torch.set_num_threads(recipe.trainer.threads)
@@ -281,6 +287,8 @@ def train(
     )
     task = build(kind, recipe, catalog, taken)
     task.total_steps = data.total_steps
+    if not resume:
+        initialise(task, taken.bands, tell)
     if start is not None and not resume:
         start_from(task, start)
         tell(f"starting from the best weights of {start}")

@@ -21,7 +21,7 @@ class Classifier(nn.Module):
     def __init__(self, recipe: Recipe, mean: Sequence[float], std: Sequence[float], classes: int) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
-        self.encoder = build_encoder(recipe.encoder, len(mean), dense=False)
+        self.encoder = build_encoder(recipe.encoder, len(mean))
         width = self.encoder.width
         self.bottleneck = nn.Linear(width, recipe.method.embedding) if recipe.method.embedding else None
         self.dropout = nn.Dropout(recipe.method.dropout)

@@ -159,6 +159,8 @@ def export(
     is_fixed = dense and network.encoder.is_global
     if is_fixed:
         side = (recipe.augment.crop or min(image.shape[-1] for image in images)) // multiple * multiple
+        if not side:
+            raise ExportError(f"Samples of this run are smaller than a patch of {multiple} pixels.")
         images = [image[:, :side, :side] for image in images]
         facts = facts.model_copy(update={"tile": side, "cautions": [*facts.cautions, _GLOBAL.format(side=side)]})
         tell(f"{recipe.encoder.name} sees the whole tile at once: the model takes tiles of {side} pixels alone")
@@ -176,7 +178,7 @@ def export(
     feeds = {raw: _cut(np.stack(images), multiple)}
     parity = agreement(model, feeds, final, original, weights, classes=not embedding)
     context = (
-        Context(tile_invariant=False, halo=_up(side // 8, multiple))
+        Context(tile_invariant=False, halo=min(_up(side // 8, multiple), (side - 1) // 2 // multiple * multiple))
         if is_fixed
         else _context(final, len(raw_bands), multiple, facts, tell)
         if dense

@@ -68,6 +68,7 @@ class HypercolumnSegmenter(nn.Module):
         )
         self.is_probe = method.probe
         self.encoder.requires_grad_(not self.is_probe)
+        self.train()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in the catalog's values, H and W multiples of `multiple` → logits (B, K, H, W)."""
@@ -91,7 +92,6 @@ class HypercolumnSegmenter(nn.Module):
         side = math.lcm(64, self.encoder.multiple)
         self.encoder.eval()
         maps = self._tapped(torch.zeros(1, bands, side, side))
-        self.encoder.train()
         for name, image in zip(self.taps, maps, strict=True):
             if image.ndim != 4 or side % image.shape[2]:
                 raise RecipeError(

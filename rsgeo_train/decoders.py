@@ -30,3 +30,44 @@ class UNetDecoder(nn.Module):
             doubled = F.interpolate(image, scale_factor=2.0, mode="nearest")
             image = block(torch.cat([doubled, finer], 1))
         return image
+
+
+class Hypercolumn(nn.Module):
+    """Classes from the image and several maps, all enlarged to the image's grid (Hariharan et al., 2015).
+
+    What it computes is a 1×1 convolution over the stack of image and bilinearly enlarged maps. The stack is never made:
+    enlarging is linear, acts on every channel alike and keeps constants, so each map is convolved on its own grid, its
+    scores are enlarged, and their sum is the same.
+
+    Args:
+        channels: of the image and of the maps.
+        strides: image pixels per cell of each; 1 for the image.
+        classes: number of scores.
+        batch_norm: bring every channel to mean 0 and variance 1 on its own grid first, without weights, so that maps
+            of large values do not drown the others. The reference has none.
+        dropout: share of channels left out in training.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], strides: Sequence[int], classes: int, *, batch_norm: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.strides = list(strides)
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(wide, affine=False) if batch_norm else nn.Identity() for wide in channels
+        )
+        self.dropout = nn.Dropout2d(dropout)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(wide, classes, 1, bias=number == 0) for number, wide in enumerate(channels)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, channels[i], H / strides[i], W / strides[i]), the image first → (B, classes, H, W)."""
+        total = None
+        for image, stride, norm, scored in zip(maps, self.strides, self.norms, self.convolutions, strict=True):
+            scores = scored(self.dropout(norm(image)))
+            if stride > 1:
+                scores = F.interpolate(scores, scale_factor=float(stride), mode="bilinear", align_corners=False)
+            total = scores if total is None else total + scores
+        assert total is not None
+        return total

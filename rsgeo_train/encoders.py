@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import timm
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.recipe import EncoderBlock
+
+_SHORT_SIDE = 4  # stride, pixels, from which maps are taps by default: finer ones say little and cost much
+_ANY_SIZE = ("vision_transformer", "deit")  # families of timm that interpolate position embeddings when asked
+_TOKEN_TAPS = 4  # blocks of a transformer that are taps by default
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,86 @@ class Features:
     tokens: Tensor | None = None
 
 
-class CompactEncoder(nn.Module):
+class Encoder(nn.Module):
+    """The contract. Module names are those that `optimizer.groups`, taps and checkpoints use.
+
+    Attributes:
+        width: number of pooled features.
+        channels: of `maps`.
+        reductions: of `maps`: input pixels per cell, finest first.
+        multiple: heights and widths must be multiples of it; 1 where any size will do.
+        is_global: whether every output depends on the whole input, so that it can be no part of a larger whole.
+        default_taps: modules that span the network's depth, finest first.
+    """
+
+    width: int
+    channels: list[int]
+    reductions: list[int]
+    multiple: int = 1
+    is_global: bool = False
+    default_taps: list[str]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, bands, H, W) normalised values → pooled features, (B, width)."""
+        raise NotImplementedError
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps (B, channels[i], H / reductions[i], W / reductions[i]), finest first."""
+        raise NotImplementedError
+
+    def features(self, images: Tensor, taps: Sequence[str] = ()) -> Features:
+        """Pooled features, tokens of transformers, and what the modules named in `taps` give.
+
+        Raises:
+            RecipeError: the encoder has no such module.
+        """
+        found: dict[str, Tensor] = {}
+        handles = [
+            # Copied, since what comes next may be computed in place.
+            self._tapped(name).register_forward_hook(lambda _m, _i, out, name=name: found.update({name: out.clone()}))
+            for name in taps
+        ]
+        try:
+            pooled, tokens = self._encoded(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return Features(pooled, found, tokens)
+
+    def as_map(self, tapped: Tensor, size: Sequence[int]) -> Tensor:
+        """What a tap gives as a map: (B, C, h, w) as it is, tokens (B, N, C) without their class tokens as a grid.
+
+        Args:
+            tapped: from `Features.taps`.
+            size: H and W of the images.
+        """
+        return tapped
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The convolution that takes the bands."""
+        return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
+
+    def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        raise NotImplementedError
+
+    def _named(self) -> nn.Module:
+        """The module whose submodules are taps."""
+        return self
+
+    def _tapped(self, name: str) -> nn.Module:
+        known = {key: module for key, module in self._named().named_modules() if key}
+        if name in known:
+            return known[name]
+        near = difflib.get_close_matches(name, known, 3)
+        outer = [key for key in known if key.count(".") <= 1]
+        raise RecipeError(
+            f"The backbone has no module {name!r} to tap.",
+            f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(outer[:20])}.",
+        )
+
+
+class CompactEncoder(Encoder):
     """A small convolutional pyramid for dense maps: a stride-2 stem, then two 3×3 convolutions a level.
 
     The receptive field stays within reach of a halo, and BatchNorm keeps it tile-invariant.
@@ -37,7 +122,9 @@ class CompactEncoder(nn.Module):
     def __init__(self, bands: int, channels: Sequence[int]) -> None:
         super().__init__()
         self.channels = list(channels)
+        self.width = self.channels[-1]
         self.reductions = [2 ** (level + 1) for level in range(len(channels))]
+        self.default_taps = [f"levels.{level}" for level in range(len(channels))]
         levels, width = [], bands
         for wide in channels:
             levels.append(nn.Sequential(convolution(width, wide, stride=2), convolution(wide, wide)))
@@ -45,7 +132,7 @@ class CompactEncoder(nn.Module):
         self.levels = nn.ModuleList(levels)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Feature maps (B, channels[i], H / reductions[i], W / reductions[i])."""
+        """Feature maps, finest first."""
         found = []
         for level in self.levels:
             images = level(images)
@@ -56,62 +143,97 @@ class CompactEncoder(nn.Module):
         """Pooled features of the last level, (B, D)."""
         return self.maps(images)[-1].mean(dim=(2, 3))
 
-    @property
-    def width(self) -> int:
-        """Number of pooled features."""
-        return self.channels[-1]
+    def _encoded(self, images: Tensor) -> tuple[Tensor, None]:
+        return self(images), None
 
 
-class TimmEncoder(nn.Module):
-    """A timm backbone without its head."""
+class TimmEncoder(Encoder):
+    """A timm backbone without its classifier; taps are named as timm names its modules.
 
-    def __init__(self, name: str, bands: int, options: dict[str, object], *, dense: bool) -> None:
+    Pooled features are those that timm's classifier sees. Of VGG, whose classifier has hidden layers of its own, they
+    are the mean of the last map. Vision transformers take any size that the patch divides: their position embeddings
+    are interpolated.
+    """
+
+    def __init__(self, name: str, bands: int, options: dict[str, object]) -> None:
         super().__init__()
-        extra = {"features_only": True} if dense else {"num_classes": 0}
-        self.backbone = timm.create_model(name, pretrained=False, in_chans=bands, **extra, **options)
-        if dense:
-            self.channels = list(self.backbone.feature_info.channels())
-            self.reductions = list(self.backbone.feature_info.reduction())
+        self.backbone = create_backbone(name, in_chans=bands, num_classes=0, **options)
+        info = list(self.backbone.feature_info)
+        self._grid = tuple(getattr(getattr(self.backbone, "patch_embed", None), "patch_size", ()))
+        self._prefix = int(getattr(self.backbone, "num_prefix_tokens", 0))
+        if isinstance(self.backbone, VisionTransformer):
+            count = len(info)
+            self.is_global = True
+            self.channels, self.reductions = [int(self.backbone.num_features)], [self._grid[0]]
+            self.multiple = math.lcm(*self._grid)
+            taken = sorted({-(-count * (part + 1) // _TOKEN_TAPS) - 1 for part in range(_TOKEN_TAPS)})
+            self.default_taps = [str(info[index]["module"]) for index in taken]
         else:
-            self.width = int(self.backbone.num_features)
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Feature maps, finest first."""
-        return self.backbone(images)
+            self.channels = [int(entry["num_chs"]) for entry in info]
+            self.reductions = [int(entry["reduction"]) for entry in info]
+            self.default_taps = [str(entry["module"]) for entry in info if entry["reduction"] >= _SHORT_SIDE]
+        self.width = int(self.backbone.num_features)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pooled features, (B, width)."""
-        return self.backbone(images)
+        return self._encoded(images)[0]
 
-    def features(self, images: Tensor, taps: Sequence[str] = ()) -> Features:
-        """Pooled features, tokens of transformers, and what the modules named in `taps` give.
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps, finest first; of transformers the grid of the last tokens alone."""
+        self._check(images)
+        if self.is_global:
+            return [self.as_map(self.backbone.forward_features(images), images.shape[-2:])]
+        return self.backbone.forward_intermediates(images, intermediates_only=True)
 
-        Raises:
-            RecipeError: the backbone has no such module.
-        """
-        found: dict[str, Tensor] = {}
-        handles = [
-            self._module(name).register_forward_hook(lambda _m, _i, out, name=name: found.__setitem__(name, out))
-            for name in taps
-        ]
-        try:
-            last = self.backbone.forward_features(images)
-        finally:
-            for handle in handles:
-                handle.remove()
-        pooled = self.backbone.forward_head(last, pre_logits=True)
-        return Features(pooled, found, last if last.ndim == 3 else None)
+    def as_map(self, tapped: Tensor, size: Sequence[int]) -> Tensor:
+        """See `Encoder.as_map`."""
+        if tapped.ndim != 3:
+            return tapped
+        height, width = (side // patch for side, patch in zip(size, self._grid, strict=True))
+        return tapped[:, self._prefix :].transpose(1, 2).unflatten(2, (height, width))
 
-    def _module(self, name: str) -> nn.Module:
-        try:
-            return self.backbone.get_submodule(name)
-        except AttributeError:
-            known = [key for key, _ in self.backbone.named_modules() if key and key.count(".") <= 1]
-            near = difflib.get_close_matches(name, known, 3)
+    def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        self._check(images)
+        last = self.backbone.forward_features(images)
+        return self.backbone.forward_head(last, pre_logits=True), last if last.ndim == 3 else None
+
+    def _named(self) -> nn.Module:
+        return self.backbone
+
+    def _check(self, images: Tensor) -> None:
+        height, width = images.shape[-2:]
+        if self.multiple > 1 and (height % self.multiple or width % self.multiple):
             raise RecipeError(
-                f"The backbone has no module {name!r} to tap.",
-                f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(known[:20])}.",
-            ) from None
+                f"Images of {height}×{width} pixels cannot be cut into patches of "
+                f"{'×'.join(map(str, self._grid))}; multiples were expected.",
+                "Choose a backbone of another patch size, or a crop: --set augment.crop=…, or method.views.crop=…",
+            )
+
+
+def create_backbone(name: str, **options: object) -> nn.Module:
+    """A timm model with what the contract asks for: any size for transformers, no hidden classifier layers of VGG.
+
+    Raises:
+        RecipeError: timm has no such model, or refuses the options.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        raise RecipeError(
+            f"encoder.name: timm has no backbone {name!r}.",
+            f"Did you mean {' or '.join(near)}?" if near else "List them with timm.list_models().",
+        )
+    family = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
+    if family in _ANY_SIZE:
+        options.setdefault("dynamic_img_size", True)
+    if family == "vgg" and not options.get("pretrained"):
+        options["mlp_ratio"] = 1 / 4096  # 120 million weights that would be thrown away
+    try:
+        model = timm.create_model(name, **options)
+    except TypeError as error:
+        raise RecipeError(f"encoder.options: {name} does not take them: {error}.") from None
+    if family == "vgg":
+        model.pre_logits = nn.Identity()
+    return model
 
 
 def over_places(values: Tensor) -> Tensor:
@@ -126,23 +248,16 @@ def convolution(bands: int, wide: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(bands, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
 
 
-def build_encoder(config: EncoderBlock, bands: int, *, dense: bool) -> CompactEncoder | TimmEncoder:
-    """The encoder of a recipe.
+def build_encoder(config: EncoderBlock, bands: int) -> CompactEncoder | TimmEncoder:
+    """The encoder of a recipe, with random weights.
 
     Args:
         config: the recipe's block.
         bands: number of input bands.
-        dense: whether maps are wanted rather than pooled features.
 
     Raises:
         RecipeError: timm has no such backbone.
     """
     if config.name == "compact":
         return CompactEncoder(bands, config.channels)
-    if not timm.is_model(config.name):
-        near = difflib.get_close_matches(config.name, timm.list_models(), 3)
-        raise RecipeError(
-            f"encoder.name: timm has no backbone {config.name!r}.",
-            f"Did you mean {' or '.join(near)}?" if near else "List them with timm.list_models().",
-        )
-    return TimmEncoder(config.name, bands, config.options, dense=dense)
+    return TimmEncoder(config.name, bands, config.options)

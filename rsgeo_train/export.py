@@ -39,13 +39,17 @@ from rsgeo_train.errors import ExportError
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
-from rsgeo_train.recipe import Stretch
+from rsgeo_train.recipe import Recipe, Stretch
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.training import build, input_of, load_best
 
 PARITY_LIMIT = 1e-4
 SELFTEST_SIDE = 64
+_GLOBAL = (
+    "Every pixel's answer depends on the whole tile of {side} pixels around it: tiles are blended, and no overlap "
+    "makes them one."
+)
 
 
 class CardFacts(BaseModel):
@@ -153,27 +157,42 @@ def export(
     multiple = getattr(network, "multiple", 1)
     name = "embedding" if embedding else "logits"
     side = SELFTEST_SIDE * 2 if dense else images[0].shape[-1]
+    is_fixed = dense and network.encoder.is_global
+    if is_fixed:
+        side = (recipe.augment.crop or min(image.shape[-1] for image in images)) // multiple * multiple
+        if not side:
+            raise ExportError(f"Samples of this run are smaller than a patch of {multiple} pixels.")
+        images = [image[:, :side, :side] for image in images]
+        facts = facts.model_copy(update={"tile": side, "cautions": [*facts.cautions, _GLOBAL.format(side=side)]})
+        tell(f"{recipe.encoder.name} sees the whole tile at once: the model takes tiles of {side} pixels alone")
     tell("exporting the graph")
     model = onnx_graph.to_onnx(
-        final, inputs={raw: len(raw_bands)}, side=side, output=name, dynamic_size=dense, multiple=multiple
+        final,
+        inputs={raw: len(raw_bands)},
+        side=side,
+        output=name,
+        dynamic_size=dense and not is_fixed,
+        multiple=multiple,
     )
     if weights == "float16":
         model = onnx_graph.halved(model)
     feeds = {raw: _cut(np.stack(images), multiple)}
     parity = agreement(model, feeds, final, original, weights, classes=not embedding)
     context = (
-        _context(final, len(raw_bands), multiple, facts, side, tell)
+        Context(tile_invariant=False, halo=min(_up(side // 8, multiple), (side - 1) // 2 // multiple * multiple))
+        if is_fixed
+        else _context(final, len(raw_bands), multiple, facts, tell)
         if dense
         else Context(receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - (facts.stride or side)) // 2))
     )
     card = ModelCard(
         **identity(facts, run),
         task="embedding" if embedding else kind,
-        inputs=(_input(raw, raw_bands, stretch, network, facts, side, multiple, dense=dense),),
+        inputs=(_input(raw, raw_bands, stretch, network, facts, side, multiple, dense=dense, fixed=is_fixed),),
         outputs=(_output(name, samples_catalog, facts, final, side, embedding, dense=dense),),
         context=context,
         provenance=Provenance(
-            method=f"supervised {kind} from random weights, {recipe.encoder.name}",
+            method=f"supervised {kind} from {_start(recipe)} weights, {_architecture(kind, recipe)}",
             recipe=recipe_name,
             data=facts.data or samples_catalog.header.name,
             split=samples_catalog.header.split_by,
@@ -183,7 +202,7 @@ def export(
             notes=tuple(notes),
         ),
         parity=parity,
-        selftest=_selftest(model, raw, images[0], name, multiple, dense=dense),
+        selftest=_selftest(model, raw, images[0], name, side if is_fixed else multiple, dense=dense),
     )
     return publish(model, card, recipe.encoder.name, final, output)
 
@@ -342,12 +361,25 @@ def _cut(images: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(images[..., :height, :width])
 
 
-def _context(
-    network: nn.Module, bands: int, multiple: int, facts: CardFacts, side: int, tell: Callable[[str], None]
-) -> Context:
+def _up(pixels: int, multiple: int) -> int:
+    return -(-pixels // multiple) * multiple
+
+
+def _start(recipe: Recipe) -> str:
+    """Where the first weights came from, without anybody's folders."""
+    init = recipe.encoder.init
+    return init if init in ("random", "pretrained") else f"{Path(init).name}'s"
+
+
+def _architecture(kind: str, recipe: Recipe) -> str:
+    is_hypercolumn = kind == "segmentation" and recipe.method.head == "hypercolumn"
+    return recipe.encoder.name + (", hypercolumn" if is_hypercolumn else "")
+
+
+def _context(network: nn.Module, bands: int, multiple: int, facts: CardFacts, tell: Callable[[str], None]) -> Context:
     tell("probing the receptive field")
     reach = probe(network, bands, multiple)
-    halo = facts.tile // 8 if reach.radius is None else -(-reach.radius // multiple) * multiple
+    halo = _up(facts.tile // 8 if reach.radius is None else reach.radius, multiple)
     return Context(receptive_field=reach.radius, tile_invariant=reach.tile_invariant, halo=halo)
 
 
@@ -361,6 +393,7 @@ def _input(
     multiple: int,
     *,
     dense: bool,
+    fixed: bool,
 ) -> SensorInput:
     mean = (network.network if isinstance(network, Projected) else network).normalise.mean.flatten().tolist()
     fills = [(m - o) / k for m, o, k in zip(mean, stretch.offset, stretch.scale, strict=True)] if stretch else mean
@@ -372,7 +405,7 @@ def _input(
         gsd_range=facts.gsd_range,
         tile_size=facts.tile if dense else side,
         size_multiple=multiple if dense else 1,
-        dynamic_size=dense,
+        dynamic_size=dense and not fixed,
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+_SIDES = (512, 1024, 2048)  # a ResNet-101 reaches about 550 pixels
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -25,7 +27,7 @@ class Reach:
 
 
 @torch.no_grad()
-def probe(network: nn.Module, bands: int, multiple: int, *, side: int = 512, tolerance: float = 1e-4) -> Reach:
+def probe(network: nn.Module, bands: int, multiple: int, *, side: int | None = None, tolerance: float = 1e-4) -> Reach:
     """Measure a dense network.
 
     A row (then a column) of NaN goes in at every position within one size multiple; the rows that come out as NaN are
@@ -35,9 +37,16 @@ def probe(network: nn.Module, bands: int, multiple: int, *, side: int = 512, tol
         network: (N, C, H, W) → (N, K, h, w), in eval mode.
         bands: C.
         multiple: H and W must be multiples of it.
-        side: length of the probed side, pixels.
+        side: length of the probed side, pixels; the shortest of several that shows a bound, where left out.
         tolerance: largest difference that counts as equal, output units.
     """
+    if side is None:
+        reach = None
+        for side in _SIDES:
+            reach = probe(network, bands, multiple, side=side, tolerance=tolerance)
+            if reach.radius is not None:
+                break
+        return reach
     side -= side % multiple
     narrow = max(multiple, 32 - 32 % multiple)
     stride = side // network(torch.zeros(1, bands, side, narrow)).shape[2]

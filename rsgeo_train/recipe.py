@@ -57,21 +57,49 @@ class SensorBlock(_Block):
 
 
 class EncoderBlock(_Block):
-    """The backbone: `compact` (ours, for dense maps) or any timm name; `options` go to its constructor."""
+    """The backbone and its first weights.
+
+    Attributes:
+        name: `compact` (ours, for dense maps) or any timm name.
+        channels: of the levels of `compact`.
+        options: for timm's constructor.
+        init: `random`, `pretrained` (timm's weights for RGB), or the path of a run folder or a file of weights.
+        strict: refuse weights that lack some of the network's or have others; off, both are told.
+        inflate: give bands that the weights do not know the mean of its filters.
+        prefix: what stands before the network's names in the file, where it holds several such networks.
+    """
 
     name: str = "resnet10t"
     channels: list[int] = [32, 64, 128, 192]
     options: dict[str, Any] = {}
+    init: str = "random"
+    strict: bool = True
+    inflate: bool = False
+    prefix: str = ""
 
 
 class MethodBlock(_Block):
-    """The task's own settings."""
+    """The task's own settings.
+
+    Attributes:
+        dice: of segmentation, the share of the Dice loss beside cross-entropy.
+        head: of segmentation: a U-Net decoder, or a 1×1 convolution over the hypercolumn of image and taps.
+        taps: of the hypercolumn, modules of the backbone; those that span its depth where left out.
+        batch_norm: of the hypercolumn, bring every channel to one scale first.
+        probe: of the hypercolumn, train the head alone, over the encoder as it is.
+        loss: of segmentation; `boundary` is half boundary F1, half soft Jaccard, for masks of two classes.
+    """
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     embedding: int | None = Field(default=None, gt=0)
     class_weights: Literal["none", "root"] = "none"
     dice: float = Field(default=0.0, ge=0)
+    head: Literal["unet", "hypercolumn"] = "unet"
+    taps: list[str] = []
+    batch_norm: bool = True
+    probe: bool = False
+    loss: Literal["cross_entropy", "boundary"] = "cross_entropy"
 
 
 class AugmentBlock(_Block):

@@ -40,14 +40,24 @@ def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catal
     Raises:
         RunFolderError: the folder is no run.
     """
-    try:
-        facts = json.loads((run / "task.json").read_text())
-    except FileNotFoundError:
-        raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
+    kind, recipe = recipe_of(run)
+    facts = json.loads((run / "task.json").read_text())
     if catalog is None and facts["catalog"] is None:
         raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
-    recipe = load_recipe(run / "config.yaml", kind=recipe_kind(facts["task"]))
-    return facts["task"], recipe, read_catalog(catalog or run / facts["catalog"])
+    return kind, recipe, read_catalog(catalog or run / facts["catalog"])
+
+
+def recipe_of(run: Path) -> tuple[str, Recipe]:
+    """Task and recipe of a run folder, which need no catalog.
+
+    Raises:
+        RunFolderError: the folder is no run.
+    """
+    try:
+        kind = json.loads((run / "task.json").read_text())["task"]
+    except FileNotFoundError:
+        raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
+    return kind, load_recipe(run / "config.yaml", kind=recipe_kind(kind))
 
 
 def _difference(before: Recipe, now: Recipe) -> str:

@@ -31,6 +31,7 @@ from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
 from rsgeo_train.checkpoints import read_resumable
 from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
+from rsgeo_train.initialisation import initialise
 from rsgeo_train.keeper import Audience, Keeper, Teller
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, new_learner
@@ -157,6 +158,11 @@ def train(
     check_loggers(recipe.trainer.loggers)
     _check_devices(recipe)
     _check_labels(kind, catalog)
+    if start is not None and recipe.encoder.init != "random":
+        raise RecipeError(
+            f"--from {start} and encoder.init={recipe.encoder.init} both say where the first weights come from.",
+            "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
+        )
     taken = input_of(kind, recipe, catalog)
     make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     if is_first():
@@ -191,6 +197,8 @@ def _train_part(
     data = make_data(kind, recipe, catalog, taken, rank=rank, processes=recipe.trainer.devices)
     task = build(kind, recipe, catalog, taken)
     task.total_steps, task.steps_per_epoch = data.total_steps, data.steps_per_epoch
+    if not resume:
+        initialise(task, taken.bands, audience.tell)
     if start is not None and not resume:
         start_from(task, start)
         audience.tell(f"starting from the best weights of {start}")

@@ -42,7 +42,10 @@ def command(
     from rsgeo_train.recipe import load_recipe
 
     if start == "imagenet":
-        raise RequestError("--from imagenet: this version downloads no weights.", "Type: --from random")
+        raise RequestError(
+            "--from imagenet: published weights are a setting of the encoder.",
+            "Type: --from random --set encoder.init=pretrained",
+        )
     if start != "random" and not Path(start).is_dir():
         raise RequestError(f"--from {start}: no such run folder.", "Type: --from random, or name a run folder.")
     settings = load_recipe(recipe, overrides)

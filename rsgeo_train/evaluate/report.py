@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from rsgeo_core.card import Metric
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.evaluate import floors, plots, scores
+from rsgeo_train.evaluate import boundaries, floors, plots, scores
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import epoch_records
@@ -107,10 +107,12 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
     names = [entry.name for entry in held.catalog.header.classes]
     scenes = held.catalog.table[f"{next(iter(held.bands))}_path"].to_numpy()[held.rows]
     per_scene = {scene: np.zeros((task.classes, task.classes), np.int64) for scene in dict.fromkeys(scenes)}
+    outlines = np.zeros((4, task.classes), np.int64)
     for index, scene in enumerate(scenes):
         sample = held[index]
         answer = task.answers(sample.images[None])[0].numpy()
         per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
+        outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
     stack = np.stack(list(per_scene.values()))
     confusion = stack.sum(0)
     metrics = scores.iou_metrics(stack, names, data)
@@ -120,11 +122,22 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
         n=int(confusion.sum()),
         data=data,
     )
+    metrics.append(pixels)
+    if outlines[1::2].any():
+        metrics.append(
+            Metric(
+                name="boundary F1",
+                value=round(float(np.nanmean(boundaries.boundary_f1(outlines))), 4),
+                n=int(outlines[3].sum()),
+                data=data,
+                note=f"mean over classes, {boundaries.TOLERANCE} pixel aside counts",
+            )
+        )
     some, few = floors.pixel_samples(train), floors.pixel_samples(held)
     most = floors.majority(some[1], few[1], task.classes)
     colours = floors.pixel_colours(some, few, task.classes)
     return Assessment(
-        [*metrics, pixels],
+        metrics,
         [
             _mean_iou("majority class, mean IoU", most, data),
             _mean_iou("colour of single pixels, mean IoU", colours, data),

@@ -16,15 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Features, build_encoder, over_places
+from rsgeo_train.encoders import Features, over_places
+from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.learner import Learner
 from rsgeo_train.losses.similarity import info_nce
-from rsgeo_train.normalisation import Normalisation, Normalise
+from rsgeo_train.normalisation import Normalisation
 from rsgeo_train.projector import Projector
-from rsgeo_train.recipe import EncoderBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
-from rsgeo_train.views import Scaling, ViewBlock, masked, scale_of, view
+from rsgeo_train.views import ViewBlock, view
 
 POOLED = "pooled"
 """Name of the encoder's pooled features among the taps."""
@@ -54,41 +55,6 @@ class CsfRecipe(Recipe):
     """All settings of a CSF run."""
 
     method: CsfBlock = CsfBlock()  # type: ignore[assignment]
-
-
-class FusionEncoder(nn.Module):
-    """An encoder over the bands of all sensors, told which of them are there.
-
-    Args:
-        config: the backbone.
-        normalisation: of all bands in order.
-        scaling: how what is present makes up for what is missing; see `views.ViewBlock`.
-        rate: the rate of `scaling: rate` at inference.
-    """
-
-    def __init__(self, config: EncoderBlock, normalisation: Normalisation, scaling: Scaling, rate: float) -> None:
-        super().__init__()
-        self.normalise = Normalise(normalisation)
-        self.backbone = build_encoder(config, len(normalisation), dense=False)
-        self.scaling: Scaling = scaling
-        self.rate = rate
-
-    @property
-    def width(self) -> int:
-        """Number of pooled features."""
-        return self.backbone.width
-
-    def prepared(self, images: Tensor, present: Tensor) -> Tensor:
-        """Normalised values, 0 where a band is missing, the others scaled."""
-        return masked(self.normalise(images), present, scale_of(present, self.scaling, self.rate))
-
-    def forward(self, images: Tensor, present: Tensor) -> Tensor:
-        """(B, C, H, W) in stored units and (B, C) bool → pooled features (B, width)."""
-        return self.backbone(self.prepared(images, present))
-
-    def features(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
-        """As `forward`, with what the backbone's modules named in `taps` give."""
-        return self.backbone.features(self.prepared(images, present), taps)
 
 
 class CsfNetwork(nn.Module):

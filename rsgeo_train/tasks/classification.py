@@ -19,7 +19,7 @@ class Classifier(nn.Module):
     def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__()
         self.normalise = Normalise(normalisation)
-        self.encoder = build_encoder(recipe.encoder, len(normalisation), dense=False)
+        self.encoder = build_encoder(recipe.encoder, len(normalisation))
         width = self.encoder.width
         self.bottleneck = nn.Linear(width, recipe.method.embedding) if recipe.method.embedding else None
         self.dropout = nn.Dropout(recipe.method.dropout)

@@ -1,8 +1,9 @@
-"""Segmentation: one class a pixel, by an encoder and a U-Net decoder."""
+"""Segmentation: one class a pixel, by an encoder and a U-Net decoder or a hypercolumn."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import IGNORED
-from rsgeo_train.decoders import UNetDecoder
+from rsgeo_train.decoders import Hypercolumn, UNetDecoder
 from rsgeo_train.encoders import build_encoder
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.losses.boundary import boundary_loss
 from rsgeo_train.losses.dice import dice_loss
 from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.recipe import Recipe
@@ -25,15 +27,17 @@ class Segmenter(nn.Module):
     def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__()
         self.normalise = Normalise(normalisation)
-        self.encoder = build_encoder(recipe.encoder, len(normalisation), dense=True)
+        self.encoder = build_encoder(recipe.encoder, len(normalisation))
         reductions = self.encoder.reductions
         if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
             raise RecipeError(
                 f"encoder.name: {recipe.encoder.name} has maps at strides {reductions}; each twice the "
                 "one before was expected.",
-                "Use compact, or a ResNet of timm.",
+                "Use compact, or a ResNet of timm, or --set method.head=hypercolumn",
             )
-        self.multiple = reductions[-1]
+        if recipe.method.probe:
+            raise RecipeError("method.probe: a U-Net is no probe.", "Type: --set method.head=hypercolumn")
+        self.multiple = math.lcm(reductions[-1], self.encoder.multiple)
         self.finest = reductions[0]
         self.decoder = UNetDecoder(self.encoder.channels)
         self.dropout = nn.Dropout2d(recipe.method.dropout)
@@ -47,21 +51,83 @@ class Segmenter(nn.Module):
         return F.interpolate(logits, scale_factor=float(self.finest), mode="bilinear", align_corners=False)
 
 
+class HypercolumnSegmenter(nn.Module):
+    """Normalise, encode, classify every pixel from the image and what taps of the encoder say of its place."""
+
+    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
+        super().__init__()
+        method = recipe.method
+        self.normalise = Normalise(normalisation)
+        self.encoder = build_encoder(recipe.encoder, len(normalisation))
+        self.taps = method.taps or self.encoder.default_taps
+        channels, strides = self._shapes(len(normalisation))
+        self.multiple = math.lcm(self.encoder.multiple, *strides)
+        self.head = Hypercolumn(
+            [len(normalisation), *channels],
+            [1, *strides],
+            classes,
+            batch_norm=method.batch_norm,
+            dropout=method.dropout,
+        )
+        self.is_probe = method.probe
+        self.encoder.requires_grad_(not self.is_probe)
+        self.train()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in the catalog's values, H and W multiples of `multiple` → logits (B, K, H, W)."""
+        values = self.normalise(images)
+        return self.head([values, *self._tapped(values)])
+
+    def train(self, mode: bool = True) -> HypercolumnSegmenter:
+        """A probe's encoder stays as it is: BatchNorm with its stored statistics, no dropout."""
+        super().train(mode)
+        if self.is_probe:
+            self.encoder.eval()
+        return self
+
+    def _tapped(self, values: Tensor) -> list[Tensor]:
+        found = self.encoder.features(values, self.taps).taps
+        return [self.encoder.as_map(found[name], values.shape[-2:]) for name in self.taps]
+
+    @torch.no_grad()
+    def _shapes(self, bands: int) -> tuple[list[int], list[int]]:
+        """Channels and strides of the taps."""
+        side = math.lcm(64, self.encoder.multiple)
+        self.encoder.eval()
+        maps = self._tapped(torch.zeros(1, bands, side, side))
+        for name, image in zip(self.taps, maps, strict=True):
+            if image.ndim != 4 or side % image.shape[2]:
+                raise RecipeError(
+                    f"method.taps: {name} gives {tuple(image.shape[1:])} for an image of {side}×{side}; a map, "
+                    "channels first, with cells of a whole number of pixels was expected.",
+                    f"Known to fit: {', '.join(self.encoder.default_taps)}",
+                )
+        return [image.shape[1] for image in maps], [side // image.shape[2] for image in maps]
+
+
 class SegmentationTask(SupervisedTask):
-    """Cross-entropy over labelled pixels, with a share of Dice."""
+    """Cross-entropy over labelled pixels with a share of Dice, or the boundary loss."""
 
     dense = True
 
     def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
         super().__init__(recipe, classes)
-        self._set_network(Segmenter(recipe, normalisation, classes))
+        if recipe.method.loss == "boundary" and classes != 2:
+            raise RecipeError(
+                f"method.loss: boundary is for masks of two classes, the second one's; the catalog has {classes}.",
+                "Type: --set method.loss=cross_entropy",
+            )
+        kind = HypercolumnSegmenter if recipe.method.head == "hypercolumn" else Segmenter
+        self._set_network(kind(recipe, normalisation, classes))
 
     def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""
         return self._grown(*augment(images, labels, self.recipe.augment, self.random("augment")))
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy plus `method.dice` times the Dice loss."""
+        """Cross-entropy plus `method.dice` times the Dice loss, or the boundary loss."""
+        if self.recipe.method.loss == "boundary":
+            return boundary_loss(outputs, labels)
         value = F.cross_entropy(
             outputs, labels, ignore_index=IGNORED, label_smoothing=self.recipe.method.label_smoothing, reduction="sum"
         )

@@ -111,7 +111,7 @@ def test_the_recipes_build_their_networks(name: str) -> None:
     with torch.no_grad():
         found = task.network(torch.zeros(2, 12, 64, 64))
     widths = {key: value.shape[1] for key, value in found.items()}
-    assert widths == ({"stages.2": 1024, "stages.3": 2048} if name == "csf" else {"pooled": 64})
+    assert widths == ({"stages.2.blocks.4": 1024, "stages.3.blocks.2": 2048} if name == "csf" else {"pooled": 64})
 
 
 def test_an_unknown_tap_names_the_nearest(pairs: Path) -> None:

@@ -3,8 +3,7 @@
     python benchmarks/terramesh_agreement.py MODEL.onnx [--json METRICS.json]
 
 Data: the three TerraMesh sites under RSGEO_DATA/s1s2_pairs/terramesh, both products on one grid. Windows slide at the
-card's stride. The +1000 that baseline 04.00 adds to DN is taken off where a product has it: in L1C when the cirrus
-band never falls below 1000, in L2A when no band ever falls below 900.
+card's stride. The +1000 that baseline 04.00 adds to DN is taken off where a product has it, as by `prepare terramesh`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import onnxruntime
 import rasterio
 
 from rsgeo_core.card import read_card
-
-ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+from rsgeo_core.sensors import BAND_ORDERS
+from rsgeo_train.prepare.terramesh import offset_of_l1c, offset_of_l2a
 
 
 def main() -> None:
@@ -42,10 +41,14 @@ def main() -> None:
         for product in ("S2L1C", "S2L2A"):
             with rasterio.open(path.with_name(f"{product}.tif")) as source:
                 pixels = source.read().astype(np.float32)
-            order = ORDER if product == "S2L1C" else [band for band in ORDER if band != "B10"]
-            is_shifted = pixels[order.index("B10")].min() >= 1000 if product == "S2L1C" else pixels.min() >= 900
-            offsets.append(1000 if is_shifted else 0)
-            bands = pixels[[order.index(band.name) for band in wanted.bands]] - offsets[-1]
+            order = BAND_ORDERS["s2_13" if product == "S2L1C" else "s2_12"]
+            if product == "S2L1C":
+                offset = offset_of_l1c(pixels[order.index("B10")])
+                top = pixels + offset
+            else:
+                offset = offset_of_l2a(pixels, top)
+            offsets.append(-offset)
+            bands = pixels[[order.index(band.name) for band in wanted.bands]] + offset
             batch = windows(bands, wanted.tile_size, output.stride)
             answers.append(session.run(None, {wanted.name: batch})[0].argmax(1))
         agree = answers[0] == answers[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rsgeo_train.errors import RecipeError
 
@@ -54,6 +54,12 @@ class SensorBlock(_Block):
     bands: list[str] = []
     made_from: Stretch | None = None
     normalise: NormaliseBlock = NormaliseBlock()
+
+    @field_validator("normalise", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        """`normalise: unit` is short for `normalise: {profile: unit}`."""
+        return {"profile": value} if isinstance(value, str) else value
 
 
 class EncoderBlock(_Block):

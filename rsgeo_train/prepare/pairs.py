@@ -102,6 +102,7 @@ def prepare(
         spans = _with_data(scene, windows(scene.grid.height, scene.grid.width, chip, step or chip))
         grids = [scene.grid.sub_grid(Span(row, left, row + high, left + wide)) for left, row, wide, high in spans]
         found = {key: _over(grids, sources[key]) for key in sensors if key != reference}
+        label_of = _labels_of(grids, label_files, output)
         for number, (window, grid) in enumerate(zip(spans, grids, strict=True)):
             record = {
                 "id": f"{scene.path.relative_to(root).with_suffix('').as_posix()}/{window[0]}-{window[1]}",
@@ -116,7 +117,7 @@ def prepare(
                 whole = whole and shares[number] == 1
                 record |= _placed(key, grid, sources[key][best[number]] if shares[number] else None, resampling, output)
             if whole or not complete:
-                records.append(record | _label_of(grid, label_files, output))
+                records.append(record | label_of[number])
     if not records:
         raise DatasetError(
             "No chip is left" + (" that every sensor covers whole." if complete else ": the first sensor has no data."),
@@ -229,20 +230,22 @@ def _placed(key: str, grid: Grid, source: Source | None, resampling: str, output
     return empty | {f"{key}_path": relative_path(source.path, output)} | place
 
 
-def _label_of(grid: Grid, files: Sequence[Source | Path], output: Path) -> dict[str, Any]:
-    """The label's columns of a chip: the file, and the grid to bring it to."""
+def _labels_of(grids: Sequence[Grid], files: Sequence[Source | Path], output: Path) -> list[dict[str, Any]]:
+    """The label's columns of each chip: the file, and the grid to bring it to."""
     if not files:
-        return {}
-    if isinstance(files[0], Path):
-        chosen: Path | None = files[0]
-    else:
-        rasters = [file for file in files if isinstance(file, Source)]
-        best, shares = _over([grid], rasters)
-        chosen = rasters[best[0]].path if shares[0] else None
-    return {
-        "label_path": None if chosen is None else relative_path(chosen, output),
-        "label_grid": grid_text(grid, "nearest"),
-    }
+        return [{} for _ in grids]
+    rasters = [file for file in files if isinstance(file, Source)]
+    paths: list[Path | None] = [file for file in files if isinstance(file, Path)][:1] * len(grids)
+    if rasters:
+        best, shares = _over(grids, rasters)
+        paths = [rasters[number].path if share else None for number, share in zip(best, shares, strict=True)]
+    return [
+        {
+            "label_path": None if path is None else relative_path(path, output),
+            "label_grid": grid_text(grid, "nearest"),
+        }
+        for grid, path in zip(grids, paths, strict=True)
+    ]
 
 
 def _split(records: list[dict[str, Any]], seed: int, held_out: Sequence[str], distance: float) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_csf import pairs, recipe  # noqa: F401  the fixture
+from test_csf import recipe
 
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog, read_catalog
@@ -51,7 +51,7 @@ def test_every_class_has_its_row(eurosat_catalog: Path, drawn: list[Sheet]) -> N
     assert gallery.contact_sheet(catalog, across=4) == gallery.contact_sheet(catalog, across=4)
 
 
-def test_a_missing_sensor_is_hatched(pairs: Path, drawn: list[Sheet]) -> None:  # noqa: F811
+def test_a_missing_sensor_is_hatched(pairs: Path, drawn: list[Sheet]) -> None:
     catalog = read_catalog(pairs)
     catalog = Catalog(catalog.header, catalog.table.iloc[4:7].reset_index(drop=True), catalog.root)
     gallery.contact_sheet(catalog)
@@ -76,7 +76,7 @@ def test_labels_stand_beside_their_images_in_their_colours(scenes: Path, tmp_pat
 
 @pytest.mark.parametrize("samples", [1, 2])
 def test_views_are_what_the_method_makes_with_dropped_bands_grey(
-    pairs: Path,  # noqa: F811
+    pairs: Path,
     drawn: list[Sheet],
     samples: int,
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import BANDS
 from safetensors.torch import save_file
-from test_csf import BANDS, pairs, recipe  # noqa: F401
+from test_csf import recipe
 
 from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
@@ -236,7 +237,7 @@ def test_position_embeddings_follow_the_size(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def csf_run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def csf_run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("csf") / "run"
     settings = recipe("trainer.max_steps=2", "optimizer.lr=0.01", "data.selection_fraction=0")
     training.train("csf", settings, read_catalog(pairs), folder, tell=quiet, source=pairs)
@@ -274,7 +275,7 @@ def started(catalog: Path, folder: Path, init: object, *more: str, kind: str = "
 @torch.no_grad()
 @pytest.mark.parametrize("scaling", ["share", "rate"])
 def test_a_subset_of_bands_answers_as_the_fusion_encoder_does_with_the_others_missing(
-    pairs: Path,  # noqa: F811
+    pairs: Path,
     tmp_path: Path,
     scaling: str,
 ) -> None:
@@ -296,7 +297,7 @@ def test_a_subset_of_bands_answers_as_the_fusion_encoder_does_with_the_others_mi
     torch.testing.assert_close(ours, fused(images, present), rtol=1e-4, atol=1e-5)
 
 
-def test_a_run_starts_another_with_its_averaged_weights(csf_run: Path, pairs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_starts_another_with_its_averaged_weights(csf_run: Path, pairs: Path, tmp_path: Path) -> None:
     state = training.load_checkpoint(csf_run / "checkpoints/best.ckpt")["task"]
     task, said = started(pairs, tmp_path, csf_run)
     for network in (task.network, task.average.module):
@@ -314,7 +315,7 @@ def test_a_run_starts_another_with_its_averaged_weights(csf_run: Path, pairs: Pa
     assert caught.value.hint == "Type: --set encoder.name=resnet10t"
 
 
-def test_a_run_whose_catalog_is_gone_is_taken_in_order(csf_run: Path, pairs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_whose_catalog_is_gone_is_taken_in_order(csf_run: Path, pairs: Path, tmp_path: Path) -> None:
     shutil.copytree(csf_run, tmp_path / "moved" / "run")
     _, said = started(pairs, tmp_path, tmp_path / "moved" / "run")
     assert "does not name its 6 bands" in said

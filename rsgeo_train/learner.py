@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Features
+from rsgeo_train.encoders import Encoder, Features
 from rsgeo_train.gathering import process_count, process_rank
 from rsgeo_train.optimisers import freeze, new_optimizer, still
 from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
@@ -67,15 +67,24 @@ class Learner(L.LightningModule):
         rank, processes = process_rank(), process_count()
         return randomness.generator(self.recipe.seed, purpose, *self._position(), rank=rank, processes=processes)
 
+    @property
+    def backbone(self) -> Encoder:
+        """The averaged encoder, which takes what `normalised` gives."""
+        raise NotImplementedError
+
+    def normalised(self, images: Tensor, present: Tensor) -> Tensor:
+        """What the backbone sees of (B, C, H, W) in stored units and (B, C) bool: 0 where a band is missing."""
+        raise NotImplementedError
+
     def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
         """What the averaged encoder gives; this is what evaluations judge.
 
         Args:
             images: (B, C, H, W) in stored units.
-            present: (B, C) bool; what is missing counts as its band's mean.
+            present: (B, C) bool.
             taps: modules of the backbone whose output is wanted too.
         """
-        raise NotImplementedError
+        return self.backbone.features(self.normalised(images, present), taps)
 
     def selection(self) -> dict[str, float]:
         """Figures of the last validation, over all processes; `score` selects the best epoch, larger is better."""

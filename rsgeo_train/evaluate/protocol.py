@@ -114,15 +114,14 @@ class Examination:
     ) -> None:
         if catalog.header.label_kind != "class":
             raise DatasetError(
-                f"{catalog.header.name} has labels of kind {catalog.header.label_kind}; this protocol needs one class "
-                "a sample.",
-                "For dense labels type: --protocol hypercolumn",
+                f"{catalog.header.name} has labels of kind {catalog.header.label_kind}; one class a sample is needed.",
+                "Give a catalog with classes, or one with label rasters.",
             )
         self.subjects, self.catalog, self.protocol, self.store, self.tell = subjects, catalog, protocol, store, tell
         all_labels = catalog.table["label"].to_numpy().astype(np.int64)
         self.rows = np.flatnonzero(all_labels >= 0)
         self.labels = all_labels[self.rows]
-        self.places = _places(catalog)[self.rows]
+        self.places = places_of(catalog)[self.rows]
         self.design = self._design()
         self.keep = {subject.name: self._seen(subject) for subject in subjects}
         self.findings = Findings(
@@ -350,7 +349,7 @@ def _share(name: str, fraction: float) -> str:
     return name if fraction >= 1 else f"{name}, {100 * fraction:g} % of the labels"
 
 
-def _places(catalog: Catalog) -> NDArray[np.str_]:
+def places_of(catalog: Catalog) -> NDArray[np.str_]:
     """The place of each sample; a sample without one is a place of its own."""
     known = catalog.table["place"]
     return np.array([str(p) if isinstance(p, str) else f"sample {n}" for n, p in enumerate(known)])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.encoders import Features, over_places
+from rsgeo_train.encoders import over_places
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.floors import described
@@ -41,12 +41,12 @@ class Member:
     Attributes:
         source: what it is, exactly: it keys what is kept of it.
         features: (samples, positions of the bands that may be seen or None) → (N, D).
-        encode: (images, present, taps) → what the encoder gives, for maps; None of what has no encoder.
+        learner: whose encoder it is, for maps; None of what has no encoder.
     """
 
     source: str
     features: Callable[[Samples, Sequence[int] | None], Floats]
-    encode: Callable[[Tensor, Tensor, Sequence[str]], Features] | None = None
+    learner: Learner | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _trained(run: Path, layers: Sequence[str]) -> Member:
 def _member(learner: Learner, source: str, layers: Sequence[str]) -> Member:
     learner.eval()
     where = f", {' + '.join(layers)}" if layers else ""
-    return Member(source + where, partial(pooled, _Pooled(learner, layers)), torch.no_grad()(learner.encoded))
+    return Member(source + where, partial(pooled, _Pooled(learner, layers)), learner)
 
 
 def digest_of(run: Path) -> str:

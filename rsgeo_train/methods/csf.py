@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Features, over_places
+from rsgeo_train.encoders import Encoder, over_places
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.learner import Learner
@@ -112,9 +112,14 @@ class Csf(Learner):
         self._set_network(CsfNetwork(recipe, normalisation, side))
         self.judged: dict[str, list[float]] = {}
 
-    def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
-        """What the averaged encoder gives for the bands present."""
-        return self.average.module.encoder.features(images, present, taps)
+    @property
+    def backbone(self) -> Encoder:
+        """The averaged encoder without its normalisation."""
+        return self.average.module.encoder.backbone
+
+    def normalised(self, images: Tensor, present: Tensor) -> Tensor:
+        """Normalised values, 0 where a band is missing, the others scaled."""
+        return self.average.module.encoder.prepared(images, present)
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from rsgeo_train.encoders import Features
+from rsgeo_train.encoders import Encoder
 from rsgeo_train.gathering import summed
 from rsgeo_train.learner import Learner
 from rsgeo_train.recipe import Recipe
@@ -41,10 +39,14 @@ class SupervisedTask(Learner):
         """The training loss."""
         raise NotImplementedError
 
-    def encoded(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
-        """What the averaged encoder gives."""
-        network = self.average.module
-        return network.encoder.features(masked(network.normalise(images), present), taps)
+    @property
+    def backbone(self) -> Encoder:
+        """The averaged encoder."""
+        return self.average.module.encoder
+
+    def normalised(self, images: Tensor, present: Tensor) -> Tensor:
+        """Normalised values, 0 where a band is missing."""
+        return masked(self.average.module.normalise(images), present)
 
     def answers(self, images: Tensor) -> Tensor:
         """Class indices by the averaged network."""

@@ -199,27 +199,7 @@ def _train_part(
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
     config = recipe.trainer
-    trainer = L.Trainer(
-        max_epochs=data.epochs - data.epoch,
-        accelerator=config.accelerator,
-        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1,
-        num_nodes=config.devices // int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1,
-        # A tap or a head may be left out of a loss: DDP must not wait for its gradient.
-        strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
-        **_precision(config),
-        accumulate_grad_batches=recipe.optimizer.accumulate,
-        gradient_clip_val=recipe.optimizer.clip_norm or recipe.optimizer.clip_value,
-        gradient_clip_algorithm="norm" if recipe.optimizer.clip_value is None else "value",
-        callbacks=[keeper],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-        default_root_dir=str(folder),
-    )
+    trainer = new_trainer(recipe, data, [keeper])
     if config.devices > 1 and config.sync_batchnorm:
         _share_statistics(task, trainer, audience)
     try:
@@ -234,6 +214,33 @@ def _train_part(
             f"{folder} cannot take the log ({free:,.0f} MB free): {error.strerror}; its checkpoints are whole.",
             "Make room, then go on with --resume.",
         ) from None
+
+
+def new_trainer(recipe: Recipe, data: TrainingData, callbacks: list[L.Callback], **more: Any) -> L.Trainer:
+    """Lightning's Trainer for what is left of a run; `more` goes to it."""
+    config = recipe.trainer
+    per_node = int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1
+    return L.Trainer(
+        max_epochs=data.epochs - data.epoch,
+        accelerator=config.accelerator,
+        devices=per_node,
+        num_nodes=config.devices // per_node,
+        # A tap or a head may be left out of a loss: DDP must not wait for its gradient.
+        strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
+        **_precision(config),
+        accumulate_grad_batches=recipe.optimizer.accumulate,
+        gradient_clip_val=recipe.optimizer.clip_norm or recipe.optimizer.clip_value,
+        gradient_clip_algorithm="norm" if recipe.optimizer.clip_value is None else "value",
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        **more,
+    )
 
 
 def make_data(

@@ -152,6 +152,10 @@ class Samples(Dataset):
             torch.tensor(self.rows[index]),
         )
 
+    def has_sensors(self) -> NDArray[np.bool_]:
+        """Which of the sensors each sample has, (N, number of sensors)."""
+        return np.array([[self._value(f"{s}_path", row) is not None for s in self._wanted] for row in self.rows])
+
     def labels(self) -> NDArray[np.int64]:
         """Class index per sample, (N,); only where a sample has one class."""
         return np.array([int(self._value("label", row)) for row in self.rows], np.int64)

@@ -161,7 +161,7 @@ class DataBlock(_Block):
         prefetch: batches that are read ahead.
         cache: keep what was read in memory.
         label_fraction: share of the training samples that is used.
-        splits: which splits are trained on; a method that looks at no labels may take those that are held out for others.
+        splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
         balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
     """
 

@@ -76,11 +76,6 @@ def test_balance_meets_every_set_of_sensors_equally_often(tmp_path: Path) -> Non
     for balance in ("false", "true"):
         settings = ["data.batch_size=10", "data.selection_fraction=0", "data.splits=[train,val]"]
         settings.append(f"data.balance={balance}")
-            f"data.balance={balance}",
-            "data.batch_size=10",
-            "data.selection_fraction=0",
-            "data.splits=[train,val]",
-        ]
         recipe = load_recipe(None, settings, CsfRecipe)
         taken = training.input_of("csf", recipe, both)
         data = training.make_data("csf", recipe, both, taken)

@@ -34,7 +34,7 @@ def command(
     from rsgeo_train.training import train
 
     with shown(as_json=False) as (display, cancel):
-        train(
+        task = train(
             method,
             settings,
             samples,
@@ -46,4 +46,11 @@ def command(
             cancel=cancel,
         )
     if is_first():
+        from rsgeo_train.evaluate.run_page import write_run_page
+        from rsgeo_train.training import input_of
+
+        judge = f"rsgeo-train evaluate {output} --data CATALOG -o {output}-report"
+        page = write_run_page(task, settings, input_of(method, settings, samples), samples, output, judge)
+        click.echo(f"report: {page}")
+        click.echo(f"Judge it on labelled samples with: {judge}")
         click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")

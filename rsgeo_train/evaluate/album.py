@@ -12,7 +12,7 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.neighbours import unit
 from rsgeo_train.evaluate.plots import Tile
 from rsgeo_train.evaluate.projections import salient
-from rsgeo_train.evaluate.thumbnails import limits_of, rgb_of
+from rsgeo_train.evaluate.thumbnails import hatched, limits_of, rgb_of
 from rsgeo_train.samples import Samples
 
 _SAME, _OTHER, _QUERY = "#2a9d5c", "#c23b3b", "#222222"
@@ -25,17 +25,28 @@ class Album:
         catalog: with classes.
         rows: which samples.
         labels: (N,) their classes.
-        bands: per sensor its band names; the first sensor is shown.
+        bands: per sensor its band names; the one that most of the samples have is shown.
+        is_told: whether captions tell the class.
     """
 
     def __init__(
-        self, catalog: Catalog, rows: NDArray[np.int64], labels: NDArray[np.int64], bands: dict[str, list[str]]
+        self,
+        catalog: Catalog,
+        rows: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        bands: dict[str, list[str]],
+        *,
+        is_told: bool = True,
     ) -> None:
-        self.sensor, self.names = next(iter(bands.items()))
+        has = Samples(catalog, rows, bands, with_labels=False).has_sensors()
+        self.sensor, self.names = list(bands.items())[int(has.sum(0).argmax())]
+        self.present = has[:, int(has.sum(0).argmax())]
         self.samples = Samples(catalog, rows, {self.sensor: self.names}, cache=False, with_labels=False)
+        self.is_told = is_told
         self.labels = labels
         self.classes = [entry.name for entry in catalog.header.classes]
-        spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 60)).astype(int))
+        shown = np.flatnonzero(self.present)
+        spread = shown[np.unique(np.linspace(0, len(shown) - 1, min(len(shown), 60)).astype(int))]
         images = [self.samples[int(number)].images.numpy() for number in spread]
         self.limits = limits_of(images, self.names, sensor=self.sensor)
 
@@ -52,6 +63,17 @@ class Album:
             found.append((self.classes[label], tiles))
         return found
 
+    def neighbours(
+        self, features: NDArray[np.floating], *, queries: int = 8, length: int = 9, seed: int = 0
+    ) -> list[tuple[str, list[Tile]]]:
+        """Some samples, each followed by its nearest neighbours by cosine."""
+        rows = unit(StandardScaler().fit_transform(features))
+        found = []
+        for query in np.random.default_rng(seed).permutation(len(rows))[:queries].tolist():
+            near = [n for n in np.argsort(-(rows @ rows[query]), kind="stable")[: length + 1].tolist() if n != query]
+            found.append(("", [self._tile(query, _QUERY), *(self._tile(n, None) for n in near[:length])]))
+        return found
+
     def salient(
         self, features: NDArray[np.floating], *, units: int = 8, count: int = 10
     ) -> list[tuple[str, list[Tile]]]:
@@ -60,9 +82,11 @@ class Album:
         return [(f"axis {n + 1}", [self._tile(int(row), None) for row in line]) for n, line in enumerate(rows)]
 
     def _tile(self, number: int, frame: str | None) -> Tile:
+        caption = self.classes[self.labels[number]] if self.is_told else ""
+        if not self.present[number]:
+            return Tile(hatched(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), bool)), caption, frame)
         image = self.samples[number].images.numpy()
-        picture = rgb_of(image, self.names, sensor=self.sensor, limits=self.limits)
-        return Tile(picture, self.classes[self.labels[number]], frame)
+        return Tile(rgb_of(image, self.names, sensor=self.sensor, limits=self.limits), caption, frame)
 
 
 def sentence(tiles: Sequence[tuple[str, Sequence[Tile]]]) -> str:

@@ -70,6 +70,27 @@ def curves_picture(log: Sequence[dict[str, Any]]) -> bytes:
     return _png(figure)
 
 
+def diagnostics_picture(log: Sequence[dict[str, Any]]) -> bytes:
+    """Every figure of a run by step, small beside each other; `selection_x` is drawn over `x`, `score` by itself."""
+    own = [key for key in log[-1] if key not in ("epoch", "step") and not key.startswith("selection_")]
+    own = [key for key in own if isinstance(log[-1][key], int | float)]
+    columns = 3
+    rows = -(-len(own) // columns)
+    figure = Figure(figsize=(10, 2.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, key in zip(grid, own, strict=False):
+        for name, width, colour in ((key, 0.9, "#888888"), (f"selection_{key}", 1.8, "#1f77b4")):
+            known = [(record["step"], record[name]) for record in log if name in record]
+            if known:
+                axes.plot(*zip(*known, strict=True), linewidth=width, color=colour)
+        axes.set_title(key.replace("_", " "), fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    for axes in grid[len(own) :]:
+        axes.set_visible(False)
+    return _png(figure)
+
+
 def lines_picture(
     lines: Mapping[str, Mapping[float, Estimate]],
     across: str,

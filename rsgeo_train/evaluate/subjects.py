@@ -144,7 +144,9 @@ class _Convolutions(nn.Module):
         return torch.cat([F.relu(found).mean((2, 3)), F.relu(-found).mean((2, 3))], dim=1)
 
 
-class _Pooled(nn.Module):
+class Pooled(nn.Module):
+    """The features that a learner's averaged encoder is judged by: pooled, or the averaged maps of some taps."""
+
     def __init__(self, learner: Learner, layers: Sequence[str]) -> None:
         super().__init__()
         self.learner, self.layers = learner, list(layers)
@@ -167,7 +169,7 @@ def _trained(run: Path, layers: Sequence[str]) -> Member:
 def _member(learner: Learner, source: str, layers: Sequence[str]) -> Member:
     learner.eval()
     where = f", {' + '.join(layers)}" if layers else ""
-    return Member(source + where, partial(pooled, _Pooled(learner, layers)), learner)
+    return Member(source + where, partial(pooled, Pooled(learner, layers)), learner)
 
 
 def digest_of(run: Path) -> str:

@@ -13,7 +13,7 @@ from conftest import BANDS
 from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
-from rsgeo_train.evaluate import examination, projections
+from rsgeo_train.evaluate import examination, plots, projections
 from rsgeo_train.evaluate.clustering import k_means, matched
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, hits
 from rsgeo_train.evaluate.examination import examine
@@ -21,8 +21,9 @@ from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
+from rsgeo_train.evaluate.run_page import write_run_page
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import random_convolutions
+from rsgeo_train.evaluate.subjects import digest_of, random_convolutions
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
 from rsgeo_train.recipe import load_recipe
@@ -152,6 +153,26 @@ def runs(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         settings = load_recipe(None, [*SETTINGS, *more], CsfRecipe)
         training.train("csf", settings, read_catalog(pairs), root / name, tell=lambda line: None, source=pairs)
     return [root / name for name in "abc"]
+
+
+def test_a_run_without_labels_ends_in_a_page(runs: list[Path], pairs: Path) -> None:
+    catalog = read_catalog(pairs)
+    settings = load_recipe(None, SETTINGS, CsfRecipe)
+    task = training.build("csf", settings, catalog)
+    training.load_best(task, runs[0])
+    taken = training.input_of("csf", settings, catalog)
+    page = write_run_page(task, settings, taken, catalog, runs[0], "rsgeo-train evaluate a").read_text()
+    assert "rsgeo-train evaluate a" in page and digest_of(runs[0])[:12] in page and "48 samples" in page
+    assert page.count("data:image/png") == 3  # views, what is found alike, salient samples; one epoch is no curve
+    facts = json.loads((runs[0] / "report/run.json").read_text())
+    assert facts["width"] == 512 and 1 < facts["effective_rank"] < 48
+
+
+def test_every_figure_of_a_log_is_drawn() -> None:
+    log = [{"epoch": n, "step": n, "loss": 3.0 / n, "selection_loss": 4.0 / n, "score": -n, "lr": 0.1} for n in (1, 2)]
+    picture = plots.diagnostics_picture(log)
+    fewer = plots.diagnostics_picture([{k: v for k, v in record.items() if k != "lr"} for record in log])
+    assert picture.startswith(b"\x89PNG") and picture != fewer
 
 
 def test_a_run_is_judged_beside_its_floors_and_goes_on(

@@ -1,9 +1,11 @@
 """The catalog: one GeoParquet file that says where every sample of a dataset lies, its label, place and split.
 
 Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be null),
-and per sensor `<sensor>_path` with an optional `<sensor>_window` (column, row, width, height); `label_path` for label
-rasters and polygons. Paths are relative to the catalog; a member of a ZIP is `archive.zip!member`. The header (sensors,
-classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
+and per sensor `<sensor>_path` with an optional `<sensor>_window` (column, row, width, height) and `<sensor>_grid` (a
+raster to whose grid the sensor's rasters are brought); `labels` (class indices) where a sample has several classes;
+`label_path` for label rasters and polygons; `scene` in packed catalogs: the file that a sample was cut from. Paths are
+relative to the catalog; a member of a ZIP is `archive.zip!member`, and `sources` lists the other forms. The header
+(sensors, classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.sources import is_record
 
 HEADER_KEY = b"rsgeo_catalog"
 IGNORED = 255
@@ -50,6 +53,7 @@ class CatalogSensor(_Model):
         gsd: ground sampling distance, metres; None where unknown.
         mean: per band, stored units.
         std: per band, stored units.
+        files: per band what stands for `{band}` in the paths, or the name of its tensor or channel; see `sources`.
     """
 
     bands: list[str]
@@ -58,6 +62,7 @@ class CatalogSensor(_Model):
     gsd: float | None = None
     mean: list[float] = []
     std: list[float] = []
+    files: list[str] = []
 
 
 class CatalogHeader(_Model):
@@ -65,8 +70,8 @@ class CatalogHeader(_Model):
 
     Attributes:
         split_by: how the split was made, in words; reports repeat it.
-        label_kind: `class` (one class a sample), `raster` (values of a label raster), `palette` (colours of a label
-            picture) or `polygons` (a class column of a vector file).
+        label_kind: `class` (one class a sample), `multilabel` (any number of them), `raster` (values of a label
+            raster), `palette` (colours of a label picture) or `polygons` (a class column of a vector file).
         label_column: the class column of polygon labels.
     """
 
@@ -75,7 +80,7 @@ class CatalogHeader(_Model):
     sensors: dict[str, CatalogSensor]
     classes: list[CatalogClass]
     split_by: str
-    label_kind: Literal["class", "raster", "palette", "polygons"] = "class"
+    label_kind: Literal["class", "multilabel", "raster", "palette", "polygons"] = "class"
     label_column: str | None = None
 
 
@@ -99,10 +104,16 @@ class Catalog:
         return {str(k): int(v) for k, v in self.table["split"].value_counts().sort_index().items()}
 
     def path(self, relative: str) -> str:
-        """A path of the table as one that rasterio opens; members of ZIP archives become `/vsizip/` paths."""
+        """A path of the table as one that `sources` reads; members of ZIP archives become `/vsizip/` paths."""
         archive, _, member = relative.partition("!")
         absolute = os.path.normpath(self.root / archive)
+        if is_record(archive, member):
+            return f"{absolute}!{member}"
         return f"/vsizip/{absolute}/{member}" if member else absolute
+
+    def scenes(self, sensor: str) -> NDArray[np.object_]:
+        """The file that each row's image of a sensor was cut from: rows of one file belong together."""
+        return self.table["scene" if "scene" in self.table else f"{sensor}_path"].to_numpy()
 
     def write(self, path: str | Path) -> None:
         """Write the catalog as GeoParquet with its header; the file appears only when whole."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio import features, windows
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.sources import raster_grid, raster_palette, read_window
 
 
-def read_label(catalog: Catalog, label: str, window: Sequence[int] | None, scene: str) -> NDArray[np.uint8]:
+def read_label(
+    catalog: Catalog, label: str, window: Sequence[int] | None, scene: str, files: Sequence[str] = ()
+) -> NDArray[np.uint8]:
     """Class indices of a window, (H, W) uint8; pixels without a class are `IGNORED`.
 
     Args:
@@ -27,20 +27,15 @@ def read_label(catalog: Catalog, label: str, window: Sequence[int] | None, scene
         label: label file, relative to the catalog.
         window: column, row, width, height of the scene; None for all of it.
         scene: path of the scene, for the grid of polygons.
+        files: what stands for `{band}` in the scene's path.
     """
     path = catalog.path(label)
     said = [entry.value or "" for entry in catalog.header.classes]
     if catalog.header.label_kind == "polygons":
-        return _burnt(path, str(catalog.header.label_column), tuple(said), window, scene)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                values = source.read(window=None if window is None else Window(*window))
-                if catalog.header.label_kind == "palette" and source.count == 1:
-                    values = _colours(values[0], source)
-        except RasterioIOError as error:
-            raise DatasetError(f"{path} cannot be read: {error}") from None
+        return _burnt(path, str(catalog.header.label_column), tuple(said), window, scene, files)
+    values = read_window(path, window)
+    if catalog.header.label_kind == "palette" and len(values) == 1:
+        values = _colours(values[0], path)
     indices = np.full(values.shape[1:], IGNORED, np.uint8)
     if catalog.header.label_kind == "palette":
         packed = values[0].astype(np.int32) << 16 | values[1].astype(np.int32) << 8 | values[2]
@@ -52,10 +47,10 @@ def read_label(catalog: Catalog, label: str, window: Sequence[int] | None, scene
     return indices
 
 
-def _colours(values: NDArray[Any], source: Any) -> NDArray[np.uint8]:
+def _colours(values: NDArray[Any], path: str) -> NDArray[np.uint8]:
     """A paletted picture as red, green, blue."""
     table = np.zeros((256, 3), np.uint8)
-    for value, colour in source.colormap(1).items():
+    for value, colour in raster_palette(path).items():
         table[value] = colour[:3]
     return table[values].transpose(2, 0, 1)
 
@@ -74,15 +69,15 @@ def _polygons(path: str, column: str, crs: str) -> gpd.GeoDataFrame:
 
 
 def _burnt(
-    path: str, column: str, said: tuple[str, ...], window: Sequence[int] | None, scene: str
+    path: str, column: str, said: tuple[str, ...], window: Sequence[int] | None, scene: str, files: Sequence[str]
 ) -> NDArray[np.uint8]:
     """Polygons in the scene's CRS burnt by pixel centre; later ones lie above earlier ones."""
-    with rasterio.open(scene) as source:
-        if source.crs is None:
-            raise DatasetError(f"{scene} has no coordinate reference system, so polygons cannot be laid over it.")
-        place = Window(0, 0, source.width, source.height) if window is None else Window(*window)
-        transform = windows.transform(place, source.transform)
-        frame = _polygons(path, column, source.crs.to_wkt())
+    grid = raster_grid(scene, files)
+    if grid.crs is None:
+        raise DatasetError(f"{scene} has no coordinate reference system, so polygons cannot be laid over it.")
+    place = Window(0, 0, grid.width, grid.height) if window is None else Window(*window)
+    transform = windows.transform(place, grid.transform)
+    frame = _polygons(path, column, grid.crs.to_wkt())
     shape = int(place.height), int(place.width)
     index_of = {value: index for index, value in enumerate(said)}
     values = frame[column].map(lambda value: index_of.get(_text(value)))

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 import torch
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.windows import Window
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
-
-
-def read_window(path: str, window: Sequence[int] | None, bands: Sequence[int] | None = None) -> NDArray[Any]:
-    """A raster's pixels, (C, H, W) in its dtype.
-
-    Args:
-        path: anything that rasterio opens.
-        window: column, row, width, height in pixels; None for the whole raster.
-        bands: 1-based band numbers; None for all.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                place = Window(*window) if window is not None else None
-                return source.read(list(bands) if bands else None, window=place)
-        except RasterioIOError as error:
-            raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
+from rsgeo_train.sources import StoredImages, resampled
 
 
 class Sample(NamedTuple):
@@ -42,7 +21,7 @@ class Sample(NamedTuple):
     Attributes:
         images: (C, H, W) float32 in stored units, all sensors' bands in order; what is missing holds the band mean.
         present: (C,) bool: False for bands of a sensor that this sample lacks, and for bands without any data.
-        labels: () or (H, W) int64; -1 where there is none.
+        labels: () class index, (K,) 0 or 1 per class where a sample has several, or (H, W); int64, -1 where none.
         rows: () int64, the row of the catalog.
     """
 
@@ -54,6 +33,8 @@ class Sample(NamedTuple):
 
 class Samples(Dataset):
     """Samples of one or several sensors with labels, kept in memory in their stored dtype once read.
+
+    Packed arrays are not kept, since they are memory-mapped, and are read a batch at a time.
 
     Args:
         catalog: the catalog.
@@ -89,7 +70,11 @@ class Samples(Dataset):
         self.rows = [int(row) for row in rows]
         self._mean = {s: np.array([known[s].mean[n - 1] for n in numbers]) for s, numbers in self._wanted.items()}
         self._with_labels = with_labels
-        self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = {} if cache else None
+        self._images = {sensor: StoredImages(catalog, sensor) for sensor in self._wanted}
+        self._is_packed = all(images.is_packed for images in self._images.values())
+        self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = (
+            {} if cache and not self._is_packed else None
+        )
         self._columns = {name: catalog.table[name].tolist() for name in catalog.table.columns if name != "geometry"}
 
     def __len__(self) -> int:
@@ -101,83 +86,135 @@ class Samples(Dataset):
         size = next(iter(stored.values())).shape[1:]
         images, present = [], []
         for sensor, numbers in self._wanted.items():
-            mean = self._mean[sensor][:, None, None]
-            if sensor not in stored:
+            if sensor in stored:
+                values, has = self._filled(sensor, stored[sensor][None])
+                images.append(values[0] if values.shape[2:] == size else resampled(values[0], size))
+                present.append(has[0])
+            else:
+                mean = self._mean[sensor][:, None, None]
                 images.append(np.broadcast_to(mean, (len(numbers), *size)).astype(np.float32))
                 present.append(np.zeros(len(numbers), bool))
-                continue
-            values, absent = self._without_nodata(sensor, stored[sensor])
-            values = np.where(absent, mean, values).astype(np.float32) if absent.any() else values
-            if values.shape[1:] != size:
-                values = _resampled(values, size)
-            images.append(values)
-            present.append(~absent.all(axis=(1, 2)))
         return Sample(
-            torch.from_numpy(np.concatenate(images)),
+            torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images)),
             torch.from_numpy(np.concatenate(present)),
             torch.as_tensor(label, dtype=torch.int64),
             torch.tensor(self.rows[index]),
         )
 
+    def __getitems__(self, indices: Sequence[int]) -> Sample | list[Sample]:
+        """A whole batch at once from packed arrays of one size, else the samples one by one; `collate` takes both."""
+        batch = self._batch(indices) if self._is_packed else None
+        return [self[index] for index in indices] if batch is None else batch
+
     def labels(self) -> NDArray[np.int64]:
         """Class index per sample, (N,); only where a sample has one class."""
         return np.array([int(self._value("label", row)) for row in self.rows], np.int64)
 
+    def _batch(self, indices: Sequence[int]) -> Sample | None:
+        """The batch as `collate` would make it of the samples; None where they are not of one size."""
+        rows = [self.rows[index] for index in indices]
+        images, present = [], []
+        for sensor, numbers in self._wanted.items():
+            has = np.array([self._images[sensor].has(row) for row in rows])
+            found = self._images[sensor].read_many([r for r, there in zip(rows, has, strict=True) if there], numbers)
+            if found is None or (images and found.shape[2:] != images[0].shape[2:]):
+                return None
+            values, there = self._filled(sensor, found)
+            if not has.all():
+                mean = self._mean[sensor].astype(np.float32)[:, None, None]
+                whole = np.broadcast_to(mean, (len(rows), *values.shape[1:])).copy()
+                whole[has] = values
+                values, some = whole, there
+                there = np.zeros((len(rows), len(numbers)), bool)
+                there[has] = some
+            images.append(values)
+            present.append(there)
+        if not np.concatenate(present, axis=1).any(axis=1).all() and any(
+            not any(stored.has(row) for stored in self._images.values()) for row in rows
+        ):
+            return None  # the sample without any sensor is named where it is read alone
+        labels = np.stack([np.asarray(self._label_of(row)) for row in rows])
+        return Sample(
+            torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images, axis=1)),
+            torch.from_numpy(np.concatenate(present, axis=1)),
+            torch.from_numpy(labels.astype(np.int64)),
+            torch.tensor(rows),
+        )
+
     def _stored(self, index: int) -> tuple[dict[str, NDArray[Any]], Any]:
-        """Per sensor that the sample has (C, H, W) as stored, and its label (an int, or (H, W) uint8)."""
+        """Per sensor that the sample has (C, H, W) as stored, and its label (an int, (K,) or (H, W) uint8)."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
         row = self.rows[index]
-        found = {}
-        for sensor, numbers in self._wanted.items():
-            path = self._value(f"{sensor}_path", row)
-            if path is not None:
-                window = self._value(f"{sensor}_window", row)
-                found[sensor] = read_window(self.catalog.path(path), window, numbers)
+        found = {
+            sensor: self._images[sensor].read(row, numbers)
+            for sensor, numbers in self._wanted.items()
+            if self._images[sensor].has(row)
+        }
         if not found:
             name = self._value("id", row)
             raise DatasetError(f"Sample {name} has none of {', '.join(self._wanted)}.")
-        label = self._label(row, next(iter(found))) if self._with_labels else -1
+        label = self._label_of(row)
         if self._cache is not None:
             self._cache[index] = found, label
         return found, label
 
-    def _label(self, row: int, sensor: str) -> Any:
-        if self.catalog.header.label_kind == "class":
+    def _label_of(self, row: int) -> Any:
+        if not self._with_labels:
+            return -1
+        kind = self.catalog.header.label_kind
+        if kind == "class":
             return int(self._value("label", row))
+        if kind == "multilabel":
+            label = np.zeros(len(self.catalog.header.classes), np.int64)
+            label[np.asarray(self._value("labels", row), int)] = 1
+            return label
         from rsgeo_train.label_rasters import read_label
 
-        image = self.catalog.path(self._value(f"{sensor}_path", row))
-        return read_label(self.catalog, self._value("label_path", row), self._value(f"{sensor}_window", row), image)
+        sensor = next(sensor for sensor, images in self._images.items() if images.has(row))
+        stored, files = self._images[sensor], self.catalog.header.sensors[sensor].files
+        return read_label(self.catalog, self._value("label_path", row), stored.window(row), stored.scene(row), files)
 
     def _value(self, column: str, row: int) -> Any:
         values = self._columns.get(column)
         value = None if values is None else values[row]
         return None if value is None or (isinstance(value, float) and np.isnan(value)) else value
 
-    def _without_nodata(self, sensor: str, image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """float32 values, and where they are no data: not finite, or the sensor's nodata value."""
-        values = image.astype(np.float32)
-        absent = ~np.isfinite(values)
+    def _filled(self, sensor: str, images: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """(B, C, H, W) as float32 with the band mean where there is no data (not finite, or the sensor's nodata value),
+        and (B, C) whether there is any.
+        """
+        values = images.astype(np.float32)
         nodata = self.catalog.header.sensors[sensor].nodata
+        if nodata is None and images.dtype.kind in "iu":
+            return values, np.ones(values.shape[:2], bool)
+        absent = ~np.isfinite(values)
         if nodata is not None:
-            absent |= image == nodata
-        return values, absent
+            absent |= images == nodata
+        if absent.any():
+            values = np.where(absent, self._mean[sensor][:, None, None], values).astype(np.float32)
+        return values, ~absent.all(axis=(2, 3))
 
 
-def _resampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(C, h, w) brought to another number of pixels over the same ground, bilinear."""
-    return torch.nn.functional.interpolate(
-        torch.from_numpy(values)[None], size, mode="bilinear", align_corners=False, antialias=True
-    )[0].numpy()
+class Batches(DataLoader):
+    """A loader whose workers' failures are told as the main process would tell them, without the worker's traceback."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The batches in order."""
+        try:
+            yield from super().__iter__()
+        except DatasetError as error:
+            raise DatasetError(str(error).rpartition(f"{DatasetError.__name__}: ")[2].rstrip()) from None
 
 
-def collate(batch: list[Sample]) -> Sample:
+def collate(batch: Sample | list[Sample]) -> Sample:
     """Stack samples; dense samples of different sizes are padded with 0 and ignored labels to the largest."""
+    if isinstance(batch, Sample):
+        return batch  # read as a batch
     images, present, labels, rows = zip(*batch, strict=True)
     height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
     if any(image.shape[1:] != (height, width) for image in images):
-        if labels[0].ndim == 0:
+        if labels[0].ndim < 2:
             raise DatasetError("Samples of one batch have different sizes.", "Use windows of one size.")
         images, labels = (
             [
@@ -203,15 +240,13 @@ def statistics(
     facts = catalog.header.sensors[sensor]
     count = np.zeros(len(facts.bands))
     total, squares = np.zeros(len(facts.bands)), np.zeros(len(facts.bands))
-    paths = catalog.table[f"{sensor}_path"].tolist()
-    rows = [row for row in rows if isinstance(paths[row], str)]  # a sample may lack the sensor
+    stored = StoredImages(catalog, sensor)
+    rows = [row for row in rows if stored.has(row)]  # a sample may lack the sensor
     if not rows:
         raise DatasetError(f"No sample of the train split has {sensor}.")
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
-    windows = catalog.table.get(f"{sensor}_window")
     for row in chosen:
-        window = None if windows is None else windows.iloc[row]
-        image = read_window(catalog.path(paths[row]), window)
+        image = stored.read(row)
         values = image.astype(np.float64).reshape(len(image), -1)
         valid = np.isfinite(values)
         if facts.nodata is not None:

@@ -19,7 +19,6 @@ import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from rsgeo_train import randomness
@@ -29,7 +28,7 @@ from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, new_learner
 from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.runs import open_run
-from rsgeo_train.samples import Samples, collate
+from rsgeo_train.samples import Batches, Samples, collate
 
 Teller = Callable[[str], None]
 
@@ -52,14 +51,14 @@ class TrainingData(L.LightningDataModule):
             self.total_steps = min(self.total_steps, recipe.trainer.max_steps)
         self.epochs = -(-self.total_steps // self.batches_per_epoch)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         """The batches of this epoch that are still to come."""
         order = torch.randperm(len(self.train), generator=randomness.generator(self.recipe.seed, "order", self.epoch))
         size = self.recipe.data.batch_size
         stop = min(self.batches_per_epoch, self.total_steps - self.epoch * self.batches_per_epoch)
         batches = [order[i * size : (i + 1) * size].tolist() for i in range(self.position, stop)]
         # A generator of its own: a loader would otherwise draw its base seed from the global stream.
-        return DataLoader(
+        return Batches(
             self.train,
             batch_sampler=batches,
             num_workers=self.recipe.data.workers,
@@ -67,10 +66,10 @@ class TrainingData(L.LightningDataModule):
             generator=torch.Generator(),
         )
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Batches:
         """The selection samples in order; a smaller last batch is left out, since contrast depends on its size."""
         size = min(self.recipe.data.batch_size, len(self.selection))
-        return DataLoader(
+        return Batches(
             self.selection,
             batch_size=size,
             drop_last=self.drops_last,
@@ -174,7 +173,8 @@ def selection_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The train split cut in two: for training and for selection, seeded.
 
-    Stratified by class; for dense labels whole files go to one side. Without a fraction selection is on train.
+    Stratified by class; whole files go to one side, and whole places where there are no classes. Without a fraction
+    selection is on train.
     """
     rows = catalog.rows("train")
     if len(rows) == 0:
@@ -184,13 +184,16 @@ def selection_rows(
     table = catalog.table.iloc[rows]
     random = np.random.default_rng(randomness.seed_of(seed, "selection"))
     chosen = np.zeros(len(rows), bool)
-    if catalog.header.label_kind == "class":
+    if catalog.header.label_kind == "class" and catalog.header.classes:
         labels = table["label"].to_numpy()
         for label in np.unique(labels):
             members = np.flatnonzero(labels == label)
             chosen[random.permutation(members)[: round(fraction * len(members))]] = True
     else:
-        files = table[f"{sensor}_path"].to_numpy()
+        files = catalog.scenes(sensor)[rows]
+        if not catalog.header.classes and table["place"].notna().all():
+            files = table["place"].to_numpy()
+        files = np.array([str(file) for file in files])  # a sample may lack the sensor
         names = np.unique(files)
         if len(names) > 1:
             held = random.permutation(names)[: max(1, round(fraction * len(names)))]
@@ -313,7 +316,16 @@ def train(
 def _check_labels(kind: str, catalog: Catalog) -> None:
     """Refuse a task whose labels the catalog does not have; methods need none."""
     has_classes = catalog.header.label_kind == "class"
-    if not is_method(kind) and (kind == "classification") != has_classes:
+    if is_method(kind):
+        return
+    if not catalog.header.classes:
+        raise RecipeError(f"The catalog has no classes; {kind} needs some.", "Type: rsgeo-train pretrain --method csf")
+    if catalog.header.label_kind == "multilabel":
+        raise RecipeError(
+            f"The catalog has several classes a sample; {kind} takes one.",
+            "Pretrain on it, or prepare a catalog with one class a sample.",
+        )
+    if (kind == "classification") != has_classes:
         has = "one class a sample" if has_classes else "label rasters or polygons"
         other = "classification" if has_classes else "segmentation"
         raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", f"Type: --task {other}")

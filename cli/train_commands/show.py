@@ -30,6 +30,10 @@ def command(catalog: Path) -> None:
         click.echo(f"labels: {header.label_kind}; classes: {', '.join(c.name for c in header.classes)}")
         click.echo("splits: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         return
+    if not header.classes:
+        click.echo("no labels")
+        click.echo("splits: " + ", ".join(f"{name} {count}" for name, count in found.splits().items()))
+        return
     table = found.table.groupby(["label", "split"]).size().unstack(fill_value=0)
     click.echo(f"{'class':24}" + "".join(f"{name:>8}" for name in table.columns))
     for label, row in table.iterrows():

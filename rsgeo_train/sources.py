@@ -18,8 +18,8 @@ import functools
 import os
 import re
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -297,7 +297,7 @@ def _warped(source: Any, target: Grid, place: Window | None, numbers: list[int])
         width=target.width,
         height=target.height,
         resampling=Resampling.bilinear,
-        tolerance=0,
+        tolerance=0.01,  # pixels; GDAL's own 0.125 would show, and with 0 rasterio makes no transformer
         add_alpha=nodata is None,
         **options,
     ) as warped:
@@ -309,41 +309,54 @@ def _warped(source: Any, target: Grid, place: Window | None, numbers: list[int])
         return warped.read(numbers, window=place)
 
 
-def _tensors(file: str, key: str, files: Sequence[str], bands: Sequence[int] | None) -> NDArray[Any]:
-    """The bands of a record of safetensors on the pixels of the finest one."""
+def _record(file: str, key: str) -> dict[str, NDArray[Any]]:
+    """The tensors of an LMDB's record."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    value = _lmdb_value(file, key)
+    with _reading(file) as transaction:
+        value = transaction.get(key.encode())
     if value is None:
         raise DatasetError(f"{file} has no record {key}.", _MOVED)
     try:
-        tensors = load(value)
+        return load(value)
     except (SafetensorError, ValueError, KeyError) as error:
         raise DatasetError(f"{file}: record {key} is damaged: {error}", "Fetch or encode it again.") from None
+
+
+def _tensors(file: str, key: str, files: Sequence[str], bands: Sequence[int] | None) -> NDArray[Any]:
+    """The bands of a record on the pixels of the finest one."""
+    tensors = _record(file, key)
     missing = [name for name in files if name not in tensors]
     if missing or not files:
         raise DatasetError(f"{file}: record {key} has {', '.join(sorted(tensors))}, not {', '.join(missing)}.")
-    images = [np.atleast_3d(tensors[name].T).T for name in files]  # (1, h, w) from (h, w) too
+    images = [tensors[name].reshape(1, *tensors[name].shape[-2:]) for name in files]  # (h, w) or (1, h, w)
     size = max((image.shape[1:] for image in images), key=lambda shape: shape[0] * shape[1])
     wanted = images if bands is None else [images[n - 1] for n in bands]
     return np.concatenate([_brought(image, size) for image in wanted])
 
 
-def lmdb_has(file: str, key: str) -> bool:
-    """Whether an LMDB has a record."""
-    return _lmdb_value(file, key) is not None
+def record_keys(file: str) -> set[str]:
+    """The keys of an LMDB's records."""
+    with _reading(file) as transaction:
+        return {bytes(key).decode() for key in transaction.cursor().iternext(values=False)}
+
+
+def record_names(file: str, key: str) -> list[str]:
+    """The names of the tensors of an LMDB's record."""
+    return sorted(_record(file, key))
 
 
 _ENVIRONMENTS: dict[str, tuple[int, Any]] = {}
 
 
-def _lmdb_value(file: str, key: str) -> bytes | None:
-    """A record's bytes; the environment is opened once a process, also after a fork."""
+@contextmanager
+def _reading(file: str) -> Iterator[Any]:
+    """A transaction on an LMDB, whose environment is opened once a process, also after a fork."""
     import lmdb
 
-    owner, environment = _ENVIRONMENTS.get(file, (0, None))
     try:
+        owner, environment = _ENVIRONMENTS.get(file, (0, None))
         if owner != os.getpid():
             if environment is not None:
                 environment.close()
@@ -352,7 +365,7 @@ def _lmdb_value(file: str, key: str) -> bytes | None:
             )
             _ENVIRONMENTS[file] = os.getpid(), environment
         with environment.begin() as transaction:
-            return transaction.get(key.encode())
+            yield transaction
     except lmdb.Error as error:
         raise DatasetError(f"{file} cannot be read as LMDB: {error}", _MOVED) from None
 

@@ -119,6 +119,57 @@ def scenes(
     )
 
 
+@command.command()
+@_root
+@_output
+@_seed
+@click.option("--cloudy", is_flag=True, help="Keep patches with clouds, cloud shadow or seasonal snow.")
+def bigearthnet(root: Path, output: Path, seed: int, cloudy: bool) -> None:
+    """BigEarthNet v1 or v2: Sentinel-1 and -2 pairs with the 19 classes, as folders or as rico-hdl's LMDB.
+
+    The split is that of metadata.parquet (v2) or of train.csv, val.csv and test.csv; without them it is by tile.
+    """
+    from rsgeo_train.prepare import bigearthnet as adapter
+
+    _written(adapter.prepare(root, output, seed=seed, cloudy=cloudy), output)
+
+
+@command.command("ssl4eo-s12")
+@_root
+@_output
+@_seed
+@click.option(
+    "--product",
+    type=click.Choice(["s2a", "s2c"]),
+    default="s2a",
+    show_default=True,
+    help="Sentinel-2 at the surface (s2a) or at the top of the atmosphere (s2c).",
+)
+@click.option("--side", type=click.IntRange(min=8), default=256, show_default=True, help="Side of a sample, pixels.")
+def ssl4eo_s12(root: Path, output: Path, seed: int, product: str, side: int) -> None:
+    """SSL4EO-S12: a sample a place and season, Sentinel-1 brought to Sentinel-2's grid when it is read."""
+    from rsgeo_train.prepare import ssl4eo_s12 as adapter
+
+    _written(adapter.prepare(root, output, seed=seed, product=product, side=side), output)
+
+
+@command.command("csf-tfrecord")
+@_root
+@_output
+@_seed
+@click.option(
+    "--listing",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Text file that names the TFRecords, one a line, relative to ROOT; else all *.tfrecord* below it.",
+)
+@click.option("--feature", default="spot_naip_phr", show_default=True, help="Feature with the pixels.")
+def csf_tfrecord(root: Path, output: Path, seed: int, listing: Path | None, feature: str) -> None:
+    """TFRecords of Contrastive Sensor Fusion: SPOT, NAIP and Pléiades, 12 channels of raw bytes, labelled or not."""
+    from rsgeo_train.prepare import csf_tfrecord as adapter
+
+    _written(adapter.prepare(root, output, seed=seed, listing=listing, feature=feature), output)
+
+
 def _names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",")] if text else None
 

@@ -22,6 +22,7 @@ class TrainGroup(LazyGroup):
     table: Mapping[str, tuple[str, str]] = {
         "prepare": (f"{_COMMANDS}.prepare", "Turn a dataset on disk into a catalog."),
         "show": (f"{_COMMANDS}.show", "Say what a catalog holds."),
+        "pack": (f"{_COMMANDS}.pack", "Copy a catalog's images into memory-mapped arrays."),
         "pretrain": (f"{_COMMANDS}.pretrain", "Train an encoder on a catalog without labels."),
         "finetune": (f"{_COMMANDS}.finetune", "Train a classifier or a segmentation network on a catalog."),
         "export": (f"{_COMMANDS}.export", "Turn a run into one ONNX file with its card."),

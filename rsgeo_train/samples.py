@@ -159,6 +159,10 @@ class Samples(Dataset):
             self._cache[index] = found, label
         return found, label
 
+    def label(self, index: int) -> NDArray[Any]:
+        """The label of one sample: (), (K,) or (H, W); see `Sample`."""
+        return np.asarray(self._label_of(self.rows[index]))
+
     def _label_of(self, row: int) -> Any:
         if not self._with_labels:
             return -1

@@ -146,11 +146,19 @@ def bigearthnet(root: Path, output: Path, seed: int, cloudy: bool) -> None:
     help="Sentinel-2 at the surface (s2a) or at the top of the atmosphere (s2c).",
 )
 @click.option("--side", type=click.IntRange(min=8), default=256, show_default=True, help="Side of a sample, pixels.")
-def ssl4eo_s12(root: Path, output: Path, seed: int, product: str, side: int) -> None:
-    """SSL4EO-S12: a sample a place and season, Sentinel-1 brought to Sentinel-2's grid when it is read."""
+@click.option(
+    "--align",
+    type=click.Choice(["measured", "coordinates", "pixels"]),
+    default="measured",
+    show_default=True,
+    help="Bring Sentinel-1 to Sentinel-2's grid by the files' coordinates, lay the pixels over each other (the first "
+    "release has wrong coordinates), or measure which of them is right.",
+)
+def ssl4eo_s12(root: Path, output: Path, seed: int, product: str, side: int, align: str) -> None:
+    """SSL4EO-S12: a sample a place and season, Sentinel-1 and Sentinel-2 on one grid when they are read."""
     from rsgeo_train.prepare import ssl4eo_s12 as adapter
 
-    _written(adapter.prepare(root, output, seed=seed, product=product, side=side), output)
+    _written(adapter.prepare(root, output, seed=seed, product=product, side=side, align=align, tell=click.echo), output)
 
 
 @command.command("csf-tfrecord")

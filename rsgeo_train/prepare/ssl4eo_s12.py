@@ -1,13 +1,20 @@
 """SSL4EO-S12 (Wang et al., 2023) to a catalog of Sentinel-1 and -2 samples that are aligned when they are read.
 
-The files of one place lie on grids that differ, by up to tens of metres between the sensors and between bands of
-different resolution. The grid of a sample is that of its Sentinel-2 band B2; every other file is brought to it by its
-georeferencing, bilinear. The window read is a square in the middle of what all files cover: nothing is made up.
+By the coordinates in the files, those of one place lie on grids that differ by tens of metres, between the sensors and
+between bands of different resolution. Two alignments are known:
+
+- `coordinates`: the grid of a sample is that of its Sentinel-2 band B2, and every other file is brought to it by its
+  georeferencing, bilinear. The window read is a square in the middle of what all files cover: nothing is made up.
+- `pixels`: the files are laid over each other corner to corner, and coordinates are not used.
+
+The coordinates of the first release are wrong by several pixels (issues 22 and 24 of github.com/zhu-xlab/SSL4EO-S12).
+So by default both are tried on some samples, and that is taken in which the edges of both sensors agree better.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +22,7 @@ from typing import Any
 import numpy as np
 import rasterio.warp
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_gradient_magnitude
 from scipy.optimize import linear_sum_assignment
 
 from rsgeo_core.grid import Grid
@@ -22,7 +30,7 @@ from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.samples import statistics
-from rsgeo_train.sources import raster_grid
+from rsgeo_train.sources import raster_grid, read_window
 
 PRODUCTS = {
     "s2a": ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12"),
@@ -30,9 +38,20 @@ PRODUCTS = {
 }
 """Band files of the surface (`s2a`, L2A) and top-of-atmosphere (`s2c`, L1C) product."""
 S1_BANDS = ("VV", "VH")
+MEASURED = 40
+"""Places at most over which the alignment is measured."""
 
 
-def prepare(root: Path, output: Path, *, seed: int = 0, product: str = "s2a", side: int = 256) -> Catalog:
+def prepare(
+    root: Path,
+    output: Path,
+    *,
+    seed: int = 0,
+    product: str = "s2a",
+    side: int = 256,
+    align: str = "measured",
+    tell: Callable[[str], None] = print,
+) -> Catalog:
     """The catalog of an SSL4EO-S12 folder: a row a place and season.
 
     Args:
@@ -41,12 +60,17 @@ def prepare(root: Path, output: Path, *, seed: int = 0, product: str = "s2a", si
         seed: seed of the split by place.
         product: `s2a` or `s2c`.
         side: of the samples, pixels of 10 m.
+        align: `coordinates`, `pixels`, or `measured`: whichever lets the edges of both sensors agree better.
+        tell: takes a line that says what was measured.
 
     Raises:
         DatasetError: no such folders, or no place whose files have `side` pixels in common.
     """
     names = sorted({path.name for part in ("s1", product) for path in (root / part).glob("*") if path.is_dir()})
-    records = [record for name in names for record in _seasons(root, name, product, side, output)]
+    if align == "measured":
+        align, said = _better_alignment(root, names, product, side, output)
+        tell(said)
+    records = [record for name in names for record in _seasons(root, name, product, side, output, align)]
     if not records:
         raise DatasetError(
             f"{root}: {len(names)} places of SSL4EO-S12, none whose files have {side} × {side} pixels in common.",
@@ -63,11 +87,15 @@ def prepare(root: Path, output: Path, *, seed: int = 0, product: str = "s2a", si
     for key in {"s1", "s2"} - sensors.keys():
         for record in records:
             del record[f"{key}_path"], record[f"{key}_window"], record[f"{key}_grid"]
+    if align == "pixels":
+        for key in sensors:
+            for record in records:
+                del record[f"{key}_grid"]
     header = CatalogHeader(
         name=f"SSL4EO-S12 {'L2A' if product == 's2a' else 'L1C'}",
         sensors=sensors,
         classes=[],
-        split_by=f"place (all dates of one are on one side), seed {seed}",
+        split_by=f"place (all dates of one are on one side), seed {seed}; sensors aligned by {align}",
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     for key, facts in sensors.items():
@@ -90,7 +118,42 @@ def paired(first: list[datetime], second: list[datetime]) -> list[tuple[int | No
     return sorted(pairs, key=lambda pair: first[pair[0]] if pair[0] is not None else second[pair[1] or 0])
 
 
-def _seasons(root: Path, name: str, product: str, side: int, output: Path) -> list[dict[str, Any]]:
+def agreement(radar: NDArray[np.floating], optical: NDArray[np.floating]) -> float:
+    """How well the edges of two images (H, W) agree: the correlation of their gradients' lengths, smoothed."""
+    lengths = [
+        gaussian_gradient_magnitude(np.nan_to_num(image.astype(float)), 2.0)[6:-6, 6:-6] for image in (radar, optical)
+    ]
+    return float(np.corrcoef(lengths[0].ravel(), lengths[1].ravel())[0, 1])
+
+
+def _better_alignment(root: Path, names: list[str], product: str, side: int, output: Path) -> tuple[str, str]:
+    """The alignment in which edges of VH and B4 agree better over some samples, and a sentence on it."""
+    scores: dict[str, list[float]] = {"coordinates": [], "pixels": []}
+    for name in [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MEASURED)).astype(int))]:
+        rows = {way: {row["id"]: row for row in _seasons(root, name, product, side, output, way)} for way in scores}
+        for key in rows["coordinates"].keys() & rows["pixels"].keys():
+            if rows["pixels"][key]["days_apart"] is None:
+                continue
+            for way, values in scores.items():
+                row = rows[way][key]
+                images = []
+                for sensor, band in (("s1", "VH"), ("s2", "B4")):
+                    stored = (output.resolve().parent / row[f"{sensor}_path"]).as_posix()
+                    grid = row[f"{sensor}_grid"] and str(output.resolve().parent / row[f"{sensor}_grid"])
+                    images.append(read_window(stored, row[f"{sensor}_window"], files=[band], grid=grid)[0])
+                values.append(agreement(*images))
+    if not scores["pixels"]:
+        return "coordinates", "aligned by coordinates; no sample has both sensors to measure by"
+    means = {way: float(np.nanmean(values)) for way, values in scores.items()}
+    way = max(means, key=lambda key: means[key])
+    other = next(key for key in means if key != way)
+    return way, (
+        f"aligned by {way}: edges of Sentinel-1 and -2 agree by {means[way]:.2f}, by {other} {means[other]:.2f} "
+        f"(correlation, {len(scores[way])} samples); choose with --align"
+    )
+
+
+def _seasons(root: Path, name: str, product: str, side: int, output: Path, align: str) -> list[dict[str, Any]]:
     """The rows of one place."""
     optical, radar = _acquisitions(root / product / name, "B2.tif"), _acquisitions(root / "s1" / name, "VV.tif")
     rows = []
@@ -99,9 +162,15 @@ def _seasons(root: Path, name: str, product: str, side: int, output: Path) -> li
         files = {"s2": PRODUCTS[product], "s1": S1_BANDS}
         grid_file = folders["s2"] / "B2.tif" if folders["s2"] else folders["s1"] / "VV.tif"
         grid = raster_grid(str(grid_file))
-        window = common_window(
-            grid, [raster_grid(str(f / f"{band}.tif")) for key, f in folders.items() if f for band in files[key]], side
-        )
+        others = [raster_grid(str(f / f"{band}.tif")) for key, f in folders.items() if f for band in files[key]]
+        if align == "coordinates":
+            window = common_window(grid, others, side)
+        else:
+            finest = [
+                raster_grid(str(f / files[key][1 if key == "s2" else 0]) + ".tif") for key, f in folders.items() if f
+            ]
+            alike = all(other.shape == grid.shape for other in finest)
+            window = common_window(grid, [], side) if alike else None
         if window is None:
             continue
         row: dict[str, Any] = {
@@ -117,7 +186,7 @@ def _seasons(root: Path, name: str, product: str, side: int, output: Path) -> li
         for key, folder in folders.items():
             row[f"{key}_path"] = None if folder is None else f"{relative_path(folder, output)}/{{band}}.tif"
             row[f"{key}_window"] = None if folder is None else list(window)
-            row[f"{key}_grid"] = None if folder is None else relative_path(grid_file, output)
+            row[f"{key}_grid"] = None if folder is None or align == "pixels" else relative_path(grid_file, output)
         rows.append(row)
     return rows
 

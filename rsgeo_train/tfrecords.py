@@ -19,6 +19,7 @@ Feature = list[bytes] | list[int] | list[float]
 
 _HEAD = 12  # bytes of length and its checksum
 _FOOT = 4  # bytes of the data's checksum
+_MOVED = "Is the file where it was? Prepare the catalog again if files moved."
 _TELL = "Fetch the file again; compressed files must be unpacked first (gunzip)."
 
 
@@ -40,7 +41,7 @@ def offsets(path: str | Path) -> Iterator[int]:
                 yield start
                 start = end
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}", "Is the file where it was?") from None
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", _MOVED) from None
 
 
 def read_example(path: str | Path, offset: int) -> dict[str, Feature]:
@@ -52,7 +53,7 @@ def read_example(path: str | Path, offset: int) -> dict[str, Feature]:
     try:
         return _example(str(path), offset, Path(path).stat().st_mtime_ns)
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}", "Is the file where it was?") from None
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", _MOVED) from None
 
 
 @functools.lru_cache(maxsize=2)  # several sensors may share one record

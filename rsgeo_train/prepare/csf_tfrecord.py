@@ -75,7 +75,7 @@ def prepare(root: Path, output: Path, *, seed: int = 0, listing: Path | None = N
             )
     if not records:
         raise DatasetError(f"{root}: the TFRecords hold no record.")
-    split = splits.stratified({record["id"]: record["label"] for record in records}, seed)
+    split = splits.stratified({record["id"]: max(0, record["label"]) for record in records}, seed)
     for record in records:
         record["split"] = split[record["id"]]
     header = CatalogHeader(

@@ -13,7 +13,10 @@ from rsgeo_core import __version__
 from rsgeo_core.errors import EnvironmentProblem
 
 _COMMANDS = "rsgeo_cli.train_commands"
-_NEEDED = ("torch", "lightning", "timm", "sklearn", "pandas", "pyarrow", "matplotlib", "tensorboard", "yaml")
+_NEEDED = (
+    *("torch", "lightning", "timm", "sklearn", "pandas", "pyarrow", "matplotlib", "tensorboard", "yaml"),
+    *("lmdb", "safetensors", "google_crc32c"),
+)
 
 
 class TrainGroup(LazyGroup):

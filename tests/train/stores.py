@@ -7,7 +7,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from conftest import write_raster
+import rasterio
+from affine import Affine
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 
@@ -106,8 +107,13 @@ def patch_bands(number: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarra
 
 def write_patch(folder: Path, bands: dict[str, np.ndarray], facts: dict | None = None) -> None:
     """A BigEarthNet patch: a file a band, and the label file of v1."""
+    folder.mkdir(parents=True, exist_ok=True)
     for band, pixels in bands.items():
-        write_raster(folder / f"{folder.name}_{band}.tif", pixels[None], gsd=1200 / len(pixels))
+        transform = Affine(1200 / len(pixels), 0, 500000, 0, -1200 / len(pixels), 5300000)
+        facts_of = {"count": 1, "dtype": pixels.dtype, "width": len(pixels), "height": len(pixels)}
+        path = folder / f"{folder.name}_{band}.tif"
+        with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32632", transform=transform, **facts_of) as target:
+            target.write(pixels, 1)
     if facts is not None:
         (folder / f"{folder.name}_labels_metadata.json").write_text(json.dumps(facts))
 

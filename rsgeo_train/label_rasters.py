@@ -14,7 +14,8 @@ from rasterio.windows import Window
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.sources import raster_grid, raster_palette, read_window
+from rsgeo_train.rasters import raster_grid, raster_palette
+from rsgeo_train.sources import read_window
 
 
 def read_label(

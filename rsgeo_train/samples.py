@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.sources import StoredImages, resampled
+from rsgeo_train.rasters import resampled
+from rsgeo_train.sources import StoredImages
 
 
 class Sample(NamedTuple):
@@ -71,7 +72,7 @@ class Samples(Dataset):
         self._mean = {s: np.array([known[s].mean[n - 1] for n in numbers]) for s, numbers in self._wanted.items()}
         self._with_labels = with_labels
         self._images = {sensor: StoredImages(catalog, sensor) for sensor in self._wanted}
-        self._is_packed = all(images.is_packed for images in self._images.values())
+        self._is_packed = all(images.are_packed(self.rows) for images in self._images.values())
         self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = (
             {} if cache and not self._is_packed else None
         )

@@ -10,7 +10,7 @@ import shapely
 from pyproj import Transformer
 from shapely import Polygon
 
-from rsgeo_train.sources import raster_grid
+from rsgeo_train.rasters import raster_grid
 
 
 def footprint(

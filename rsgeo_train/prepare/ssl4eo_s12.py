@@ -29,8 +29,9 @@ from rsgeo_core.grid import Grid
 from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.rasters import raster_grid
 from rsgeo_train.samples import statistics
-from rsgeo_train.sources import raster_grid, read_window
+from rsgeo_train.sources import read_window
 
 PRODUCTS = {
     "s2a": ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12"),

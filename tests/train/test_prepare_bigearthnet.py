@@ -10,8 +10,9 @@ from stores import patch_bands, write_lmdb, write_patch
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.prepare import bigearthnet
+from rsgeo_train.rasters import resampled
 from rsgeo_train.recipe import load_recipe
-from rsgeo_train.samples import Samples, resampled
+from rsgeo_train.samples import Samples
 from rsgeo_train.training import train
 
 V2 = {

@@ -14,8 +14,9 @@ from stores import csf_example, damage, record_lengths, write_lmdb, write_tfreco
 from rsgeo_train import tfrecords
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.rasters import resampled
 from rsgeo_train.samples import Batches, Samples, collate
-from rsgeo_train.sources import read_window, resampled
+from rsgeo_train.sources import read_window
 
 
 @pytest.fixture

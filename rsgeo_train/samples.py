@@ -209,6 +209,8 @@ class Batches(DataLoader):
         try:
             yield from super().__iter__()
         except DatasetError as error:
+            if not self.num_workers:
+                raise
             raise DatasetError(str(error).rpartition(f"{DatasetError.__name__}: ")[2].rstrip()) from None
 
 

@@ -38,7 +38,7 @@ _LMDB = re.compile(r"(?P<file>.+?\.(?:lmdb|mdb))!(?P<key>.+)$")
 def is_record(archive: str, member: str) -> bool:
     """Whether `archive!member` is a record of a packed file (and not a member of a ZIP)."""
     suffix = PurePath(archive).suffix.lower()
-    return suffix in (".lmdb", ".mdb", ".npy") or (member.isdigit() and suffix != ".zip")
+    return bool(member) and (suffix in (".lmdb", ".mdb", ".npy") or (member.isdigit() and suffix != ".zip"))
 
 
 def read_window(

@@ -24,6 +24,7 @@ class TrainGroup(LazyGroup):
 
     table: Mapping[str, tuple[str, str]] = {
         "prepare": (f"{_COMMANDS}.prepare", "Turn a dataset on disk into a catalog."),
+        "join": (f"{_COMMANDS}.join", "Make one catalog of several."),
         "show": (f"{_COMMANDS}.show", "Say what a catalog holds."),
         "pack": (f"{_COMMANDS}.pack", "Copy a catalog's images into memory-mapped arrays."),
         "pretrain": (f"{_COMMANDS}.pretrain", "Train an encoder on a catalog without labels."),

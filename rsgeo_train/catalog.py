@@ -128,7 +128,8 @@ class Catalog:
 
     def scenes(self, sensor: str) -> NDArray[np.object_]:
         """The file that each row's image of a sensor was cut from: rows of one file belong together."""
-        return self.table["scene" if "scene" in self.table else f"{sensor}_path"].to_numpy()
+        files = self.table[f"{sensor}_path"]
+        return (self.table["scene"].fillna(files) if "scene" in self.table else files).to_numpy()
 
     def write(self, path: str | Path) -> None:
         """Write the catalog as GeoParquet with its header; the file appears only when whole."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import timm
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from rsgeo_train.errors import RecipeError
@@ -161,7 +160,7 @@ class TimmEncoder(Encoder):
         info = list(self.backbone.feature_info)
         self._grid = tuple(getattr(getattr(self.backbone, "patch_embed", None), "patch_size", ()))
         self._prefix = int(getattr(self.backbone, "num_prefix_tokens", 0))
-        if isinstance(self.backbone, VisionTransformer):
+        if hasattr(self.backbone, "num_prefix_tokens"):
             count = len(info)
             self.is_global = True
             self.channels, self.reductions = [int(self.backbone.num_features)], [self._grid[0]]
@@ -187,7 +186,7 @@ class TimmEncoder(Encoder):
 
     def as_map(self, tapped: Tensor, size: Sequence[int]) -> Tensor:
         """See `Encoder.as_map`."""
-        if tapped.ndim != 3:
+        if not self.is_global or tapped.ndim != 3:
             return tapped
         height, width = (side // patch for side, patch in zip(size, self._grid, strict=True))
         return tapped[:, self._prefix :].transpose(1, 2).unflatten(2, (height, width))
@@ -195,14 +194,16 @@ class TimmEncoder(Encoder):
     def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         self._check(images)
         last = self.backbone.forward_features(images)
-        return self.backbone.forward_head(last, pre_logits=True), last if last.ndim == 3 else None
+        return self.backbone.forward_head(last, pre_logits=True), last if self.is_global else None
 
     def _named(self) -> nn.Module:
         return self.backbone
 
     def _check(self, images: Tensor) -> None:
+        if self.multiple == 1:
+            return
         height, width = images.shape[-2:]
-        if self.multiple > 1 and (height % self.multiple or width % self.multiple):
+        if height % self.multiple or width % self.multiple:
             raise RecipeError(
                 f"Images of {height}×{width} pixels cannot be cut into patches of "
                 f"{'×'.join(map(str, self._grid))}; multiples were expected.",

@@ -144,7 +144,8 @@ def export(
     stretch = recipe.sensors[sensor].made_from if sensor in recipe.sensors else None
     raw, raw_bands = (stretch.sensor, stretch.bands) if stretch else (sensor, bands)
     images = _sample_images(samples_catalog, taken, stretch)
-    facts = with_ranges(facts, samples_catalog.header.sensors[sensor].gsd, images[:-1] or images)
+    stored = samples_catalog.header.sensors[sensor]
+    facts = with_ranges(facts, stored.gsd, images[:-1] or images, None if stretch else stored.dtype)
     notes = [*facts.notes, *taken.normalisation.told]
     if embedding:
         projection, note = fit_projection(network, recipe, samples_catalog, taken, embedding, tell)
@@ -247,16 +248,21 @@ def read_facts(path: Path | None) -> CardFacts:
         raise ExportError(f"{path} is no card: {error}", f"Its keys are: {', '.join(CardFacts.model_fields)}") from None
 
 
-def with_ranges(facts: CardFacts, gsd: float | None, images: Sequence[NDArray[np.float32]]) -> CardFacts:
+def with_ranges(
+    facts: CardFacts, gsd: float | None, images: Sequence[NDArray[np.float32]], dtype: str | None = None
+) -> CardFacts:
     """Ground resolution and typical values from the samples, where the card's author says nothing.
 
     Resolutions from 0.7 to 1.5 times the samples' own, and scenes whose 99.9th percentile lies from a quarter of the
-    darkest sample's to four times the brightest one's: wide enough for other scenes, too narrow for another unit.
+    darkest sample's to four times the brightest one's: wide enough for other scenes, too narrow for another unit. No
+    scene of a small integer `dtype` can go beyond it, and a range that did would refuse it.
     """
     tops = [float(np.percentile(image, 99.9, axis=(1, 2)).max()) for image in images]
     low, high = min(tops), max(tops)
     spread = high - low
     typical = (low / 4, high * 4) if low > 0 else (low - 2 * spread, high + 2 * spread)
+    if dtype in ("uint8", "int8"):
+        typical = max(typical[0], np.iinfo(dtype).min), min(typical[1], np.iinfo(dtype).max)
     gsd = facts.gsd or gsd
     return facts.model_copy(
         update={

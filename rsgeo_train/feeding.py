@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import lightning as L
+import numpy as np
 import torch
 
 from rsgeo_train import randomness
@@ -121,11 +122,19 @@ class TrainingData(L.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """This process's part of the batches of this epoch that are still to come."""
-        order = torch.randperm(len(self.train), generator=randomness.generator(self.recipe.seed, "order", self.epoch))
+        order = self._order(randomness.generator(self.recipe.seed, "order", self.epoch))
         size, accumulate = self.recipe.data.batch_size, self.recipe.optimizer.accumulate
         steps = min(self.steps_per_epoch, self.total_steps - self.epoch * self.steps_per_epoch)
         whole = [order[i * size : (i + 1) * size].tolist() for i in range(self.position, steps * accumulate)]
         return self._batches(self.train, whole)
+
+    def _order(self, random: torch.Generator) -> torch.Tensor:
+        """All samples once, or as many draws with every set of sensors equally likely."""
+        if not self.recipe.data.balance:
+            return torch.randperm(len(self.train), generator=random)
+        _, group, sizes = np.unique(self.train.has_sensors(), axis=0, return_inverse=True, return_counts=True)
+        weights = torch.from_numpy(1.0 / sizes[group.ravel()])
+        return torch.multinomial(weights, len(self.train), replacement=True, generator=random)
 
     def val_dataloader(self) -> Batches:
         """This process's part of the selection samples, in order."""

@@ -44,9 +44,6 @@ def export_fusion(
     load_best(task, run)
     encoder = task.average.module.encoder.eval()
     checked = _samples(samples_catalog, taken)
-    facts = with_ranges(
-        facts, samples_catalog.header.sensors[next(iter(taken.bands))].gsd, list(checked.images.numpy())
-    )
     projection, notes = None, [*facts.notes, *taken.normalisation.told]
     if dimension:
         if dimension > encoder.width:
@@ -70,8 +67,9 @@ def export_fusion(
     if weights == "float16":
         model = onnx_graph.halved(model)
     feeds = _feeds(checked, sizes)
+    stored = samples_catalog.header.sensors
     known = {
-        sensor: with_ranges(facts, samples_catalog.header.sensors[sensor].gsd, list(feeds[sensor])) for sensor in sizes
+        sensor: with_ranges(facts, stored[sensor].gsd, list(feeds[sensor]), stored[sensor].dtype) for sensor in sizes
     }
     parity = agreement(model, feeds, final, original, weights, classes=False)
     stride = facts.stride or taken.side

@@ -20,6 +20,7 @@ from rsgeo_train.feeding import TrainingData
 from rsgeo_train.gathering import averaged, process_rank, summed
 from rsgeo_train.learner import Learner, Sums
 from rsgeo_train.run_log import RunLog
+from rsgeo_train.samples import Sample
 
 Teller = Callable[[str], None]
 
@@ -55,7 +56,7 @@ class Keeper(L.Callback):
         self.stale = 0
         self._state: dict[str, Any] | None = None
         self._log: RunLog | None = None
-        self._doubtful: list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._doubtful: list[tuple[int, torch.Tensor, Sample]] = []
         self._handled = 0  # the step up to which log and checkpoints are done
         self._first_step = 0
         self._started = self._shown = time.monotonic()
@@ -99,8 +100,7 @@ class Keeper(L.Callback):
         """Advance the position; the loss is looked at one batch later, when a GPU has it without waiting."""
         self._check_loss()
         self.data.position += 1
-        spoiled = ~torch.isfinite(batch.images).flatten(1).all(1)
-        self._doubtful.append((task.step, outputs["loss"].detach(), batch.rows, spoiled))
+        self._doubtful.append((task.step, outputs["loss"].detach(), batch))
 
     def on_validation_start(self, trainer: L.Trainer, task: Learner) -> None:
         """Look at the last loss of the epoch."""
@@ -199,10 +199,11 @@ class Keeper(L.Callback):
     def _check_loss(self) -> None:
         """Refuse to go on after a loss that is no number: nothing has been saved since."""
         waiting, self._doubtful = self._doubtful, []
-        for step, loss, rows, spoiled in waiting:
+        for step, loss, batch in waiting:
             if not bool(torch.isfinite(loss)):
                 table = self.data.train.catalog.table["id"]
-                ids = [str(table.iloc[row]) for row in rows.tolist()]
+                ids = [str(table.iloc[row]) for row in batch.rows.tolist()]
+                spoiled = ~torch.isfinite(batch.images).flatten(1).all(1)
                 bad = [name for name, flag in zip(ids, spoiled.tolist(), strict=True) if flag]
                 values = (
                     f"Not all values are finite in {', '.join(bad[:8])}"

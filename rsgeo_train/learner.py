@@ -97,6 +97,10 @@ class Learner(L.LightningModule):
             still(self.network, self.recipe.optimizer.groups)
         return self
 
+    def on_train_start(self) -> None:
+        """Enter training mode: Lightning leaves modules as it finds them."""
+        self.train()
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set random state and learning rate as functions of the position."""
         own = (process_rank(),) if process_rank() else ()

@@ -161,6 +161,8 @@ class DataBlock(_Block):
         prefetch: batches that are read ahead.
         cache: keep what was read in memory.
         label_fraction: share of the training samples that is used.
+        splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
+        balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
     """
 
     batch_size: int = Field(default=64, gt=0)
@@ -169,6 +171,8 @@ class DataBlock(_Block):
     prefetch: int = Field(default=2, gt=0)
     cache: bool = True
     label_fraction: float = Field(default=1.0, gt=0, le=1)
+    splits: list[str] = Field(default=["train"], min_length=1)
+    balance: bool = False
 
 
 class GroupBlock(_Block):

@@ -112,6 +112,10 @@ class Samples(Dataset):
         batch = self._batch(indices) if self._is_packed else None
         return [self[index] for index in indices] if batch is None else batch
 
+    def has_sensors(self) -> NDArray[np.bool_]:
+        """Which of the sensors each sample has, (N, number of sensors)."""
+        return np.array([[images.has(row) for images in self._images.values()] for row in self.rows])
+
     def labels(self) -> NDArray[np.int64]:
         """Class index per sample, (N,); only where a sample has one class."""
         return np.array([self._labels.class_index(row) for row in self.rows], np.int64)

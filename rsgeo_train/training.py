@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,19 @@ from rsgeo_train.samples import Samples
 
 
 def selection_rows(
-    catalog: Catalog, sensor: str, fraction: float, seed: int
+    catalog: Catalog, sensor: str, fraction: float, seed: int, splits: Sequence[str] = ("train",)
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The train split cut in two: for training and for selection, seeded.
+    """The train split (or several splits) cut in two: for training and for selection, seeded.
 
     Stratified by class; whole files go to one side, and whole places where there are no classes. Without a fraction
     selection is on train.
     """
-    rows = catalog.rows("train")
+    rows = np.sort(np.concatenate([catalog.rows(split) for split in splits]))
     if len(rows) == 0:
         found = ", ".join(sorted(set(catalog.table["split"]))) or "no samples"
         raise DatasetError(
-            f"The catalog has no train split; it has {found}.", "Prepare it again: rsgeo-train prepare … -o CATALOG"
+            f"The catalog has no {' or '.join(splits)} split; it has {found}.",
+            "Prepare it again: rsgeo-train prepare … -o CATALOG",
         )
     if not fraction:
         return rows, rows
@@ -215,27 +217,7 @@ def _train_part(
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
     config = recipe.trainer
-    trainer = L.Trainer(
-        max_epochs=data.epochs - data.epoch,
-        accelerator=config.accelerator,
-        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1,
-        num_nodes=config.devices // int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1,
-        # A tap or a head may be left out of a loss: DDP must not wait for its gradient.
-        strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
-        **_precision(config),
-        accumulate_grad_batches=recipe.optimizer.accumulate,
-        gradient_clip_val=recipe.optimizer.clip_norm or recipe.optimizer.clip_value,
-        gradient_clip_algorithm="norm" if recipe.optimizer.clip_value is None else "value",
-        callbacks=[keeper],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-        default_root_dir=str(folder),
-    )
+    trainer = new_trainer(recipe, data, [keeper])
     if config.devices > 1 and config.sync_batchnorm:
         _share_statistics(task, trainer, audience)
     try:
@@ -252,6 +234,33 @@ def _train_part(
         ) from None
 
 
+def new_trainer(recipe: Recipe, data: TrainingData, callbacks: list[L.Callback], **more: Any) -> L.Trainer:
+    """Lightning's Trainer for what is left of a run; `more` goes to it."""
+    config = recipe.trainer
+    per_node = int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else 1
+    return L.Trainer(
+        max_epochs=data.epochs - data.epoch,
+        accelerator=config.accelerator,
+        devices=per_node,
+        num_nodes=config.devices // per_node,
+        # A tap or a head may be left out of a loss: DDP must not wait for its gradient.
+        strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
+        **_precision(config),
+        accumulate_grad_batches=recipe.optimizer.accumulate,
+        gradient_clip_val=recipe.optimizer.clip_norm or recipe.optimizer.clip_value,
+        gradient_clip_algorithm="norm" if recipe.optimizer.clip_value is None else "value",
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        **more,
+    )
+
+
 def make_data(
     kind: str, recipe: Recipe, catalog: Catalog, taken: Input, *, rank: int = 0, processes: int | None = None
 ) -> TrainingData:
@@ -266,11 +275,16 @@ def make_data(
         processes: how many there are; those of the recipe where left out.
     """
     sensor = next(iter(taken.bands))
-    first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed)
+    first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed, recipe.data.splits)
     if recipe.data.label_fraction < 1:
         order = np.random.default_rng(randomness.seed_of(recipe.seed, "labels")).permutation(len(first))
         first = np.sort(first[order[: max(1, round(recipe.data.label_fraction * len(first)))]])
     labelled = not is_method(kind)
+    if labelled and recipe.data.splits != ["train"]:
+        raise RecipeError(
+            f"data.splits is {', '.join(recipe.data.splits)}; {kind} learns from labels, which only train may give.",
+            "Type: --set data.splits=[train]",
+        )
     samples = [
         Samples(catalog, rows, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills)
         for rows in (first, second)

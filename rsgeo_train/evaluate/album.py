@@ -62,8 +62,7 @@ class Album:
     def _tile(self, number: int, frame: str | None) -> Tile:
         image = self.samples[number].images.numpy()
         picture = rgb_of(image, self.names, sensor=self.sensor, limits=self.limits)
-        name = self.classes[self.labels[number]]
-        return Tile(picture, name if len(name) <= 15 else f"{name[:14]}…", frame)
+        return Tile(picture, self.classes[self.labels[number]], frame)
 
 
 def sentence(tiles: Sequence[tuple[str, Sequence[Tile]]]) -> str:

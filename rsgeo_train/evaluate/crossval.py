@@ -13,15 +13,15 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from rsgeo_train.evaluate.neighbours import knn_answers, unit
 
 Probe = Literal["linear", "knn", "majority"]
 Floats = NDArray[np.float64]
+_PENALTIES = (0.003, 0.01, 0.1, 1.0)  # inverse strengths, smallest first
 Rows = NDArray[np.int64]
 
 
@@ -130,8 +130,9 @@ def hits(
         features: (N, D).
         labels: (N,) classes from 0.
         design: who is judged by whom.
-        probe: `linear` (logistic regression on standardised features), `knn` (five nearest by cosine of standardised
-            features) or `majority` (the most frequent class).
+        probe: `linear` (logistic regression on standardised features, its penalty chosen by threefold
+            cross-validation inside the training part, 1 where a class has fewer than three samples), `knn` (five
+            nearest by cosine of standardised features) or `majority` (the most frequent class).
         fraction: share of the labels of each training part that the probe gets, at least one a class.
         seed: of the draws of few labels.
         answered: takes the rows and the answers of each part.
@@ -176,10 +177,14 @@ def few(rows: Rows, labels: Rows, fraction: float, random: np.random.Generator) 
 def _linear(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:
     if len(np.unique(labels)) == 1:
         return np.full(len(held), labels[0])
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    scaler = StandardScaler().fit(train)
+    model: LogisticRegression | LogisticRegressionCV = LogisticRegression(max_iter=1000)
+    if np.unique(labels, return_counts=True)[1].min() >= 3:
+        inner = StratifiedKFold(3, shuffle=True, random_state=0)
+        model = LogisticRegressionCV(Cs=_PENALTIES, cv=inner, max_iter=500)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # features that are constant in a part, and slow convergence
-        return model.fit(train, labels).predict(held)
+        warnings.simplefilter("ignore")  # slow convergence, and what scikit-learn is about to change
+        return model.fit(scaler.transform(train), labels).predict(scaler.transform(held))
 
 
 def _nearest(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:

@@ -169,6 +169,11 @@ class DenseExamination:
     def _fitted(
         self, pixels: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]], train: NDArray[np.int64]
     ) -> Pipeline:
+        if not any(len(pixels[row][1]) for row in train):
+            raise DatasetError(
+                f"{self.catalog.header.name} has no labelled pixel in a part to learn from.",
+                "Check the class values (or colours, or names) it was prepared with: rsgeo-train show CATALOG",
+            )
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # constant features, and slow convergence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rsgeo_train.evaluate.crossval import Estimate
+from rsgeo_train.evaluate.sheets import Sheet, Word, shortened
 
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
 
@@ -146,31 +146,22 @@ def scatter_picture(
     return _png(figure)
 
 
-def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, side: float = 0.95) -> bytes:
-    """Rows of small pictures, each with a caption and a frame.
-
-    Args:
-        rows: title and tiles of each row.
-        side: of a tile, inches.
-    """
+def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]]) -> bytes:
+    """Rows of small pictures, each with a caption and a frame; (title, tiles) a row."""
+    cell, gap, edge, left = 74, 8, 10, 130
     columns = max(len(tiles) for _, tiles in rows)
-    figure = Figure(figsize=(side * columns + 1.6, (side + 0.24) * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (title, tiles) in zip(grid, rows, strict=True):
-        line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
-        for axes, tile in itertools.zip_longest(line, tiles):
-            axes.set_xticks([])
-            axes.set_yticks([])
-            for spine in axes.spines.values():
-                spine.set_visible(tile is not None and tile.frame is not None)
-            if tile is None:
-                continue
-            axes.imshow(tile.picture, interpolation="nearest")
-            axes.set_title(tile.caption, fontsize=6.5, pad=2)
-            for spine in axes.spines.values():
-                spine.set_color(tile.frame or "none")
-                spine.set_linewidth(2.5)
-    return _png(figure)
+    sheet = Sheet(left + columns * (cell + gap) + edge, edge + len(rows) * (cell + gap + 11) + edge)
+    for number, (title, tiles) in enumerate(rows):
+        y = edge + 11 + number * (cell + gap + 11)
+        sheet.words.append(Word(edge, y + cell / 2, shortened(title, left - edge), bold=True))
+        for column, tile in enumerate(tiles):
+            x = left + column * (cell + gap)
+            if tile.frame is not None:
+                colour = [int(tile.frame[n : n + 2], 16) for n in (1, 3, 5)]
+                sheet.place(x - 2.5, y - 2.5, cell + 5, np.full((8, 8, 3), colour, np.uint8))
+            sheet.place(x, y, cell, tile.picture)
+            sheet.words.append(Word(x + cell / 2, y - 4, shortened(tile.caption, cell, 6.5), 6.5, align="center"))
+    return sheet.png()
 
 
 def _png(figure: Figure) -> bytes:

@@ -97,11 +97,11 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
 
 
 def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:
-    """The encoder of a run with fresh weights; the first ones are those that the run began with."""
+    """The encoder of a run with fresh weights, of the seeds 0, 1, …"""
     kind, recipe, catalog = read_run(run)
     taken = training.input_of(kind, recipe, catalog)
     members = []
-    for seed in range(recipe.seed, recipe.seed + seeds):
+    for seed in range(seeds):
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
         config = f"{recipe.encoder.model_dump_json()} on {taken.normalisation}"
         members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers))

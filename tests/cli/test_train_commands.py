@@ -243,6 +243,7 @@ def test_an_unexpected_failure_has_exit_code_5(tmp_path):
     assert result.returncode == 5 and "odd" in result.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(pictures, tmp_path):
     """A real process in a pipe: plain lines of progress, exit code 3, a checkpoint that --resume takes."""
     import signal

@@ -17,12 +17,14 @@ from rsgeo_train.evaluate import examination, projections
 from rsgeo_train.evaluate.clustering import k_means, matched
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, hits
 from rsgeo_train.evaluate.examination import examine
+from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import random_convolutions
 from rsgeo_train.methods.csf import CsfRecipe
+from rsgeo_train.prepare.scenes import prepare as prepare_scenes
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
 
@@ -256,7 +258,55 @@ def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog:
         judge(runs[0], judge="split")
     with pytest.raises(DatasetError, match="12 sample"):
         judge(runs[0], folds=13)
-    catalog.header.label_kind = "raster"
-    with pytest.raises(DatasetError, match="kind raster"):
+    catalog.header.label_kind = "multilabel"
+    with pytest.raises(DatasetError, match="kind multilabel"):
         examine(runs[:1], catalog, pairs, tmp_path / "s", Protocol(), tell=lambda line: None)
     assert not list(tmp_path.glob("*/index.html"))
+
+
+def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) -> None:
+    """Land left, water right, told by brightness: every hypercolumn finds it, and the answer's map says where."""
+    path = tmp_path / "chips.parquet"
+    prepare_scenes(
+        scenes, path, images="*/images/*.tif", labels="*/values/*.tif", classes=scenes / "values.yaml", chip=48
+    ).write(path)
+    catalog = read_catalog(path)
+    settings = load_recipe(None, [*SETTINGS, "data.batch_size=4", "trainer.max_steps=1"], CsfRecipe)
+    training.train("csf", settings, catalog, tmp_path / "run", tell=lambda line: None, source=path)
+    protocol = Protocol(judge="crossval", folds=3)
+
+    def judge(folder: Path) -> DenseFindings:
+        found = examine([tmp_path / "run"], catalog, path, folder, protocol, floor_seeds=1, tell=lambda line: None)
+        assert isinstance(found, DenseFindings)
+        return found
+
+    found = judge(tmp_path / "report")
+    assert set(found.scores["mean IoU"]) == {"run", "untrained resnet10t", "values of single pixels", "majority class"}
+    assert found.samples == len(catalog) and found.pixels == 200 * len(catalog)
+    assert found.scores["mean IoU"]["run"].value > 0.9 and found.scores["pixel accuracy"]["run"].value > 0.95
+    assert found.scores["mean IoU"]["majority class"].value < 0.5
+    confusion = found.confusions["run"]
+    hits = np.diag(confusion)
+    assert found.scores["mean IoU"]["run"].value == pytest.approx(
+        (hits / (confusion.sum(0) + confusion.sum(1) - hits)).mean()
+    )
+    difference = found.differences["mean IoU"]["run", "majority class"]
+    assert 0.3 < difference.low <= difference.value <= difference.high and difference.places == 3
+    row, answer = next(iter(found.answers["run"].items()))
+    label = Samples(catalog, [row], {"rgb8": ["red", "green", "blue"]})[0].labels.numpy()
+    assert (answer == label)[label != 255].mean() > 0.9
+    page = (tmp_path / "report/index.html").read_text()
+    assert page.count("data:image/png") == 2 and "the encoder&#x27;s own choice" in page
+    assert json.loads((tmp_path / "report/findings.json").read_text())["pixels"] == found.pixels
+
+
+def test_dense_labels_need_places_and_labelled_pixels(scenes: Path, tmp_path: Path, runs: list[Path]) -> None:
+    path = tmp_path / "chips.parquet"
+    catalog = prepare_scenes(
+        scenes, path, images="*/images/*.tif", labels="*/values/*.tif", classes=scenes / "values.yaml", chip=80
+    )
+    with pytest.raises(DatasetError, match="3 places; 5 folds"):
+        DenseExamination([], catalog, Protocol(judge="crossval"), [], Store(tmp_path, 0), print)
+    with pytest.raises(RecipeError, match="has no s2"):
+        catalog.write(path)
+        examine(runs[:1], catalog, path, tmp_path / "r", Protocol(), tell=lambda line: None)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import rasterio
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from conftest import write_raster
+from rsgeo_cli.rsgeo import cli as rsgeo_commands
+from rsgeo_cli.rsgeo_train import cli as train_commands
 from torch import nn
 
 from rsgeo_core.card import read_card
-from rsgeo_train import export as exporting
 from rsgeo_train import onnx_graph, training
 from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.decoders import Hypercolumn
@@ -39,6 +42,13 @@ def quiet(line: str) -> None:
     pass
 
 
+def done(commands: click.Command, *words: object) -> str:
+    """What a command that must succeed prints."""
+    result = CliRunner().invoke(commands, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
 def task(*more: str, classes: int = 2) -> SegmentationTask:
     torch.manual_seed(0)
     return SegmentationTask(load_recipe(None, [*SMALL, *more]), *STATISTICS, classes)
@@ -46,7 +56,7 @@ def task(*more: str, classes: int = 2) -> SegmentationTask:
 
 @pytest.fixture(scope="session")
 def chips(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes, 48-pixel chips of three places."""
+    """Two classes, 40-pixel chips of three places, some with both."""
     path = tmp_path_factory.mktemp("chips") / "c.parquet"
     adapter.prepare(
         scenes,
@@ -54,7 +64,7 @@ def chips(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         images="*/images/*.tif",
         labels="*/masks/*.png",
         classes=scenes / "classes.yaml",
-        chip=48,
+        chip=40,
         held_out=["south"],
     ).write(path)
     return path
@@ -96,6 +106,16 @@ def test_any_encoder_and_any_of_its_taps(name: str, taps: list[str], strides: li
     assert made.network.head.strides == strides and made.network.multiple == max(strides)
     answers = made.answers(torch.rand(2, 3, 37, 53) * 200)  # no multiple of anything
     assert answers.shape == (2, 37, 53) and int(answers.max()) < 3
+
+
+def test_an_export_folds_the_encoder() -> None:
+    """Else its weights could not be stored as float16: they would be folded by others after the rounding."""
+    network = task("encoder.name=resnet10t").network.eval()
+    folded = onnx_graph.folded(network)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in folded.modules()) == len(network.head.norms)
+    images = torch.rand(1, 3, 64, 32) * 200
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_no_map_is_refused() -> None:
@@ -157,28 +177,27 @@ def test_a_self_supervised_run_is_probed(scenes: Path, chips: Path, tmp_path: Pa
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
 def test_from_a_run_to_a_map(name: str, chips: Path, tmp_path: Path) -> None:
     """A ResNet gives tiles of any size that equal the whole; a transformer tiles of one size, and says so."""
-    from rsgeo_core import infer
-
     more = ["encoder.name=" + name, "method.taps=[layer1,layer2]" if name == "resnet10t" else "augment.crop=32"]
-    catalog = read_catalog(chips)
-    training.train(
-        "segmentation", load_recipe(None, [*SMALL, *more]), catalog, tmp_path / "run", tell=quiet, source=chips
-    )
-    facts = exporting.CardFacts(name="hyper", typical_top=(1, 300))
-    exporting.export(tmp_path / "run", tmp_path / "m.onnx", facts=facts, weights="float32", tell=quiet)
+    sets = [word for setting in (*SMALL, *more) for word in ("--set", setting)]
+    run, model = tmp_path / "run", tmp_path / "m.onnx"
+    said = done(train_commands, "finetune", "--task", "segmentation", "--data", chips, *sets, "-o", run)
+    assert "mean IoU" in said and "boundary F1" in (run / "report/metrics.json").read_text()
+    said = done(train_commands, "export", run, "--weights", "float32", "-o", model)
     card = read_card(tmp_path / "m.onnx")
     item = card.inputs[0]
     if name == "resnet10t":
+        assert "tile-invariant: yes" in said
         assert card.context.tile_invariant and item.dynamic_size and item.size_multiple == 8
         assert card.context.receptive_field <= card.context.halo
     else:
         assert card.context.tile_invariant is False and card.context.receptive_field is None
         assert (item.dynamic_size, item.tile_size, item.size_multiple) == (False, 32, 16)
+        assert "takes tiles of 32 pixels alone" in said and "tile-invariant: no" in said
         assert "whole tile of 32 pixels" in card.cautions[0]
     assert "hypercolumn" in card.provenance.method
     pixels = np.random.default_rng(0).integers(20, 220, (3, 90, 70), dtype=np.uint8)
     write_raster(tmp_path / "scene.tif", pixels)
-    infer(tmp_path / "scene.tif", tmp_path / "map.tif", model=str(tmp_path / "m.onnx"), force=True)
+    done(rsgeo_commands, "infer", tmp_path / "scene.tif", "--model", model, "-o", tmp_path / "map.tif")
     with rasterio.open(tmp_path / "map.tif") as source:
         found = source.read(1)
     assert found.shape == (90, 70) and set(np.unique(found)) <= {1, 2}

@@ -412,3 +412,22 @@ def test_a_cancelled_run_saves_its_step_and_goes_on(eurosat_catalog, tmp_path, m
     assert stopped.value.exit_code == 3 and state(tmp_path / "cut")["step"] == 3
     training.train("classification", settings, catalog, tmp_path / "cut", resume=True, tell=quiet)
     assert_same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
+def test_a_frozen_encoder_stays_as_it_was_through_a_run(eurosat_catalog, tmp_path):
+    """Statistics of BatchNorm included, after validations too; the head learns."""
+    catalog, settings = read_catalog(eurosat_catalog), recipe("optimizer.groups={encoder: {freeze: true}}")
+    before = training.build("classification", settings, catalog).network.state_dict()
+    training.train("classification", settings, catalog, tmp_path, tell=quiet)
+    for key, value in state(tmp_path)["task"].items():
+        name = key.removeprefix("network.")
+        if name in before:
+            assert torch.equal(value, before[name]) == name.startswith(("encoder", "normalise")), name
+
+
+def test_each_part_of_a_step_draws_its_own(eurosat_catalog):
+    task = training.build("classification", recipe("optimizer.accumulate=2"), read_catalog(eurosat_catalog))
+    first = torch.rand(4, generator=task.random("augment"))
+    assert torch.equal(first, torch.rand(4, generator=task.random("augment")))
+    task.part = 1
+    assert not torch.equal(first, torch.rand(4, generator=task.random("augment")))

@@ -1,0 +1,105 @@
+"""What an examination pixel by pixel found, as a page with pictures and as figures for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsgeo_train.catalog import IGNORED, Catalog
+from rsgeo_train.evaluate import plots
+from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
+from rsgeo_train.evaluate.page import Page
+from rsgeo_train.evaluate.protocol import Protocol
+from rsgeo_train.evaluate.sections import Pictures, add_differences, add_scores, add_subjects, as_numbers, described
+from rsgeo_train.evaluate.sheets import Sheet, Word
+from rsgeo_train.evaluate.subjects import Subject
+from rsgeo_train.evaluate.thumbnails import rgb_of
+from rsgeo_train.samples import Samples
+
+_CELL, _GAP, _TOP = 150, 8, 26  # layout pixels
+
+
+def write_figures(
+    found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, folder: Path
+) -> None:
+    """`findings.json`: everything that the page tells."""
+    facts = {
+        "catalog": catalog.header.name,
+        "split_by": catalog.header.split_by,
+        "design": found.design,
+        "samples": found.samples,
+        "pixels": found.pixels,
+        "protocol": protocol.model_dump(),
+        "subjects": [described(subject) for subject in subjects],
+        "scores": {measure: as_numbers(scores) for measure, scores in found.scores.items()},
+        "differences": {
+            measure: as_numbers({f"{one} − {other}": e for (one, other), e in pairs.items()})
+            for measure, pairs in found.differences.items()
+        },
+        "confusions": {name: np.round(matrix, 1).tolist() for name, matrix in found.confusions.items()},
+    }
+    (folder / "findings.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def write_page(
+    found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog, layers: Sequence[str], folder: Path
+) -> None:
+    """`index.html` with its pictures beside it."""
+    methods = [subject.name for subject in subjects if not subject.is_floor]
+    page = Page(f"{', '.join(methods)} on {catalog.header.name}")
+    places = next(iter(found.scores["mean IoU"].values())).places
+    taps = " + ".join(layers) or "the encoder's own choice of taps"
+    page.text(
+        f"A linear probe on frozen hypercolumns ({taps}), {PIXELS} labelled pixels a sample: {found.pixels} pixels of "
+        f"{found.samples} samples of {places} places, judged by {found.design}. Intervals (95 %) are over draws of "
+        f"whole places. The catalog is split by: {catalog.header.split_by}."
+    )
+    page.heading("Scores")
+    add_scores(page, found.scores, "measure", "—")
+    add_differences(page, found.differences)
+    save = Pictures(page, folder)
+    for name in methods:
+        subject = next(subject for subject in subjects if subject.name == name)
+        save(
+            f"Held-out samples, {name}",
+            answers_picture(catalog, subject, found.answers[name]),
+            "Each sample, its labels and what the probe answers.",
+        )
+        save(f"Confusion, {name}", plots.confusion_picture(found.confusions[name], found.classes))
+    add_subjects(page, subjects)
+    page.write(folder / "index.html")
+
+
+def answers_picture(catalog: Catalog, subject: Subject, answers: dict[int, NDArray[np.int64]]) -> bytes:
+    """Samples with truth and answer side by side, as PNG."""
+    sensor, bands = next(iter(subject.taken.bands.items()))
+    columns = 2 if len(answers) > 3 else 1
+    lines = -(-len(answers) // columns)
+    block = 3 * (_CELL + _GAP) + 2 * _GAP
+    entries = [(entry.color, entry.name) for entry in catalog.header.classes]
+    sheet = Sheet(columns * block + _GAP, 10_000)
+    for column in range(columns):
+        for number, title in enumerate(("scene", "labels", "answer")):
+            sheet.words.append(Word(_GAP + column * block + number * (_CELL + _GAP), 16, title))
+    for number, (row, answer) in enumerate(answers.items()):
+        sample = Samples(catalog, [row], {sensor: bands}, cache=False)[0]
+        truth = sample.labels.numpy()
+        x, y = _GAP + number % columns * block, _TOP + number // columns * (_CELL + _GAP)
+        sheet.place(x, y, _CELL, rgb_of(sample.images.numpy(), bands, sensor=sensor))
+        sheet.place(x + _CELL + _GAP, y, _CELL, _coloured(truth, catalog), exact=True)
+        sheet.place(x + 2 * (_CELL + _GAP), y, _CELL, _coloured(answer, catalog), exact=True)
+    bottom = _TOP + lines * (_CELL + _GAP) + 4
+    sheet.height = bottom + sheet.legend(_GAP, bottom, entries, sheet.width - 2 * _GAP) + _GAP
+    return sheet.png()
+
+
+def _coloured(labels: NDArray[np.integer], catalog: Catalog) -> NDArray[np.uint8]:
+    """(H, W) class indices as colours; pixels without a class are white."""
+    table = np.full((IGNORED + 1, 3), 255, np.uint8)
+    for index, entry in enumerate(catalog.header.classes):
+        table[index] = [int(entry.color[n : n + 2], 16) for n in (1, 3, 5)]
+    return table[np.where(labels < 0, IGNORED, labels).astype(np.uint8)]

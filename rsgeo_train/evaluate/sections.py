@@ -1,0 +1,79 @@
+"""Parts that the pages of all examinations share: scores, paired differences, subjects, pictures beside the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rsgeo_train.evaluate.crossval import Estimate
+from rsgeo_train.evaluate.page import Page
+from rsgeo_train.evaluate.subjects import Subject
+
+
+class Pictures:
+    """Puts a picture on the page and beside it."""
+
+    def __init__(self, page: Page, folder: Path) -> None:
+        self.page, self.folder = page, folder
+
+    def __call__(self, title: str, png: bytes, words: str = "") -> None:
+        """Put a picture under a heading on the page, and beside the page as a file named by its title."""
+        self.page.picture(title, png, words)
+        name = "".join(letter if letter.isalnum() else "-" for letter in title.lower())
+        (self.folder / f"{name}.png").write_bytes(png)
+
+
+def add_scores(page: Page, scores: Mapping[str, Mapping[str, Estimate]], head: str, nothing: str) -> None:
+    """Measures by row, subjects by column."""
+    names = list(dict.fromkeys(name for row in scores.values() for name in row))
+    page.table(
+        (head, *names),
+        [(measure, *(str(row[name]) if name in row else nothing for name in names)) for measure, row in scores.items()],
+    )
+
+
+def add_differences(page: Page, differences: Mapping[str, Mapping[tuple[str, str], Estimate]]) -> None:
+    """Paired differences, those whose interval leaves zero out in bold."""
+    page.heading("Paired differences")
+    page.text("Bold where the interval leaves zero out.")
+    rows, kinds = [], []
+    for measure, pairs in differences.items():
+        for (one, other), e in pairs.items():
+            rows.append((measure, f"{one} − {other}", f"{e.value:+.3f}", f"{e.low:+.3f} to {e.high:+.3f}"))
+            kinds.append("clear" if e.low > 0 or e.high < 0 else "")
+    page.table(("measure", "difference", "value", "95 % interval"), rows, kinds)
+
+
+def add_subjects(page: Page, subjects: Sequence[Subject]) -> None:
+    """What was judged: seeds, bands, checkpoints."""
+    page.heading("What was judged")
+    page.table(
+        ("subject", "seeds", "bands", "what"),
+        [
+            (
+                subject.name,
+                str(len(subject.members)),
+                "; ".join(f"{sensor}: {', '.join(bands)}" for sensor, bands in subject.taken.bands.items()),
+                subject.members[0].source[:120],
+            )
+            for subject in subjects
+        ],
+        ["floor" if subject.is_floor else "" for subject in subjects],
+    )
+
+
+def described(subject: Subject) -> dict[str, Any]:
+    """A subject for JSON."""
+    return {
+        "name": subject.name,
+        "is_floor": subject.is_floor,
+        "bands": subject.taken.bands,
+        "seeds": len(subject.members),
+        "sources": [member.source for member in subject.members],
+    }
+
+
+def as_numbers(estimates: Mapping[str, Estimate]) -> dict[str, list[float]]:
+    """Name → value, low and high, for JSON."""
+    return {name: [round(v, 4) for v in (e.value, e.low, e.high)] for name, e in estimates.items()}

@@ -1,0 +1,119 @@
+"""`rsgeo-train pretrain`, `join`, `evaluate` and `compare` through their commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+pytest.importorskip("torch", reason="the train extra is not installed")
+
+from rsgeo_cli.rsgeo_train import cli
+
+TINY = (
+    "trainer.max_steps=1",
+    "data.batch_size=8",
+    "data.selection_fraction=0",
+    "method.views.crop=16",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+)
+QUICK = ("repeats=1", "folds=3", "fractions=[1.0]", "ks=[5]", "band_draws=0")
+
+
+def typed(*arguments: object, settings: tuple[str, ...] = ()) -> Result:
+    """A command as it is typed, with `--set` before each setting."""
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(cli, [*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two catalogs of pictures, one with classes, and a run on it."""
+    root = tmp_path_factory.mktemp("evaluated")
+    for index, name in enumerate(("dark", "light")):
+        (root / "pictures" / name).mkdir(parents=True)
+        for number in range(9):
+            pixels = np.random.default_rng([index, number]).integers(40 + 90 * index, 120 + 90 * index, (24, 24, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(root / "pictures" / name / f"{name}{number}.png")
+    assert typed("prepare", "folder", "--root", root / "pictures", "-o", root / "c.parquet").exit_code == 0
+    done = typed(
+        *("pretrain", "--method", "csf", "--data", root / "c.parquet", "--recipe", "csf-small", "-o", root / "run"),
+        settings=TINY,
+    )
+    assert done.exit_code == 0, done.output
+    return root
+
+
+def test_evaluate_says_the_score_and_writes_the_report(root: Path) -> None:
+    done = typed(
+        "evaluate",
+        root / "run",
+        "--data",
+        root / "c.parquet",
+        "-o",
+        root / "report",
+        "--floor-seeds",
+        1,
+        settings=QUICK,
+    )
+    assert done.exit_code == 0, done.output
+    *_, headline, where = done.stdout.splitlines()
+    assert headline.startswith("linear ") and "against untrained resnet10t" in headline
+    assert where == f"report: {root / 'report/index.html'}"
+    facts = json.loads((root / "report/findings.json").read_text())
+    assert facts["scores"]["linear"]["run"][0] > 0.9 and (root / "report/scores.csv").is_file()
+    assert "k-means: run " in done.stderr  # told while it works
+
+
+def test_compare_puts_runs_into_one_table(root: Path) -> None:
+    second = typed(
+        *("pretrain", "--method", "csf", "--data", root / "c.parquet", "--recipe", "csf-small", "-o", root / "other"),
+        settings=(*TINY, "method.temperature=1.0"),
+    )
+    assert second.exit_code == 0, second.output
+    done = typed(
+        *("compare", root / "run", root / "other", "--data", root / "c.parquet", "-o", root / "both"),
+        *("--floor-seeds", 1),
+        settings=QUICK,
+    )
+    assert done.exit_code == 0, done.output
+    facts = json.loads((root / "both/findings.json").read_text())
+    assert {"run", "other", "untrained resnet10t"} <= set(facts["scores"]["linear"])
+    assert "run − other" in facts["differences"]["linear"]
+
+
+def test_join_says_which_sensors_the_samples_have(root: Path) -> None:
+    copy = root / "again"
+    copy.mkdir()
+    for picture in (root / "pictures").rglob("*.png"):
+        (copy / picture.parent.name).mkdir(exist_ok=True)
+        (copy / picture.parent.name / f"x{picture.name}").write_bytes(picture.read_bytes())
+    assert typed("prepare", "folder", "--root", copy, "-o", root / "d.parquet").exit_code == 0
+    done = typed("join", root / "c.parquet", root / "d.parquet", "-o", root / "joined.parquet")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip().endswith("joined.parquet: 36 samples; rgb8 36")
+    twice = typed("join", root / "c.parquet", root / "c.parquet", "-o", root / "twice.parquet")
+    assert twice.exit_code == 2 and "in a catalog before" in twice.stderr and not (root / "twice.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (("evaluate", "run"), ("judje=split",), "Did you mean judge"),
+        (("evaluate", "run"), ("folds=20",), "folds need as many"),
+        (("evaluate", "nothing"), (), "no run folder"),
+        (("evaluate", "run", "--layer", "layr1"), (), "Did you mean"),
+    ],
+)
+def test_wrong_requests_are_one_message(
+    root: Path, tmp_path: Path, arguments: tuple[str, ...], settings: tuple[str, ...], words: str
+) -> None:
+    command, run, *more = arguments
+    done = typed(command, root / run, *more, "--data", root / "c.parquet", "-o", tmp_path / "r", settings=settings)
+    assert done.exit_code == 2 and words in done.stderr and "Traceback" not in done.output
+    assert not (tmp_path / "r/index.html").exists()

@@ -13,7 +13,10 @@ from rsgeo_core import __version__
 from rsgeo_core.errors import EnvironmentProblem
 
 _COMMANDS = "rsgeo_cli.train_commands"
-_NEEDED = ("torch", "lightning", "timm", "sklearn", "pandas", "pyarrow", "matplotlib", "tensorboard", "yaml")
+_NEEDED = (
+    *("torch", "lightning", "timm", "sklearn", "pandas", "pyarrow", "matplotlib", "tensorboard", "yaml"),
+    *("lmdb", "safetensors", "google_crc32c"),
+)
 
 
 class TrainGroup(LazyGroup):
@@ -23,6 +26,7 @@ class TrainGroup(LazyGroup):
         "prepare": (f"{_COMMANDS}.prepare", "Turn a dataset on disk into a catalog."),
         "join": (f"{_COMMANDS}.join", "Make one catalog of several."),
         "show": (f"{_COMMANDS}.show", "Say what a catalog holds."),
+        "pack": (f"{_COMMANDS}.pack", "Copy a catalog's images into memory-mapped arrays."),
         "pretrain": (f"{_COMMANDS}.pretrain", "Train an encoder on a catalog without labels."),
         "finetune": (f"{_COMMANDS}.finetune", "Train a classifier or a segmentation network on a catalog."),
         "evaluate": (f"{_COMMANDS}.evaluate", "Judge a run's frozen encoder on labelled samples, with floors."),

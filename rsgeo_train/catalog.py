@@ -2,10 +2,12 @@
 
 Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be
 null), and per sensor `<sensor>_path` (null where the sample lacks it) with an optional `<sensor>_window` (column, row,
-width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the file is to be warped onto the sample's
-grid, and an optional `<sensor>_offset` that is added to what the file holds; `label_path` for label rasters and
-polygons, with an optional `label_grid`. Paths are relative to the catalog; a member of a ZIP is `archive.zip!member`.
-The header (sensors, classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
+width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the files are to be warped onto the sample's
+grid, and an optional `<sensor>_offset` that is added to what the files hold; `labels` (class indices) where a sample
+has several classes; `label_path` for label rasters and polygons, with an optional `label_grid`; `scene` in packed
+catalogs: the file that a sample was cut from. Paths are relative to the catalog; a member of a ZIP is
+`archive.zip!member`, and `sources` lists the other forms. The header (sensors, classes, statistics) is JSON under
+`rsgeo_catalog` in the Parquet schema's metadata.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.sources import is_record
 
 HEADER_KEY = b"rsgeo_catalog"
 IGNORED = 255
@@ -52,6 +55,7 @@ class CatalogSensor(_Model):
         gsd: ground sampling distance, metres; None where unknown.
         mean: per band, stored units.
         std: per band, stored units.
+        files: per band what stands for `{band}` in the paths, or the name of its tensor or channel; see `sources`.
     """
 
     bands: list[str]
@@ -60,6 +64,7 @@ class CatalogSensor(_Model):
     gsd: float | None = None
     mean: list[float] = []
     std: list[float] = []
+    files: list[str] = []
 
 
 class CatalogHeader(_Model):
@@ -67,8 +72,8 @@ class CatalogHeader(_Model):
 
     Attributes:
         split_by: how the split was made, in words; reports repeat it.
-        label_kind: `class` (one class a sample), `raster` (values of a label raster), `palette` (colours of a label
-            picture) or `polygons` (a class column of a vector file).
+        label_kind: `class` (one class a sample), `multilabel` (any number of them), `raster` (values of a label
+            raster), `palette` (colours of a label picture) or `polygons` (a class column of a vector file).
         label_column: the class column of polygon labels.
         notes: what was found out or decided while preparing, for people.
     """
@@ -78,9 +83,14 @@ class CatalogHeader(_Model):
     sensors: dict[str, CatalogSensor]
     classes: list[CatalogClass]
     split_by: str
-    label_kind: Literal["class", "raster", "palette", "polygons"] = "class"
+    label_kind: Literal["class", "multilabel", "raster", "palette", "polygons"] = "class"
     label_column: str | None = None
     notes: list[str] = []
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether labels are maps of classes."""
+        return self.label_kind not in ("class", "multilabel")
 
 
 class Catalog:
@@ -102,11 +112,24 @@ class Catalog:
         """Number of samples per split."""
         return {str(k): int(v) for k, v in self.table["split"].value_counts().sort_index().items()}
 
+    def column(self, name: str) -> list[Any]:
+        """The values of a column by row, None where there is none; all None where the table lacks the column."""
+        if name not in self.table:
+            return [None] * len(self.table)
+        return [_or_none(value) for value in self.table[name].tolist()]
+
     def path(self, relative: str) -> str:
-        """A path of the table as one that rasterio opens; members of ZIP archives become `/vsizip/` paths."""
+        """A path of the table as one that `sources` reads; members of ZIP archives become `/vsizip/` paths."""
         archive, _, member = relative.partition("!")
         absolute = os.path.normpath(self.root / archive)
+        if is_record(archive, member):
+            return f"{absolute}!{member}"
         return f"/vsizip/{absolute}/{member}" if member else absolute
+
+    def scenes(self, sensor: str) -> NDArray[np.object_]:
+        """The file that each row's image of a sensor was cut from: rows of one file belong together."""
+        files = self.table[f"{sensor}_path"]
+        return (self.table["scene"].fillna(files) if "scene" in self.table else files).to_numpy()
 
     def write(self, path: str | Path) -> None:
         """Write the catalog as GeoParquet with its header; the file appears only when whole."""
@@ -160,6 +183,11 @@ def relative_path(path: str | Path, catalog: str | Path) -> str:
 
 PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 """Colours for classes that bring none."""
+
+
+def _or_none(value: Any) -> Any:
+    """A table's value, None where it is null."""
+    return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else value
 
 
 def default_color(index: int) -> str:

@@ -69,7 +69,7 @@ class Batches:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, rows: Sequence[int]) -> Sample:
-        batch = collate([self._samples[row] for row in rows])
+        batch = collate(self._samples.__getitems__(rows))
         return Sample(*(part.pin_memory() for part in batch)) if self._pinned else batch
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio import features, windows
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.windows import Window
+from rasterio import features
 
-from rsgeo_core.grid import Grid
+from rsgeo_core.grid import Grid, Span
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.warping import read_grid, read_on
+from rsgeo_train.rasters import raster_grid, raster_palette
+from rsgeo_train.sources import read_window
+from rsgeo_train.warping import read_grid
 
 
 def read_label(
-    catalog: Catalog, label: str, window: Sequence[int] | None, scene: str, grid: str | None = None
+    catalog: Catalog,
+    label: str,
+    window: Sequence[int] | None,
+    scene: str,
+    grid: str | None = None,
+    files: Sequence[str] = (),
 ) -> NDArray[np.uint8]:
     """Class indices of a window, (H, W) uint8; pixels without a class are `IGNORED`.
 
@@ -33,39 +36,36 @@ def read_label(
         scene: path of the scene, for the grid of polygons.
         grid: the chip's grid as `warping.grid_text` gives it, where labels lie on another than the chip; then neither
             window nor scene is looked at.
+        files: what stands for `{band}` in the scene's path.
     """
     path = catalog.path(label)
     said = [entry.value or "" for entry in catalog.header.classes]
     if catalog.header.label_kind == "polygons":
-        place = _grid_of(scene, window) if grid is None else read_grid(grid)[0]
+        place = _grid_of(scene, window, files) if grid is None else read_grid(grid)[0]
         return _burnt(path, str(catalog.header.label_column), tuple(said), place)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                if grid is None:
-                    values = source.read(window=None if window is None else Window(*window))
-                else:
-                    values = np.nan_to_num(read_on(grid, path)[0], nan=-1)
-                if catalog.header.label_kind == "palette" and source.count == 1:
-                    values = _colours(values[0].astype(np.uint8), source)
-        except RasterioIOError as error:
-            raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
+    values = read_window(path, window, grid=grid)
+    lost = np.isnan(values[0]) if grid is not None else np.zeros(values.shape[1:], bool)
+    if lost.any():
+        values = np.nan_to_num(values, nan=0)
+    if catalog.header.label_kind == "palette" and len(values) == 1:
+        values = _colours(values[0].astype(np.uint8), path)
     indices = np.full(values.shape[1:], IGNORED, np.uint8)
     if catalog.header.label_kind == "palette":
-        packed = values[0].astype(np.int32) << 16 | values[1].astype(np.int32) << 8 | values[2]
+        red, green, blue = values[:3].astype(np.int32)
+        packed = red << 16 | green << 8 | blue
         for index, colour in enumerate(said):
             indices[packed == int(colour.lstrip("#"), 16)] = index
-        return indices
-    for index, value in enumerate(said):
-        indices[values[0] == float(value)] = index
+    else:
+        for index, value in enumerate(said):
+            indices[values[0] == float(value)] = index
+    indices[lost] = IGNORED
     return indices
 
 
-def _colours(values: NDArray[Any], source: Any) -> NDArray[np.uint8]:
+def _colours(values: NDArray[Any], path: str) -> NDArray[np.uint8]:
     """A paletted picture as red, green, blue."""
     table = np.zeros((256, 3), np.uint8)
-    for value, colour in source.colormap(1).items():
+    for value, colour in raster_palette(path).items():
         table[value] = colour[:3]
     return table[values].transpose(2, 0, 1)
 
@@ -83,14 +83,15 @@ def _polygons(path: str, column: str, crs: str) -> gpd.GeoDataFrame:
     return frame.to_crs(crs)
 
 
-def _grid_of(scene: str, window: Sequence[int] | None) -> Grid:
+def _grid_of(scene: str, window: Sequence[int] | None, files: Sequence[str]) -> Grid:
     """The grid of a scene's window."""
-    with rasterio.open(scene) as source:
-        if source.crs is None:
-            raise DatasetError(f"{scene} has no coordinate reference system, so polygons cannot be laid over it.")
-        place = Window(0, 0, source.width, source.height) if window is None else Window(*window)
-        transform = windows.transform(place, source.transform)
-        return Grid(int(place.height), int(place.width), transform, source.crs)
+    grid = raster_grid(scene, files)
+    if grid.crs is None:
+        raise DatasetError(f"{scene} has no coordinate reference system, so polygons cannot be laid over it.")
+    if window is None:
+        return grid
+    column, row, width, height = (int(value) for value in window)
+    return grid.sub_grid(Span(row, column, row + height, column + width))
 
 
 def _burnt(path: str, column: str, said: tuple[str, ...], grid: Grid) -> NDArray[np.uint8]:

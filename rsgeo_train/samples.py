@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import rasterio
 import torch
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.windows import Window
 from torch.utils.data import Dataset
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.warping import read_on
-
-
-def read_window(path: str, window: Sequence[int] | None, bands: Sequence[int] | None = None) -> NDArray[Any]:
-    """A raster's pixels, (C, H, W) in its dtype.
-
-    Args:
-        path: anything that rasterio opens.
-        window: column, row, width, height in pixels; None for the whole raster.
-        bands: 1-based band numbers; None for all.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                place = Window(*window) if window is not None else None
-                return source.read(list(bands) if bands else None, window=place)
-        except RasterioIOError as error:
-            raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
-
-
-def read_stored(
-    catalog: Catalog, sensor: str, value: Callable[[str], Any], bands: Sequence[int] | None = None
-) -> NDArray[Any] | None:
-    """A sensor's pixels of one sample in the catalog's units, (C, H, W); None where the sample lacks the sensor.
-
-    Args:
-        catalog: the catalog.
-        sensor: its key.
-        value: gives the sample's value of a column, None where there is none: `<sensor>_path`, `_window` (a part of the
-            file), `_grid` (where the file is to be warped to) and `_offset` (added to stored values).
-        bands: 1-based band numbers; None for all.
-    """
-    path = value(f"{sensor}_path")
-    if path is None:
-        return None
-    path, nodata = catalog.path(path), catalog.header.sensors[sensor].nodata
-    grid, offset = value(f"{sensor}_grid"), value(f"{sensor}_offset")
-    if grid is not None:
-        pixels, _ = read_on(grid, path, bands, nodata)
-    else:
-        pixels = read_window(path, value(f"{sensor}_window"), bands)
-    if not offset:
-        return pixels
-    moved = pixels.astype(np.float32) + np.float32(offset)
-    return moved if nodata is None else np.where(pixels == nodata, np.float32(np.nan), moved)
+from rsgeo_train.labels import StoredLabels
+from rsgeo_train.rasters import resampled
+from rsgeo_train.sources import StoredImages
 
 
 class Sample(NamedTuple):
@@ -71,7 +23,7 @@ class Sample(NamedTuple):
     Attributes:
         images: (C, H, W) float32 in stored units, all sensors' bands in order; `fills` in what is missing.
         present: (C,) bool: False for bands of a sensor that this sample lacks, and for bands without any data.
-        labels: () or (H, W) int64; -1 where there is none.
+        labels: () class index, (K,) 0 or 1 per class where a sample has several, or (H, W); int64, -1 where none.
         rows: () int64, the row of the catalog.
     """
 
@@ -83,6 +35,8 @@ class Sample(NamedTuple):
 
 class Samples(Dataset):
     """Samples of one or several sensors with labels, kept in memory in their stored dtype once read.
+
+    Packed arrays are not kept, since they are memory-mapped, and are read a batch at a time.
 
     Args:
         catalog: the catalog.
@@ -120,10 +74,15 @@ class Samples(Dataset):
         self.bands = {sensor: list(names) for sensor, names in bands.items()}
         self.rows = [int(row) for row in rows]
         fills = fills or {s: [known[s].mean[n - 1] for n in numbers] for s, numbers in self._wanted.items()}
-        self._fills = {sensor: np.array(fills[sensor]) for sensor in self._wanted}
+        self._fills = {s: np.array(fills[s], np.float32)[:, None, None] for s in self._wanted}
+        self._labels = StoredLabels(catalog)
         self._with_labels = with_labels
-        self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = {} if cache else None
-        self._columns = {name: catalog.table[name].tolist() for name in catalog.table.columns if name != "geometry"}
+        self._images = {sensor: StoredImages(catalog, sensor) for sensor in self._wanted}
+        self._is_packed = all(images.are_packed(self.rows) for images in self._images.values())
+        self._cache: dict[int, tuple[dict[str, NDArray[Any]], Any]] | None = (
+            {} if cache and not self._is_packed else None
+        )
+        self._names = catalog.column("id")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -134,101 +93,108 @@ class Samples(Dataset):
         size = next(iter(stored.values())).shape[1:]
         images, present = [], []
         for sensor, numbers in self._wanted.items():
-            fill = self._fills[sensor][:, None, None]
-            if sensor not in stored:
-                images.append(np.broadcast_to(fill, (len(numbers), *size)).astype(np.float32))
+            if sensor in stored:
+                values, has = self._filled(sensor, stored[sensor][None])
+                images.append(values[0] if values.shape[2:] == size else resampled(values[0], size))
+                present.append(has[0])
+            else:
+                images.append(np.broadcast_to(self._fills[sensor], (len(numbers), *size)))
                 present.append(np.zeros(len(numbers), bool))
-                continue
-            values, absent = self._without_nodata(sensor, stored[sensor])
-            values = np.where(absent, fill, values).astype(np.float32) if absent.any() else values
-            if values.shape[1:] != size:
-                values = _resampled(values, size)
-            images.append(values)
-            present.append(~absent.all(axis=(1, 2)))
         return Sample(
-            torch.from_numpy(np.concatenate(images)),
+            torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images)),
             torch.from_numpy(np.concatenate(present)),
             torch.as_tensor(label, dtype=torch.int64),
             torch.tensor(self.rows[index]),
         )
 
+    def __getitems__(self, indices: Sequence[int]) -> Sample | list[Sample]:
+        """A whole batch at once from packed arrays of one size, else the samples one by one; `collate` takes both."""
+        batch = self._batch(indices) if self._is_packed else None
+        return [self[index] for index in indices] if batch is None else batch
+
     def has_sensors(self) -> NDArray[np.bool_]:
         """Which of the sensors each sample has, (N, number of sensors)."""
-        return np.array([[self._value(f"{s}_path", row) is not None for s in self._wanted] for row in self.rows])
+        return np.array([[images.has(row) for images in self._images.values()] for row in self.rows])
 
     def labels(self) -> NDArray[np.int64]:
         """Class index per sample, (N,); only where a sample has one class."""
-        return np.array([int(self._value("label", row)) for row in self.rows], np.int64)
+        return np.array([self._labels.class_index(row) for row in self.rows], np.int64)
+
+    def _batch(self, indices: Sequence[int]) -> Sample | None:
+        """The batch as `collate` would make it of the samples; None where they are not of one size."""
+        rows = [self.rows[index] for index in indices]
+        found = {s: self._images[s].read_many(rows, numbers) for s, numbers in self._wanted.items()}
+        sizes = {part.shape[2:] for parts in found.values() for _, part in parts}
+        if len(sizes) != 1 or not all(any(stored.has(row) for stored in self._images.values()) for row in rows):
+            return None  # a sample without any sensor is named where it is read alone
+        (size,) = sizes
+        images, present = [], []
+        for sensor, parts in found.items():
+            if len(parts) == 1 and len(parts[0][0]) == len(rows):
+                values, has = self._filled(sensor, parts[0][1])
+            else:
+                count = len(self._wanted[sensor])
+                values = np.broadcast_to(self._fills[sensor], (len(rows), count, *size)).copy()
+                has = np.zeros((len(rows), count), bool)
+                for positions, part in parts:
+                    values[positions], has[positions] = self._filled(sensor, part)
+            images.append(values)
+            present.append(has)
+        labels = np.stack([np.asarray(self._label(row, size)) for row in rows])
+        return Sample(
+            torch.from_numpy(images[0] if len(images) == 1 else np.concatenate(images, axis=1)),
+            torch.from_numpy(np.concatenate(present, axis=1)),
+            torch.from_numpy(labels.astype(np.int64)),
+            torch.tensor(rows),
+        )
 
     def _stored(self, index: int) -> tuple[dict[str, NDArray[Any]], Any]:
-        """Per sensor that the sample has (C, H, W) as stored, and its label (an int, or (H, W) uint8)."""
+        """Per sensor that the sample has (C, H, W) as stored, and its label (an int, (K,) or (H, W) uint8)."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
         row = self.rows[index]
-        found = {}
-        for sensor, numbers in self._wanted.items():
-            pixels = read_stored(self.catalog, sensor, lambda column: self._value(column, row), numbers)
-            if pixels is not None:
-                found[sensor] = pixels
+        found = {
+            sensor: self._images[sensor].read(row, numbers)
+            for sensor, numbers in self._wanted.items()
+            if self._images[sensor].has(row)
+        }
         if not found:
-            name = self._value("id", row)
-            raise DatasetError(f"Sample {name} has none of {', '.join(self._wanted)}.")
-        label = self._label(row, *next(iter(found.items()))) if self._with_labels else -1
+            raise DatasetError(f"Sample {self._names[row]} has none of {', '.join(self._wanted)}.")
+        label = self._label(row, next(iter(found.values())).shape[1:])
         if self._cache is not None:
             self._cache[index] = found, label
         return found, label
 
-    def _label(self, row: int, sensor: str, pixels: NDArray[Any]) -> Any:
-        if self.catalog.header.label_kind == "class":
-            return int(self._value("label", row))
-        from rsgeo_train.label_rasters import read_label
+    def _label(self, row: int, size: tuple[int, int]) -> Any:
+        """An int, (K,) or (H, W); on the pixels of the first sensor that the sample has."""
+        if not self._with_labels:
+            return -1
+        return self._labels.read(row, next(found for found in self._images.values() if found.has(row)), size)
 
-        path = self._value("label_path", row)
-        if path is None:
-            return np.full(pixels.shape[1:], IGNORED, np.uint8)
-        image = self.catalog.path(self._value(f"{sensor}_path", row))
-        window, grid = self._value(f"{sensor}_window", row), self._value("label_grid", row)
-        label = read_label(self.catalog, path, window, image, grid)
-        if label.shape != pixels.shape[1:]:
-            raise DatasetError(
-                f"{path} gives {label.shape[0]} × {label.shape[1]} pixels for sample {self._value('id', row)}, whose "
-                f"image has {pixels.shape[1]} × {pixels.shape[2]}.",
-                "Give the label of this scene, then prepare the catalog again.",
-            )
-        return label
-
-    def _value(self, column: str, row: int) -> Any:
-        values = self._columns.get(column)
-        return None if values is None else _or_none(values[row])
-
-    def _without_nodata(self, sensor: str, image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """float32 values, and where they are no data: not finite, or the sensor's nodata value."""
-        values = image.astype(np.float32)
-        absent = ~np.isfinite(values)
+    def _filled(self, sensor: str, images: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """(B, C, H, W) as float32 with `fills` where there is no data (not finite, or the sensor's nodata value), and
+        (B, C) whether there is any.
+        """
+        values = images.astype(np.float32)
         nodata = self.catalog.header.sensors[sensor].nodata
+        if nodata is None and images.dtype.kind in "iu":
+            return values, np.ones(values.shape[:2], bool)
+        absent = ~np.isfinite(values)
         if nodata is not None:
-            absent |= image == nodata
-        return values, absent
+            absent |= images == nodata
+        if absent.any():
+            values = np.where(absent, self._fills[sensor], values)
+        return values, ~absent.all(axis=(2, 3))
 
 
-def _or_none(value: Any) -> Any:
-    """A table's value, None where it is null."""
-    return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else value
-
-
-def _resampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(C, h, w) brought to another number of pixels over the same ground, bilinear."""
-    return torch.nn.functional.interpolate(
-        torch.from_numpy(values)[None], size, mode="bilinear", align_corners=False, antialias=True
-    )[0].numpy()
-
-
-def collate(batch: list[Sample]) -> Sample:
+def collate(batch: Sample | list[Sample]) -> Sample:
     """Stack samples; dense samples of different sizes are padded with 0 and ignored labels to the largest."""
+    if isinstance(batch, Sample):
+        return batch  # read as a batch
     images, present, labels, rows = zip(*batch, strict=True)
     height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
     if any(image.shape[1:] != (height, width) for image in images):
-        if labels[0].ndim == 0:
+        if labels[0].ndim < 2:
             raise DatasetError("Samples of one batch have different sizes.", "Use windows of one size.")
         images, labels = (
             [
@@ -254,15 +220,13 @@ def statistics(
     facts = catalog.header.sensors[sensor]
     count = np.zeros(len(facts.bands))
     total, squares = np.zeros(len(facts.bands)), np.zeros(len(facts.bands))
-    columns = {name: catalog.table[name].tolist() for name in catalog.table.columns if name.startswith(f"{sensor}_")}
-    rows = [row for row in rows if _or_none(columns[f"{sensor}_path"][row]) is not None]  # a sample may lack the sensor
+    stored = StoredImages(catalog, sensor)
+    rows = [row for row in rows if stored.has(row)]  # a sample may lack the sensor
     if not rows:
         raise DatasetError(f"No sample of the train split has {sensor}.")
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
     for row in chosen:
-        place = {name: _or_none(values[row]) for name, values in columns.items()}
-        image = read_stored(catalog, sensor, place.get)
-        assert image is not None
+        image = stored.read(row)
         values = image.astype(np.float64).reshape(len(image), -1)
         valid = np.isfinite(values)
         if facts.nodata is not None:

@@ -49,7 +49,8 @@ def selection_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The train split (or several splits) cut in two: for training and for selection, seeded.
 
-    Stratified by class; for dense labels whole files go to one side. Without a fraction selection is on train.
+    Stratified by class; whole files go to one side, and whole places where there are no classes. Without a fraction
+    selection is on train.
     """
     rows = np.sort(np.concatenate([catalog.rows(split) for split in splits]))
     if len(rows) == 0:
@@ -63,13 +64,16 @@ def selection_rows(
     table = catalog.table.iloc[rows]
     random = np.random.default_rng(randomness.seed_of(seed, "selection"))
     chosen = np.zeros(len(rows), bool)
-    if catalog.header.label_kind == "class":
+    if catalog.header.label_kind == "class" and catalog.header.classes:
         labels = table["label"].to_numpy()
         for label in np.unique(labels):
             members = np.flatnonzero(labels == label)
             chosen[random.permutation(members)[: round(fraction * len(members))]] = True
     else:
-        files = table[f"{sensor}_path"].to_numpy()
+        files = catalog.scenes(sensor)[rows]
+        if not catalog.header.classes and table["place"].notna().all():
+            files = table["place"].to_numpy()
+        files = np.array([str(file) for file in files])  # a sample may lack the sensor
         names = np.unique(files)
         if len(names) > 1:
             held = random.permutation(names)[: max(1, round(fraction * len(names)))]
@@ -337,7 +341,16 @@ def _check_devices(recipe: Recipe) -> None:
 def _check_labels(kind: str, catalog: Catalog) -> None:
     """Refuse a task whose labels the catalog does not have; methods need none."""
     has_classes = catalog.header.label_kind == "class"
-    if not is_method(kind) and (kind == "classification") != has_classes:
+    if is_method(kind):
+        return
+    if not catalog.header.classes:
+        raise RecipeError(f"The catalog has no classes; {kind} needs some.", "Type: rsgeo-train pretrain --method csf")
+    if catalog.header.label_kind == "multilabel":
+        raise RecipeError(
+            f"The catalog has several classes a sample; {kind} takes one.",
+            "Pretrain on it, or prepare a catalog with one class a sample.",
+        )
+    if (kind == "classification") != has_classes:
         has = "one class a sample" if has_classes else "label rasters or polygons"
         other = "classification" if has_classes else "segmentation"
         raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", f"Type: --task {other}")

@@ -23,8 +23,10 @@ from rasterio.windows import Window
 
 from rsgeo_core.grid import Grid
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.rasters import MOVED
 
 _MARGIN = 4  # source pixels around what a chip covers: beyond the reach of cubic weights
+_SMOOTHING = ("cubic_spline", "gauss")  # these change values on the raster's own pixels too
 _ALONG = 21  # points an edge of a chip is followed by, since straight lines bend between CRSs
 
 
@@ -40,7 +42,8 @@ def read_warped(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """A raster's pixels on another grid, and where they are valid.
 
-    A coarser grid takes means over its cells: the weights widen with the pixel size.
+    A coarser grid takes means over its cells: the weights widen with the pixel size. On the raster's own pixels values
+    are taken as they are.
 
     Args:
         path: anything that rasterio opens, with a CRS.
@@ -68,16 +71,19 @@ def read_warped(
                     raise DatasetError(f"{path} has no coordinate reference system, so it cannot be laid over a chip.")
                 numbers = list(bands) if bands else list(range(1, source.count + 1))
                 out = np.full((len(numbers), height, width), np.nan, np.float32)
-                window = covered(grid, Grid(*source.shape, source.transform, source.crs))
+                own = Grid(*source.shape, source.transform, source.crs)
+                exact = None if resampling in _SMOOTHING else aligned_window(grid, own)
+                window = covered(grid, own) if exact is None else Window(*exact)
                 if window is not None:
                     pixels = source.read(numbers, window=window)
                     masks = source.read_masks(numbers, window=window) > 0
                     missing = [source.nodatavals[n - 1] if nodata is None else nodata for n in numbers]
                     start = source.transform * Affine.translation(window.col_off, window.row_off)
                     for band, (values, mask) in enumerate(zip(pixels, masks, strict=True)):
-                        out[band] = _warped(values, mask, missing[band], start, source.crs, grid, resampling)
+                        known = _known(values, mask, missing[band])
+                        out[band] = known if exact else _warped(known, start, source.crs, grid, resampling)
         except RasterioIOError as error:
-            raise DatasetError(f"{path} cannot be read: {error}", "Prepare the catalog again if files moved.") from None
+            raise DatasetError(f"{path} cannot be read: {error}", MOVED) from None
     return out, np.isfinite(out)
 
 
@@ -147,21 +153,18 @@ def read_on(
     return read_warped(path, grid.crs.to_wkt(), grid.transform, grid.width, grid.height, bands, resampling, nodata)
 
 
-def _warped(
-    values: NDArray[Any],
-    mask: NDArray[np.bool_],
-    nodata: float | None,
-    start: Affine,
-    crs: CRS,
-    grid: Grid,
-    resampling: str,
-) -> NDArray[np.float32]:
-    """One band, (H, W) with NaN where there is no data."""
+def _known(values: NDArray[Any], mask: NDArray[np.bool_], nodata: float | None) -> NDArray[np.float32]:
+    """One band, (h, w) with NaN where there is no data."""
     stored = values.astype(np.float32)
     lost = ~np.isfinite(stored) | ~mask
     if nodata is not None:
         lost |= values == nodata
     stored[lost] = np.nan
+    return stored
+
+
+def _warped(stored: NDArray[np.float32], start: Affine, crs: CRS, grid: Grid, resampling: str) -> NDArray[np.float32]:
+    """One band on the grid, (H, W); NaN is no data in both."""
     out = np.full(grid.shape, np.nan, np.float32)
     reproject(
         stored,

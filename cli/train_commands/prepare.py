@@ -1,22 +1,12 @@
-"""`rsgeo-train prepare`."""
+"""`rsgeo-train prepare`: folders, scenes and rasters of several sensors; the known data sets are in another file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import rich_click as click
-
-_root = click.option(
-    "--root", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="The dataset's folder."
-)
-_output = click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The catalog to write (GeoParquet); its paths are relative to it.",
-)
-_seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split, where one is made.")
+from rsgeo_cli.train_commands.prepare_datasets import DATASETS
+from rsgeo_cli.train_commands.prepare_options import output_option, root_option, seed_option, written
 
 
 @click.group()
@@ -25,36 +15,22 @@ def command() -> None:
 
 
 @command.command()
-@_root
-@_output
-@_seed
-def eurosat(root: Path, output: Path, seed: int) -> None:
-    """EuroSAT, RGB pictures or 13-band rasters, as class folders or one ZIP a class.
-
-    A samples.csv (file, split) beside them gives the split; without one it is 80/20, stratified by class.
-    """
-    from rsgeo_train.prepare import eurosat as adapter
-
-    _written(adapter.prepare(root, output, seed=seed), output)
-
-
-@command.command()
-@_root
-@_output
-@_seed
+@root_option
+@output_option
+@seed_option
 @click.option("--sensor", help="Sensor key of the files, such as rgb8 or s2; found from pictures where left out.")
 @click.option("--bands", help="Band names in file order, comma-separated, where they differ from the sensor's.")
 def folder(root: Path, output: Path, seed: int, sensor: str | None, bands: str | None) -> None:
     """Class folders of pictures or rasters: ROOT/CLASS/*.tif, or ROOT/{train,val}/CLASS/*.tif."""
     from rsgeo_train.prepare import folder as adapter
 
-    _written(adapter.prepare(root, output, seed=seed, sensor=sensor, bands=_names(bands)), output)
+    written(adapter.prepare(root, output, seed=seed, sensor=sensor, bands=_names(bands)), output)
 
 
 @command.command()
-@_root
-@_output
-@_seed
+@root_option
+@output_option
+@seed_option
 @click.option("--images", required=True, help="Pattern of the scenes below ROOT, such as '*/images/*.jpg'.")
 @click.option(
     "--labels",
@@ -100,7 +76,7 @@ def scenes(
     """
     from rsgeo_train.prepare import scenes as adapter
 
-    _written(
+    written(
         adapter.prepare(
             root,
             output,
@@ -120,9 +96,9 @@ def scenes(
 
 
 @command.command()
-@_root
-@_output
-@_seed
+@root_option
+@output_option
+@seed_option
 @click.option(
     "--sensor",
     "sensors",
@@ -190,7 +166,7 @@ def pairs(
     """
     from rsgeo_train.prepare import pairs as adapter
 
-    _written(
+    written(
         adapter.prepare(
             root,
             output,
@@ -211,49 +187,8 @@ def pairs(
     )
 
 
-@command.command()
-@_root
-@_output
-@click.option("--before", is_flag=True, help="Take the pictures before the flood too, as sensors of their own.")
-def ombria(root: Path, output: Path, before: bool) -> None:
-    """OMBRIA: Sentinel-1 and Sentinel-2 after a flood with its mask, in the official folders or with a samples.csv."""
-    from rsgeo_train.prepare import ombria as adapter
-
-    _written(adapter.prepare(root, output, before=before), output)
-
-
-@command.command()
-@_root
-@_output
-@_seed
-@click.option(
-    "--split",
-    type=click.Choice(["event", "official"]),
-    default="event",
-    show_default=True,
-    help="By flood event, or as the dataset's own CSV files say, which have each event on every side.",
-)
-@click.option("--hold-out", multiple=True, metavar="EVENT", help="Event kept for the val split; repeatable.")
-def sen1floods11(root: Path, output: Path, seed: int, split: str, hold_out: tuple[str, ...]) -> None:
-    """Sen1Floods11, hand-labelled chips: Sentinel-1, Sentinel-2 level 1C and water, split by flood event."""
-    from rsgeo_train.prepare import sen1floods11 as adapter
-
-    _written(adapter.prepare(root, output, seed=seed, split=split, held_out=hold_out), output)
-
-
-@command.command()
-@_root
-@_output
-@_seed
-def terramesh(root: Path, output: Path, seed: int) -> None:
-    """TerraMesh as GeoTIFF, SITE/{S1RTC,S2L2A,S2L1C,DEM,LULC}.tif: all sensors on one grid, with land cover.
-
-    Which Sentinel-2 files carry the +1000 of processing baseline 04.00 is found out file by file, told, and kept in the
-    catalog.
-    """
-    from rsgeo_train.prepare import terramesh as adapter
-
-    _written(adapter.prepare(root, output, seed=seed), output)
+for dataset in DATASETS:
+    command.add_command(dataset)
 
 
 def _by_key(texts: tuple[str, ...], example: str) -> dict[str, str]:
@@ -269,14 +204,3 @@ def _by_key(texts: tuple[str, ...], example: str) -> dict[str, str]:
 
 def _names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",")] if text else None
-
-
-def _written(catalog: object, output: Path) -> None:
-    catalog.write(output)
-    splits = ", ".join(f"{count} {name}" for name, count in catalog.splits().items())
-    if not (catalog.splits().keys() - {"train"}):
-        click.echo("Warning: nothing is held out, so scores will be those of what was trained on.", err=True)
-    for note in catalog.header.notes:
-        click.echo(note)
-    classes = f"{len(catalog.header.classes)} classes" if catalog.header.classes else "no labels"
-    click.echo(f"{output}: {splits}; {classes}; split by: {catalog.header.split_by}")

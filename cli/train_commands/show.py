@@ -89,6 +89,12 @@ def _told(found: Catalog) -> None:
     placed = int(found.table.geometry.notna().sum())
     places = found.table["place"].nunique()
     click.echo(f"{placed} samples have a footprint" + (f"; {places} places" if places else ""))
+    if header.label_kind == "multilabel":
+        counts = found.table["labels"].explode().value_counts()
+        names = (f"{entry.name} {counts.get(index, 0)}" for index, entry in enumerate(header.classes))
+        click.echo("labels: multilabel; samples by class: " + ", ".join(names))
+        click.echo("splits: " + ", ".join(f"{name} {count}" for name, count in found.splits().items()))
+        return
     if header.label_kind != "class":
         counts = found.splits()
         click.echo(f"labels: {header.label_kind}; classes: {', '.join(c.name for c in header.classes)}")

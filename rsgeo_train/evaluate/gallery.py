@@ -35,7 +35,7 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
         across: pictures in a row at most, more only where one sample has more.
         seed: of the choice.
     """
-    is_dense = catalog.header.label_kind != "class"
+    is_dense = catalog.header.is_dense
     sensors = list(catalog.header.sensors)
     panels = len(sensors) + is_dense
     chosen = _chosen(catalog, groups, max(1, across // panels), seed)

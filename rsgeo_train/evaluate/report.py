@@ -105,7 +105,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
 @torch.no_grad()
 def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
     names = [entry.name for entry in held.catalog.header.classes]
-    scenes = held.catalog.table[f"{next(iter(held.bands))}_path"].to_numpy()[held.rows]
+    scenes = held.catalog.scenes(next(iter(held.bands)))[held.rows]
     per_scene = {scene: np.zeros((task.classes, task.classes), np.int64) for scene in dict.fromkeys(scenes)}
     outlines = np.zeros((4, task.classes), np.int64)
     for index, scene in enumerate(scenes):

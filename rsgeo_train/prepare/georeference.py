@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
-import rasterio
 import shapely
 from pyproj import Transformer
-from rasterio.errors import NotGeoreferencedWarning
 from shapely import Polygon
 
+from rsgeo_train.rasters import raster_grid
 
-def footprint(path: str | Path, window: tuple[int, int, int, int] | None = None) -> Polygon | None:
-    """Outline of a raster or of a window (column, row, width, height) of it, EPSG:4326; None without a CRS."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
-            if source.crs is None:
-                return None
-            column, row, width, height = window or (0, 0, source.width, source.height)
-            corners = [(column, row), (column + width, row), (column + width, row + height), (column, row + height)]
-            outline = Polygon([source.transform * corner for corner in corners])
-            to_lonlat = Transformer.from_crs(source.crs.to_wkt(), "EPSG:4326", always_xy=True)
-    return shapely.transform(outline, to_lonlat.transform, interleaved=False)
+
+def footprint(
+    path: str | Path, window: tuple[int, int, int, int] | None = None, *, files: Sequence[str] = ()
+) -> Polygon | None:
+    """Outline of a raster or of a window (column, row, width, height) of it, EPSG:4326; None without a CRS.
+
+    Args:
+        path: a path that `sources` reads.
+        window: pixels; None for the whole raster.
+        files: what stands for `{band}` in the path.
+    """
+    grid = raster_grid(str(path), files)
+    if grid.crs is None:
+        return None
+    column, row, width, height = window or (0, 0, grid.width, grid.height)
+    corners = [(column, row), (column + width, row), (column + width, row + height), (column, row + height)]
+    outline = Polygon([grid.transform * corner for corner in corners])
+    return shapely.transform(outline, _to_lonlat(grid.crs.to_wkt()).transform, interleaved=False)
+
+
+@functools.lru_cache(maxsize=256)  # making one takes longer than everything else here
+def _to_lonlat(crs: str) -> Transformer:
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)

@@ -12,8 +12,6 @@ from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.samples import statistics
 
-_SHARED = ("id", "split", "place", "date", "label", "labels", "geometry", "label_path")
-
 
 def join(catalogs: Sequence[Catalog], output: Path, name: str | None = None) -> Catalog:
     """One catalog of all samples; what several catalogs tell of one sample is taken from the first that does.
@@ -83,7 +81,7 @@ def _moved(record: dict[str, Any], catalog: Catalog, output: Path) -> dict[str, 
 
 def _add(rows: dict[str, dict[str, Any]], record: dict[str, Any], source: str) -> None:
     known = rows.setdefault(record["id"], {"label": -1})
-    twice = [key for key in record if key in known and key not in _SHARED]
+    twice = [key for key in record if key in known and key.endswith("_path") and key != "label_path"]
     if twice:
         raise DatasetError(
             f"Sample {record['id']} has {twice[0].rpartition('_')[0]} in {source} and in a catalog before.",

@@ -268,6 +268,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(pictures, tmp_path):
     while not (tmp_path / "run/checkpoints/last.ckpt").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(1)  # progress is told a fifth of a second after the first step at the earliest
     process.send_signal(signal.SIGINT)
     said, complained = process.communicate(timeout=60)
     assert process.returncode == 3, complained

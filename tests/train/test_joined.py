@@ -12,6 +12,7 @@ from rsgeo_train import training
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.methods.csf import CsfRecipe
+from rsgeo_train.packing import pack
 from rsgeo_train.prepare.joined import join
 from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.samples import Samples, statistics
@@ -97,3 +98,16 @@ def test_what_learns_from_labels_may_not_train_on_what_is_held_out(tmp_path: Pat
     recipe = load_recipe(None, ["data.splits=[train,val]", "data.batch_size=4"], Recipe)
     with pytest.raises(RecipeError, match=r"data\.splits=\[train\]"):
         training.make_data("classification", recipe, catalog, training.input_of("classification", recipe, catalog))
+
+
+def test_packed_catalogs_are_joined_too(tmp_path: Path) -> None:
+    one = made(tmp_path / "one", "x", range(4), 0, labels=False)
+    two = made(tmp_path / "two", "y", range(2, 6), 100, labels=True)
+    packed = [pack(found, tmp_path / f"packed-{found.header.name}", tell=str) for found in (one, two)]
+    plain, fast = (join(parts, tmp_path / "out" / f"{n}.parquet") for n, parts in enumerate(([one, two], packed)))
+    before, after = (Samples(found, range(6), {"x": ["B1"], "y": ["B1"]}) for found in (plain, fast))
+    batch = after.__getitems__(range(6))
+    for n in range(6):
+        assert before[n].images.equal(batch.images[n]) and before[n].present.equal(batch.present[n])
+    half_packed = join([one, packed[1]], tmp_path / "out/half.parquet")
+    assert half_packed.scenes("x")[0].endswith("one/0.tif") and half_packed.scenes("y")[5] == "5.tif"

@@ -1,0 +1,130 @@
+"""`rsgeo-train prepare` for data sets that are known by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+from rsgeo_cli.train_commands.prepare_options import output_option, root_option, seed_option, written
+
+
+@click.command()
+@root_option
+@output_option
+@seed_option
+def eurosat(root: Path, output: Path, seed: int) -> None:
+    """EuroSAT, RGB pictures or 13-band rasters, as class folders or one ZIP a class.
+
+    A samples.csv (file, split) beside them gives the split; without one it is 80/20, stratified by class.
+    """
+    from rsgeo_train.prepare import eurosat as adapter
+
+    written(adapter.prepare(root, output, seed=seed), output)
+
+
+@click.command()
+@root_option
+@output_option
+@click.option("--before", is_flag=True, help="Take the pictures before the flood too, as sensors of their own.")
+def ombria(root: Path, output: Path, before: bool) -> None:
+    """OMBRIA: Sentinel-1 and Sentinel-2 after a flood with its mask, in the official folders or with a samples.csv."""
+    from rsgeo_train.prepare import ombria as adapter
+
+    written(adapter.prepare(root, output, before=before), output)
+
+
+@click.command()
+@root_option
+@output_option
+@seed_option
+@click.option(
+    "--split",
+    type=click.Choice(["event", "official"]),
+    default="event",
+    show_default=True,
+    help="By flood event, or as the dataset's own CSV files say, which have each event on every side.",
+)
+@click.option("--hold-out", multiple=True, metavar="EVENT", help="Event kept for the val split; repeatable.")
+def sen1floods11(root: Path, output: Path, seed: int, split: str, hold_out: tuple[str, ...]) -> None:
+    """Sen1Floods11, hand-labelled chips: Sentinel-1, Sentinel-2 level 1C and water, split by flood event."""
+    from rsgeo_train.prepare import sen1floods11 as adapter
+
+    written(adapter.prepare(root, output, seed=seed, split=split, held_out=hold_out), output)
+
+
+@click.command()
+@root_option
+@output_option
+@seed_option
+def terramesh(root: Path, output: Path, seed: int) -> None:
+    """TerraMesh as GeoTIFF, SITE/{S1RTC,S2L2A,S2L1C,DEM,LULC}.tif: all sensors on one grid, with land cover.
+
+    Which Sentinel-2 files carry the +1000 of processing baseline 04.00 is found out file by file, told, and kept in the
+    catalog.
+    """
+    from rsgeo_train.prepare import terramesh as adapter
+
+    written(adapter.prepare(root, output, seed=seed), output)
+
+
+@click.command()
+@root_option
+@output_option
+@seed_option
+@click.option("--cloudy", is_flag=True, help="Keep patches with clouds, cloud shadow or seasonal snow.")
+def bigearthnet(root: Path, output: Path, seed: int, cloudy: bool) -> None:
+    """BigEarthNet v1 or v2: Sentinel-1 and -2 pairs with the 19 classes, as folders or as rico-hdl's LMDB.
+
+    The split is that of metadata.parquet (v2) or of train.csv, val.csv and test.csv; without them it is by tile.
+    """
+    from rsgeo_train.prepare import bigearthnet as adapter
+
+    written(adapter.prepare(root, output, seed=seed, cloudy=cloudy), output)
+
+
+@click.command("ssl4eo-s12")
+@root_option
+@output_option
+@seed_option
+@click.option(
+    "--product",
+    type=click.Choice(["s2a", "s2c"]),
+    default="s2a",
+    show_default=True,
+    help="Sentinel-2 at the surface (s2a) or at the top of the atmosphere (s2c).",
+)
+@click.option("--side", type=click.IntRange(min=8), default=256, show_default=True, help="Side of a sample, pixels.")
+@click.option(
+    "--align",
+    type=click.Choice(["measured", "coordinates", "pixels"]),
+    default="measured",
+    show_default=True,
+    help="Bring Sentinel-1 to Sentinel-2's grid by the files' coordinates, lay the pixels over each other (the first "
+    "release has wrong coordinates), or measure which of them is right.",
+)
+def ssl4eo_s12(root: Path, output: Path, seed: int, product: str, side: int, align: str) -> None:
+    """SSL4EO-S12: a sample a place and season, Sentinel-1 and Sentinel-2 on one grid when they are read."""
+    from rsgeo_train.prepare import ssl4eo_s12 as adapter
+
+    written(adapter.prepare(root, output, seed=seed, product=product, side=side, align=align, tell=click.echo), output)
+
+
+@click.command("csf-tfrecord")
+@root_option
+@output_option
+@seed_option
+@click.option(
+    "--listing",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Text file that names the TFRecords, one a line, relative to ROOT; else all *.tfrecord* below it.",
+)
+@click.option("--feature", default="spot_naip_phr", show_default=True, help="Feature with the pixels.")
+def csf_tfrecord(root: Path, output: Path, seed: int, listing: Path | None, feature: str) -> None:
+    """TFRecords of Contrastive Sensor Fusion: SPOT, NAIP and Pléiades, 12 channels of raw bytes, labelled or not."""
+    from rsgeo_train.prepare import csf_tfrecord as adapter
+
+    written(adapter.prepare(root, output, seed=seed, listing=listing, feature=feature), output)
+
+
+DATASETS = (eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord)
+"""The commands, for the group."""

@@ -23,14 +23,15 @@ from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
 from rsgeo_train.evaluate.run_page import write_run_page
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import digest_of, random_convolutions
+from rsgeo_train.evaluate.subjects import digest_of, of_runs, random_convolutions
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
 
 SETTINGS = [
-    "encoder.name=resnet10t",
+    "encoder.name=compact",
+    "encoder.channels=[8, 16, 24]",
     "data.batch_size=16",
     "data.selection_fraction=0",
     "method.views.crop=24",
@@ -165,7 +166,7 @@ def test_a_run_without_labels_ends_in_a_page(runs: list[Path], pairs: Path) -> N
     assert "rsgeo-train evaluate a" in page and digest_of(runs[0])[:12] in page and "48 samples" in page
     assert page.count("data:image/png") == 3  # views, what is found alike, salient samples; one epoch is no curve
     facts = json.loads((runs[0] / "report/run.json").read_text())
-    assert facts["width"] == 512 and 1 < facts["effective_rank"] < 48
+    assert facts["width"] == 24 and 1 < facts["effective_rank"] < 48
 
 
 def test_every_figure_of_a_log_is_drawn() -> None:
@@ -184,7 +185,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
         return examine(runs[:1], read_catalog(pairs), pairs, folder, protocol, floor_seeds=2, tell=told.append)
 
     found = judge(tmp_path / "report")
-    names = ["a", "untrained resnet10t", "random convolutions", "image statistics"]
+    names = ["a", "untrained compact", "random convolutions", "image statistics"]
     assert [subject.name for subject in found.subjects] == names
     assert set(found.scores["linear"]) == {*names, "majority class"}
     assert found.scores["linear"]["majority class"].value == pytest.approx(0.25, abs=0.1)
@@ -212,30 +213,30 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert again.scores == found.scores and again.bands == found.bands
 
 
-def test_fewer_bands_may_be_seen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
-    some = QUICK.model_copy(update={"bands": ["B02", "B03", "B04", "B08"], "fractions": [1.0]})
+def asked(
+    runs: list[Path], pairs: Path, folder: Path, layers: tuple[str, ...] = (), **more: object
+) -> examination.Findings:
+    """What the protocol finds of runs alone, without floors and page."""
+    protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0, **more})
     catalog = read_catalog(pairs)
-    found, whole = (
-        examine(runs[:1], catalog, pairs, tmp_path / str(n), protocol, floor_seeds=1, tell=lambda line: None)
-        for n, protocol in enumerate((some, QUICK))
-    )
-    assert found.scores["linear"] == {**whole.sensors["s2"], "majority class": found.scores["linear"]["majority class"]}
-    assert not found.bands and not found.sensors
+    subjects = of_runs(runs, catalog, layers)
+    return examination.Examination(subjects, catalog, protocol, Store(folder, 0), lambda line: None).run()
+
+
+def test_fewer_bands_may_be_seen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    whole = asked(runs[:1], pairs, tmp_path)
+    found = asked(runs[:1], pairs, tmp_path, bands=["B02", "B03", "B04", "B08"], band_draws=1)
+    assert found.scores["linear"]["a"] == whole.sensors["s2"]["a"] and not found.bands and not found.sensors
+    assert found.scores["linear"]["a"] != whole.scores["linear"]["a"]
     with pytest.raises(RecipeError, match="there is no B99"):
-        examine(runs[:1], catalog, pairs, tmp_path / "x", Protocol(bands=["B99"]), tell=lambda line: None)
+        asked(runs[:1], pairs, tmp_path, bands=["B99"])
 
 
 def test_seeds_of_one_recipe_are_one_subject_and_its_score_their_mean(
     runs: list[Path], pairs: Path, tmp_path: Path
 ) -> None:
-    protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0})
-    catalog = read_catalog(pairs)
-    both, one, two = (
-        examine(chosen, catalog, pairs, tmp_path / str(n), protocol, floor_seeds=1, tell=lambda line: None)
-        for n, chosen in enumerate((runs, runs[:1], runs[1:2]))
-    )
-    names = [subject.name for subject in both.subjects if not subject.is_floor]
-    assert names == ["a and 1 more seeds", "c"]
+    both, one, two = (asked(chosen, pairs, tmp_path) for chosen in (runs, runs[:1], runs[1:2]))
+    assert [subject.name for subject in both.subjects] == ["a and 1 more seeds", "c"]
     mean = (one.scores["linear"]["a"].value + two.scores["linear"]["b"].value) / 2
     assert both.scores["linear"]["a and 1 more seeds"].value == pytest.approx(mean)
     assert ("a and 1 more seeds", "c") in both.differences["linear"]
@@ -243,24 +244,9 @@ def test_seeds_of_one_recipe_are_one_subject_and_its_score_their_mean(
 
 
 def test_layers_can_be_chosen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
-    protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0})
-
-    def judge(folder: str, layers: list[str]) -> examination.Findings:
-        return examine(
-            runs[:1],
-            read_catalog(pairs),
-            pairs,
-            tmp_path / folder,
-            protocol,
-            layers=layers,
-            floor_seeds=1,
-            tell=lambda line: None,
-        )
-
-    two = judge("two", ["layer2", "layer3"])
-    assert two.features["a"].shape == (48, 128 + 256)
-    with pytest.raises(RecipeError, match="layer2"):
-        judge("wrong", ["layr2"])
+    assert asked(runs[:1], pairs, tmp_path, ("levels.0", "levels.2")).features["a"].shape == (48, 8 + 24)
+    with pytest.raises(RecipeError, match=r"levels\.2"):
+        asked(runs[:1], pairs, tmp_path, ("level.2",))
 
 
 def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog: Path, tmp_path: Path) -> None:
@@ -302,7 +288,7 @@ def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) ->
         return found
 
     found = judge(tmp_path / "report")
-    assert set(found.scores["mean IoU"]) == {"run", "untrained resnet10t", "values of single pixels", "majority class"}
+    assert set(found.scores["mean IoU"]) == {"run", "untrained compact", "values of single pixels", "majority class"}
     assert found.samples == len(catalog) and found.pixels == 200 * len(catalog)
     assert found.scores["mean IoU"]["run"].value > 0.9 and found.scores["pixel accuracy"]["run"].value > 0.95
     assert found.scores["mean IoU"]["majority class"].value < 0.5

@@ -9,6 +9,7 @@ from torch import nn
 from rsgeo_train.encoders import Encoder, TimmEncoder, build_encoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
+from rsgeo_train.normalisation import shifted
 from rsgeo_train.recipe import EncoderBlock
 
 PYRAMID = [64, 64, 128, 256, 512]
@@ -155,7 +156,7 @@ def test_taps_leave_nothing_behind() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "compact"])
 def test_missing_bands_play_no_part_in_any_output(name: str) -> None:
-    made = FusionEncoder(EncoderBlock(name=name), [5.0] * 4, [2.0] * 4, "share", 0.0).eval()
+    made = FusionEncoder(EncoderBlock(name=name), shifted([5.0] * 4, [2.0] * 4), "share", 0.0).eval()
     images = torch.randn(2, 4, 32, 32)
     present = torch.tensor([[True, False, True, True], [True, True, False, False]])
     spoiled = images.masked_fill(~present[:, :, None, None], float("nan"))

@@ -17,6 +17,7 @@ from rsgeo_train.evaluate.crossval import Estimate
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Findings, Protocol
 from rsgeo_train.evaluate.sections import Pictures, add_differences, add_scores, add_subjects, as_numbers, described
+from rsgeo_train.widening import shared_bands
 
 _SHOWN = 4000  # samples in a scatter plot
 
@@ -81,7 +82,7 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     if found.sensors:
         page.heading("Fewer sensors")
         add_scores(page, found.sensors, "sensors present", "")
-    album = Album(catalog, found.rows, found.labels, found.subjects[0].taken.bands)
+    album = Album(catalog, found.rows, found.labels, shared_bands(catalog, found.subjects[0].taken))
     names = [entry.name for entry in catalog.header.classes]
     colours = [entry.color for entry in catalog.header.classes]
     panels = _panels(found, folder, names)
@@ -100,7 +101,7 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
         words = "The samples that lie farthest along each of the main axes of the features."
         save(f"Salient samples, {name}", plots.tiles_picture(album.salient(found.features[name])), words)
         save(f"Confusion of the linear probe, {name}", plots.confusion_picture(found.confusions[name], names))
-    add_subjects(page, found.subjects)
+    add_subjects(page, found.subjects, catalog)
     page.write(folder / "index.html")
 
 

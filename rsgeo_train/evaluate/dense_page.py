@@ -19,6 +19,7 @@ from rsgeo_train.evaluate.sheets import Sheet, Word
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.evaluate.thumbnails import rgb_of
 from rsgeo_train.samples import Samples
+from rsgeo_train.widening import shared_bands
 
 _CELL, _GAP, _TOP = 150, 8, 26  # layout pixels
 
@@ -70,13 +71,13 @@ def write_page(
             "Each sample, its labels and what the probe answers.",
         )
         save(f"Confusion, {name}", plots.confusion_picture(found.confusions[name], found.classes))
-    add_subjects(page, subjects)
+    add_subjects(page, subjects, catalog)
     page.write(folder / "index.html")
 
 
 def answers_picture(catalog: Catalog, subject: Subject, answers: dict[int, NDArray[np.int64]]) -> bytes:
     """Samples with truth and answer side by side, as PNG."""
-    sensor, bands = next(iter(subject.taken.bands.items()))
+    sensor, bands = next(iter(shared_bands(catalog, subject.taken).items()))
     columns = 2 if len(answers) > 3 else 1
     lines = -(-len(answers) // columns)
     block = 3 * (_CELL + _GAP) + 2 * _GAP

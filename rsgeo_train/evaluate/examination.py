@@ -15,6 +15,7 @@ from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
 from rsgeo_train.evaluate.protocol import Examination, Findings, Protocol
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
+from rsgeo_train.widening import lacking_bands
 
 
 def examine(
@@ -51,6 +52,9 @@ def examine(
             f"{folder} is a run folder.", "Name another folder with -o, such as " + str(folder) + "-report"
         )
     methods = of_runs(runs, catalog, layers)
+    for method in methods:
+        if lacking := lacking_bands(catalog, method.taken):
+            tell(f"{method.name}: the catalog lacks {', '.join(lacking)}, which count as missing")
     floors = _floors(runs, methods, layers, floor_seeds)
     store = Store(folder / "arrays", hashlib.sha256(source.read_bytes()).hexdigest())
     subjects = [*methods, *floors]

@@ -11,10 +11,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from rsgeo_train.samples import Samples, collate
+from rsgeo_train.widening import WidenedSamples
 
 
 @torch.no_grad()
-def pooled(encoder: nn.Module, samples: Samples, keep: Sequence[int] | None = None) -> NDArray[np.float32]:
+def pooled(
+    encoder: nn.Module, samples: Samples | WidenedSamples, keep: Sequence[int] | None = None
+) -> NDArray[np.float32]:
     """Features of every sample, (N, D).
 
     Args:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.samples import Samples
 from rsgeo_train.tasks.supervised import count
+from rsgeo_train.widening import WidenedSamples
 
 PIXELS_PER_SAMPLE = 200
 
@@ -63,7 +64,7 @@ def _fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None
         model.fit(values, classes)
 
 
-def described(samples: Samples) -> NDArray[np.float64]:
+def described(samples: Samples | WidenedSamples) -> NDArray[np.float64]:
     """Mean, spread and quantiles of each band, (N, 7 · C): what a sample is without any learning."""
     return np.stack([_described(samples[index].images.numpy()) for index in range(len(samples))])
 

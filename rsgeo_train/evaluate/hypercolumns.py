@@ -30,9 +30,9 @@ from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.learner import Learner
 from rsgeo_train.normalisation import Normalise
-from rsgeo_train.samples import Samples
 from rsgeo_train.tasks.supervised import count
 from rsgeo_train.views import masked
+from rsgeo_train.widening import WidenedSamples
 
 PIXELS = 200
 """Labelled pixels taken of each sample, drawn by the protocol's seed."""
@@ -207,8 +207,8 @@ class DenseExamination:
             answers[int(row)] = probe.predict(found.flatten(1).T.numpy()).reshape(found.shape[1:]).astype(np.int64)
         return answers
 
-    def _samples(self, subject: Subject, row: int) -> Samples:
-        return Samples(self.catalog, [row], subject.taken.bands, cache=False, fills=subject.taken.fills)
+    def _samples(self, subject: Subject, row: int) -> WidenedSamples:
+        return WidenedSamples(self.catalog, [row], subject.taken)
 
     def _majority(self, confusion: NDArray[np.float64]) -> NDArray[np.float64]:
         """What always answering the most frequent class reaches on the pixels that were judged."""

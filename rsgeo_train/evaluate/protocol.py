@@ -22,9 +22,8 @@ from rsgeo_train.evaluate.crossval import CrossValidation, Design, Estimate, Hel
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject
-from rsgeo_train.methods.registry import Input
-from rsgeo_train.samples import Samples
 from rsgeo_train.tasks.supervised import count
+from rsgeo_train.widening import WidenedSamples, known_places, shared_bands
 
 _ENOUGH = 1000  # held-out samples from which on the catalog's own split judges
 
@@ -156,7 +155,7 @@ class Examination:
         """Features of all labelled samples by one seed of a subject, kept."""
 
         def compute() -> NDArray[np.float32]:
-            return member.features(samples_of(self.catalog, self.rows, subject.taken), keep)
+            return member.features(WidenedSamples(self.catalog, self.rows, subject.taken), keep)
 
         return self.store.kept(["features", member.source, _fed(subject), keep], compute)
 
@@ -165,12 +164,14 @@ class Examination:
         if not self.protocol.bands:
             return None
         names = [name for bands in subject.taken.bands.values() for name in bands]
-        if unknown := [name for name in self.protocol.bands if name not in names]:
+        known = known_places(self.catalog, subject.taken)
+        found = [number for number in known if names[number] in self.protocol.bands]
+        if unknown := set(self.protocol.bands) - {names[number] for number in found}:
             raise RecipeError(
-                f"bands: {subject.name} takes {', '.join(names)}; there is no {', '.join(unknown)}.",
-                f"For example: --set bands=[{names[0]}]",
+                f"bands: {subject.name} takes {', '.join(names)}; there is no {', '.join(sorted(unknown))} to be seen.",
+                f"For example: --set bands=[{names[known[0]]}]",
             )
-        return [number for number, name in enumerate(names) if name in self.protocol.bands]
+        return found
 
     def _design(self) -> Design:
         rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}
@@ -285,12 +286,13 @@ class Examination:
 
     def _fewer_bands(self) -> None:
         """The linear probe with 1, 2, 3, … bands present, the mean over draws of bands."""
-        total = len(self.subjects[0].taken.normalisation)
+        known = known_places(self.catalog, self.subjects[0].taken)
+        total = len(known)
         if not self.protocol.band_draws or total == 1 or self.protocol.bands:
             return
         for number in sorted({n for n in (1, 2, 3, 4, 6, 9, 13, 20) if n < total} | {total}):
             draws = [
-                sorted(np.random.default_rng([self.protocol.seed, draw]).permutation(total)[:number].tolist())
+                sorted(np.random.default_rng([self.protocol.seed, draw]).permutation(known)[:number].tolist())
                 for draw in range(self.protocol.band_draws if number < total else 1)
             ]
             self.findings.bands[number] = self._with(draws)
@@ -298,11 +300,12 @@ class Examination:
 
     def _fewer_sensors(self) -> None:
         """The linear probe with every single sensor, every pair, …, all of them."""
-        bands = self.subjects[0].taken.bands
+        taken = self.subjects[0].taken
+        bands = shared_bands(self.catalog, taken)
         if len(bands) < 2 or self.protocol.bands:
             return
-        starts = np.cumsum([0, *(len(names) for names in bands.values())]).tolist()
-        spans = {sensor: range(starts[n], starts[n + 1]) for n, sensor in enumerate(bands)}
+        places, sensors = known_places(self.catalog, taken), [s for s, names in taken.bands.items() for _ in names]
+        spans = {sensor: [place for place in places if sensors[place] == sensor] for sensor in bands}
         for size in range(1, len(bands) + 1):
             for chosen in itertools.combinations(bands, size):
                 name = " + ".join(chosen)
@@ -312,7 +315,7 @@ class Examination:
     def _with(self, draws: Sequence[Sequence[int]]) -> dict[str, Estimate]:
         """The linear probe with some bands, the mean over draws, of all subjects that take the same bands."""
         alike = [subject for subject in self.subjects if subject.taken.bands == self.subjects[0].taken.bands]
-        total = len(alike[0].taken.normalisation)
+        total = len(known_places(self.catalog, alike[0].taken))
         found = [
             self._asked(["probe with"], alike, self._hits, list(draw) if len(draw) < total else None) for draw in draws
         ]
@@ -334,11 +337,6 @@ class Examination:
 
     def _say(self, measure: str, scores: Mapping[str, Estimate]) -> None:
         self.tell(f"{measure}: " + ", ".join(f"{name} {found}" for name, found in scores.items()))
-
-
-def samples_of(catalog: Catalog, rows: NDArray[np.int64], taken: Input) -> Samples:
-    """Samples as a subject is fed them, read anew each time."""
-    return Samples(catalog, rows, taken.bands, cache=False, fills=taken.fills)
 
 
 def _fed(subject: Subject) -> list[object]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.crossval import Estimate
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.subjects import Subject
+from rsgeo_train.widening import lacking_bands
 
 
 class Pictures:
@@ -45,9 +47,11 @@ def add_differences(page: Page, differences: Mapping[str, Mapping[tuple[str, str
     page.table(("measure", "difference", "value", "95 % interval"), rows, kinds)
 
 
-def add_subjects(page: Page, subjects: Sequence[Subject]) -> None:
+def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> None:
     """What was judged: seeds, bands, checkpoints."""
     page.heading("What was judged")
+    if lacking := lacking_bands(catalog, subjects[0].taken):
+        page.text(f"The catalog lacks {', '.join(lacking)}, which count as missing.")
     page.table(
         ("subject", "seeds", "bands", "what"),
         [

@@ -25,11 +25,11 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.floors import described
 from rsgeo_train.learner import Learner
-from rsgeo_train.methods.registry import Input
+from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.runs import read_run
-from rsgeo_train.samples import Samples
 from rsgeo_train.views import masked
+from rsgeo_train.widening import WidenedSamples, shared_bands
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class Member:
     """
 
     source: str
-    features: Callable[[Samples, Sequence[int] | None], Floats]
+    features: Callable[[WidenedSamples, Sequence[int] | None], Floats]
     learner: Learner | None = None
 
 
@@ -81,7 +81,7 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
     groups: dict[str, list[Path]] = {}
     for run in runs:
         kind, recipe, own = read_run(run)
-        _check_bands(run, training.input_of(kind, recipe, own), catalog)
+        _check_bands(run, kind, training.input_of(kind, recipe, own), catalog)
         settings = recipe.model_copy(update={"seed": 0}).model_dump_json()
         groups.setdefault(f"{kind} {settings}", []).append(run)
     found = []
@@ -112,7 +112,7 @@ def image_statistics(taken: Input) -> Subject:
     """Mean, spread and quantiles of each band."""
     total = len(taken.normalisation)
 
-    def features(samples: Samples, keep: Sequence[int] | None) -> Floats:
+    def features(samples: WidenedSamples, keep: Sequence[int] | None) -> Floats:
         found = described(samples).reshape(len(samples), -1, total)
         return found[:, :, list(keep) if keep is not None else slice(None)].reshape(len(samples), -1).astype(np.float32)
 
@@ -179,13 +179,17 @@ def digest_of(run: Path) -> str:
     return hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
-def _check_bands(run: Path, taken: Input, catalog: Catalog) -> None:
+def _check_bands(run: Path, kind: str, taken: Input, catalog: Catalog) -> None:
+    """Refuse a catalog that lacks bands of a run; one that learned to do without some needs any of them."""
+    shared = shared_bands(catalog, taken)
+    if shared and is_method(kind):
+        return
     for sensor, names in taken.bands.items():
-        facts = catalog.header.sensors.get(sensor)
-        lacking = names if facts is None else [name for name in names if name not in facts.bands]
+        lacking = [name for name in names if name not in shared.get(sensor, ())]
         if lacking:
+            has = catalog.header.sensors
             raise RecipeError(
                 f"{run} was trained on {', '.join(names)} of {sensor}; the catalog {catalog.header.name} "
-                + (f"has no {sensor}." if facts is None else f"lacks {', '.join(lacking)}."),
+                + (f"lacks {', '.join(lacking)}." if sensor in has else f"has no {sensor}, but {', '.join(has)}."),
                 "Judge it on a catalog that has them.",
             )

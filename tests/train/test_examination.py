@@ -207,7 +207,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert page.count("data:image/png") == 6 and "cross-validation grouped by place" in page
     assert len(list((report / "points").glob("*.csv"))) == 4 and (report / "few-labels.png").is_file()
 
-    for name in ("k_means", "neighbour_shares", "samples_of"):  # nothing may be computed again
+    for name in ("k_means", "neighbour_shares", "WidenedSamples"):  # nothing may be computed again
         monkeypatch.setattr(f"rsgeo_train.evaluate.protocol.{name}", None)
     again = judge(report)
     assert again.scores == found.scores and again.bands == found.bands
@@ -247,6 +247,32 @@ def test_layers_can_be_chosen(runs: list[Path], pairs: Path, tmp_path: Path) -> 
     assert asked(runs[:1], pairs, tmp_path, ("levels.0", "levels.2")).features["a"].shape == (48, 8 + 24)
     with pytest.raises(RecipeError, match=r"levels\.2"):
         asked(runs[:1], pairs, tmp_path, ("level.2",))
+
+
+def test_a_catalog_may_lack_sensors_and_bands_of_what_learned_to_do_without(
+    runs: list[Path], pairs: Path, tmp_path: Path
+) -> None:
+    """Judged on a catalog of three bands, the run answers as on the whole one with these three seen."""
+    whole = read_catalog(pairs)
+    poor = read_catalog(pairs)
+    poor.header.sensors = {"s2": poor.header.sensors["s2"].model_copy(deep=True)}
+    names = ["B02", "B03", "X", "B08"]  # the third band of the files is none of the run's
+    poor.header.sensors["s2"].bands = names
+    poor.write(pairs.with_name("poor.parquet"))
+    seen = ["B02", "B03", "B08"]
+    first, second = (
+        examination.Examination(
+            of_runs(runs[:1], catalog),
+            catalog,
+            QUICK.model_copy(update={"fractions": [1.0], "band_draws": draws, "bands": bands}),
+            Store(tmp_path / str(draws), 0),
+            lambda line: None,
+        ).run()
+        for catalog, bands, draws in ((read_catalog(pairs.with_name("poor.parquet")), [], 1), (whole, seen, 0))
+    )
+    np.testing.assert_array_equal(first.features["a"], second.features["a"])
+    assert first.scores == second.scores and set(first.bands) == {1, 2, 3} and not first.sensors
+    assert first.bands[3]["a"] == first.scores["linear"]["a"]
 
 
 def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog: Path, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 from rsgeo_train.evaluate.neighbours import knn_answers, unit
 
 Probe = Literal["linear", "knn", "majority"]
 Floats = NDArray[np.float64]
+_MANY = 1000  # samples from which on one inner split tells enough
 _PENALTIES = (0.003, 0.01, 0.1, 1.0)  # inverse strengths, smallest first
 Rows = NDArray[np.int64]
 
@@ -40,6 +41,10 @@ class Design(Protocol):
 
     def parts(self) -> Iterator[tuple[Rows, Rows, int]]:
         """Rows to learn from, rows to answer, and the number of the repetition."""
+        ...
+
+    def once(self) -> Design:
+        """The same with its first repetition alone."""
         ...
 
     def __str__(self) -> str:
@@ -74,6 +79,10 @@ class CrossValidation:
                 for train, held in splitter.split(self.labels, self.labels, self.places):
                     yield train, held, repeat
 
+    def once(self) -> CrossValidation:
+        """The same with its first repetition alone."""
+        return CrossValidation(self.labels, self.places, folds=self.folds, repeats=1, seed=self.seed)
+
     def __str__(self) -> str:
         return f"{self.folds}-fold cross-validation grouped by place, {self.repeats} times, seed {self.seed}"
 
@@ -96,6 +105,10 @@ class HeldOut:
         """The same rows in every repetition."""
         for repeat in range(self.repeats):
             yield self.train, self.judged, repeat
+
+    def once(self) -> HeldOut:
+        """The same with its first repetition alone."""
+        return HeldOut(self.train, self.judged, self.name, repeats=1)
 
     def __str__(self) -> str:
         return f"the catalog's {self.name} split, few labels drawn {self.repeats} times"
@@ -131,8 +144,9 @@ def hits(
         labels: (N,) classes from 0.
         design: who is judged by whom.
         probe: `linear` (logistic regression on standardised features, its penalty chosen by threefold
-            cross-validation inside the training part, 1 where a class has fewer than three samples), `knn` (five
-            nearest by cosine of standardised features) or `majority` (the most frequent class).
+            cross-validation, or one split of a thousand samples or more, inside the training part; 1 where a class
+            has fewer than three samples), `knn` (five nearest by cosine of standardised features) or `majority` (the
+            most frequent class).
         fraction: share of the labels of each training part that the probe gets, at least one a class.
         seed: of the draws of few labels.
         answered: takes the rows and the answers of each part.
@@ -180,7 +194,8 @@ def _linear(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating
     scaler = StandardScaler().fit(train)
     model: LogisticRegression | LogisticRegressionCV = LogisticRegression(max_iter=1000)
     if np.unique(labels, return_counts=True)[1].min() >= 3:
-        inner = StratifiedKFold(3, shuffle=True, random_state=0)
+        kind = StratifiedKFold(3, shuffle=True, random_state=0)
+        inner = kind if len(labels) < _MANY else StratifiedShuffleSplit(1, test_size=1 / 3, random_state=0)
         model = LogisticRegressionCV(Cs=_PENALTIES, cv=inner, max_iter=500)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # slow convergence, and what scikit-learn is about to change

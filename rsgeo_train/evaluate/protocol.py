@@ -206,13 +206,17 @@ class Examination:
         subjects: Sequence[Subject],
         answer: Callable[[NDArray[np.float32]], NDArray[np.float64]],
         keep: Sequence[int] | None = None,
+        *,
+        is_grid: bool = False,
     ) -> dict[str, NDArray[np.float64]]:
-        """Per subject the mean over its seeds of what `answer` makes of their features, kept."""
+        """Per subject the mean over its seeds (of a grid's many questions the first) of what `answer` makes of their
+        features, kept.
+        """
         found = {}
         for subject in subjects:
             seen = self.keep[subject.name] if keep is None else keep
             values = []
-            for member in subject.members:
+            for member in subject.members[: 1 if is_grid else None]:
                 key = [*question, seen, str(self.design), self.protocol.seed, member.source, _fed(subject)]
                 ask = partial(self._answered, subject, member, seen, answer)
                 values.append(self.store.kept(key, ask))
@@ -256,6 +260,9 @@ class Examination:
         add: Callable[[NDArray[np.int64], NDArray[np.int64]], None] | None = None,
     ) -> NDArray[np.float64]:
         return hits(features, self.labels, self.design, probe, fraction=fraction, seed=self.protocol.seed, answered=add)
+
+    def _hits_once(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return hits(features, self.labels, self.design.once(), seed=self.protocol.seed)
 
     def _neighbours(self) -> None:
         """Neighbour shares among the judged samples."""
@@ -313,11 +320,12 @@ class Examination:
                 self._say(f"linear, {name}", self.findings.sensors[name])
 
     def _with(self, draws: Sequence[Sequence[int]]) -> dict[str, Estimate]:
-        """The linear probe with some bands, the mean over draws, of all subjects that take the same bands."""
+        """The linear probe with some bands, asked once of one seed, the mean over draws; of all with the same bands."""
         alike = [subject for subject in self.subjects if subject.taken.bands == self.subjects[0].taken.bands]
         total = len(known_places(self.catalog, alike[0].taken))
         found = [
-            self._asked(["probe with"], alike, self._hits, list(draw) if len(draw) < total else None) for draw in draws
+            self._asked(["probe with"], alike, self._hits_once, list(draw) if len(draw) < total else None, is_grid=True)
+            for draw in draws
         ]
         places = self.places[self.design.judged]
         return {s.name: estimate(np.mean([one[s.name] for one in found], axis=0), places) for s in alike}

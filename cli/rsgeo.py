@@ -45,3 +45,7 @@ def cli() -> None:
 def main() -> None:
     """The entry point of `rsgeo`."""
     cli()
+
+
+if __name__ == "__main__":
+    main()

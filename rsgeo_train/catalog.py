@@ -12,6 +12,7 @@ catalogs: the file that a sample was cut from. Paths are relative to the catalog
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -163,6 +164,11 @@ def read_catalog(path: str | Path) -> Catalog:
             f"{path} is no rsgeo catalog (a GeoParquet file with {HEADER_KEY.decode()} in its metadata).",
             "Make one with: rsgeo-train prepare",
         ) from None
+
+
+def digest_of_catalog(path: str | Path) -> str:
+    """SHA-256 of a catalog's file: what a run was trained on."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def new_table(records: Iterable[dict[str, Any]]) -> gpd.GeoDataFrame:

@@ -311,8 +311,10 @@ def load_recipe(
         if not path.is_file():
             path = RECIPES / f"{source}.yaml"
         if not path.is_file():
-            known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
-            raise RecipeError(f"{source}: no such recipe.", f"Give a YAML file or one of: {', '.join(known)}")
+            known = sorted(p.stem for p in RECIPES.glob("*.yaml") if "." not in p.stem)  # cards and classes have a dot
+            near = difflib.get_close_matches(str(source), known, 1)
+            meant = f"Did you mean {near[0]}? " if near else ""
+            raise RecipeError(f"{source}: no such recipe.", f"{meant}Give a YAML file or one of: {', '.join(known)}")
         try:
             settings = yaml.safe_load(path.read_text()) or {}
         except yaml.YAMLError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rsgeo_train.catalog import Catalog, read_catalog, relative_path
+from rsgeo_train.catalog import Catalog, digest_of_catalog, read_catalog, relative_path
 from rsgeo_train.checkpoints import is_begun
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.methods.registry import recipe_kind
@@ -24,14 +24,21 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
                 f"{folder} was started with other settings ({_difference(before, recipe)}).",
                 "Resume with the same ones, or start a new folder.",
             )
+        began = json.loads((folder / "task.json").read_text()).get("catalog_sha256")
+        if source is not None and began is not None and began != digest_of_catalog(source):
+            raise RunFolderError(
+                f"{folder} was started on another catalog than {source} is now.",
+                "Resume with the catalog it was started on, or start a new folder.",
+            )
         return
     if is_begun(folder / "checkpoints"):  # without one it was not begun, whatever else is there
         raise RunFolderError(f"{folder} has a run already.", "Go on with --resume, or name another folder with -o.")
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, config)
-    (folder / "task.json").write_text(
-        json.dumps({"task": kind, "catalog": relative_path(source, folder / "config.yaml") if source else None})
-    )
+    facts = {"task": kind, "catalog": None, "catalog_sha256": None}
+    if source is not None:
+        facts |= {"catalog": relative_path(source, config), "catalog_sha256": digest_of_catalog(source)}
+    (folder / "task.json").write_text(json.dumps(facts))
 
 
 def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catalog]:
@@ -45,6 +52,11 @@ def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catal
     if catalog is None and facts["catalog"] is None:
         raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
     return kind, recipe, read_catalog(catalog or run / facts["catalog"])
+
+
+def trained_on(run: Path) -> str:
+    """SHA-256 of the catalog that a run was trained on; empty where it is not known."""
+    return json.loads((run / "task.json").read_text()).get("catalog_sha256") or ""
 
 
 def recipe_of(run: Path) -> tuple[str, Recipe]:

@@ -15,7 +15,11 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="Labelled catalog."),
             click.option(
-                "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the report."
+                "-o",
+                "--output",
+                type=click.Path(file_okay=False, path_type=Path),
+                required=True,
+                help="Folder of the report.",
             ),
             click.option(
                 "--layer",

@@ -9,7 +9,9 @@ import rich_click as click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx file to write.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .onnx file to write."
+)
 @click.option(
     "--card",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -27,7 +27,7 @@ from rsgeo_cli.progress import shown
 )
 @click.option("--recipe", help="A YAML file or a shipped recipe, such as finetune-eurosat.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="The run folder.")
 @click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
 def command(
     kind: str, catalog: Path, start: str, recipe: str | None, overrides: tuple[str, ...], output: Path, resume: bool

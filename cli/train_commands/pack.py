@@ -10,7 +10,11 @@ import rich_click as click
 @click.command()
 @click.argument("catalog", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to write; must not exist yet."
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The folder to write; must not exist yet.",
 )
 def command(catalog: Path, output: Path) -> None:
     """Copy the images of CATALOG into memory-mapped arrays, for fast training.

@@ -16,7 +16,7 @@ root_option = click.option(
 output_option = click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     help="The catalog to write (GeoParquet); its paths are relative to it.",
 )

@@ -106,6 +106,8 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
 
 
 def _scores(page: Page, found: Findings) -> None:
+    for note in found.notes:
+        page.text(f"{note}.")
     page.heading("Scores")
     add_scores(page, found.scores, "measure", "—")
     page.text(

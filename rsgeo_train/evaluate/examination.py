@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rsgeo_train.catalog import Catalog
+from rsgeo_train.catalog import Catalog, digest_of_catalog
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.evaluate import class_page, dense_page
 from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
@@ -53,10 +52,12 @@ def examine(
         )
     methods = of_runs(runs, catalog, layers)
     for method in methods:
+        if method.caution:
+            tell(method.caution)
         if lacking := lacking_bands(catalog, method.taken):
             tell(f"{method.name}: the catalog lacks {', '.join(lacking)}, which count as missing")
     floors = _floors(runs, methods, layers, floor_seeds)
-    store = Store(folder / "arrays", hashlib.sha256(source.read_bytes()).hexdigest())
+    store = Store(folder / "arrays", digest_of_catalog(source))
     subjects = [*methods, *floors]
     if catalog.header.label_kind in ("raster", "palette", "polygons"):
         dense = DenseExamination(subjects, catalog, protocol, layers, store, tell).run()

@@ -24,12 +24,13 @@ from torch import Tensor
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.evaluate.crossval import Estimate
-from rsgeo_train.evaluate.protocol import Protocol, places_of
+from rsgeo_train.evaluate.protocol import Protocol, places_of, seen_places
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Subject
+from rsgeo_train.evaluate.subjects import Subject, random_columns
 from rsgeo_train.learner import Learner
 from rsgeo_train.normalisation import Normalise
+from rsgeo_train.samples import Sample
 from rsgeo_train.tasks.supervised import count
 from rsgeo_train.views import masked
 from rsgeo_train.widening import WidenedSamples
@@ -71,7 +72,7 @@ class DenseExamination:
     Args:
         subjects: methods first, then floors; only those with an encoder are asked.
         catalog: with label rasters or polygons.
-        protocol: folds, repeats, seed and `judge` are looked at.
+        protocol: folds, seed, bands and `judge` are looked at.
         layers: taps of the hypercolumn; the encoder's own choice where empty.
         store: where arrays are kept.
         tell: takes one line for every answer.
@@ -112,6 +113,10 @@ class DenseExamination:
         key = ["pixel values", *self._key(first)]
         confusions["values of single pixels"] = self.store.kept(key, lambda: self._confusions(first, _values(first)))
         self._say("values of single pixels", confusions["values of single pixels"])
+        key = ["random convolutions", *self._key(first)]
+        local = random_columns(first.taken)
+        confusions["random convolutions"] = self.store.kept(key, lambda: self._confusions(first, local))
+        self._say("random convolutions", confusions["random convolutions"])
         confusions["majority class"] = self._majority(confusions[first.name])
         scores, differences = self._estimates(confusions)
         shown = self.parts[0][1][:: max(1, len(self.parts[0][1]) // 6)][:6]
@@ -129,7 +134,8 @@ class DenseExamination:
         )
 
     def _key(self, subject: Subject) -> list[object]:
-        return [subject.taken.bands, str(subject.taken.normalisation), self.design, self.protocol.seed, PIXELS]
+        fed = [subject.taken.bands, str(subject.taken.normalisation), seen_places(subject, self.catalog, self.protocol)]
+        return [*fed, self.design, self.protocol.seed, PIXELS]
 
     def _design(self) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.int64]]], str]:
         train, held = self.catalog.rows("train"), []
@@ -184,7 +190,7 @@ class DenseExamination:
     @torch.no_grad()
     def _pixels(self, subject: Subject, columns: Columns, row: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Hypercolumns (P, D) and classes (P,) of some labelled pixels of a sample."""
-        sample = self._samples(subject, row)[0]
+        sample = self._sample(subject, row)
         labels = sample.labels.numpy()
         known = np.flatnonzero((labels.ravel() != IGNORED) & (labels.ravel() >= 0))
         random = np.random.default_rng([self.protocol.seed, row])
@@ -202,20 +208,35 @@ class DenseExamination:
         probe = self._fitted({r: self._pixels(subject, columns, r) for r in train}, train)  # type: ignore[arg-type]
         answers = {}
         for row in rows:
-            sample = self._samples(subject, row)[0]
+            sample = self._sample(subject, row)
             found = columns(sample.images[None], sample.present[None])[0]
             answers[int(row)] = probe.predict(found.flatten(1).T.numpy()).reshape(found.shape[1:]).astype(np.int64)
         return answers
 
-    def _samples(self, subject: Subject, row: int) -> WidenedSamples:
-        return WidenedSamples(self.catalog, [row], subject.taken)
+    def _sample(self, subject: Subject, row: int) -> Sample:
+        """A sample with what may not be seen as missing."""
+        sample = WidenedSamples(self.catalog, [row], subject.taken)[0]
+        seen = seen_places(subject, self.catalog, self.protocol)
+        if seen is None:
+            return sample
+        allowed = torch.zeros_like(sample.present)
+        allowed[seen] = True
+        return sample._replace(present=sample.present & allowed)
 
     def _majority(self, confusion: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What always answering the most frequent class reaches on the pixels that were judged."""
+        """What always answering the most frequent class of each part to learn from reaches on the pixels judged."""
+        labels = [self._labels(row) for row in range(len(self.catalog))]
         truth = confusion.sum(2)
         result = np.zeros_like(confusion)
-        result[:, :, int(truth.sum(0).argmax())] = truth
+        for train, held in self.parts:
+            most = np.bincount(np.concatenate([labels[row] for row in train]), minlength=len(self.classes)).argmax()
+            result[held, :, most] = truth[held]
         return result
+
+    def _labels(self, row: int) -> NDArray[np.int64]:
+        """Classes of all labelled pixels of a sample, (P,)."""
+        labels = WidenedSamples(self.catalog, [row], self.subjects[0].taken)[0].labels.numpy().ravel()
+        return labels[(labels != IGNORED) & (labels >= 0)]
 
     def _estimates(
         self, confusions: dict[str, NDArray[np.float64]]

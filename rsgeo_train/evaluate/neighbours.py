@@ -34,31 +34,40 @@ def knn_answers(
 
 
 def neighbour_shares(
-    features: NDArray[np.floating], labels: NDArray[np.int64], ks: Sequence[int], dimension: int = 2048
+    features: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    places: NDArray[np.generic],
+    ks: Sequence[int],
+    dimension: int = 2048,
 ) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """The nearest neighbours of each sample among all others, as the evaluation of CSF has it.
+    """The nearest neighbours of each sample among those of other places.
 
-    Features are standardised, turned to their first `dimension` principal axes, and compared by Euclidean distance.
+    As the evaluation of CSF has it, but that leaves out the sample alone, so that chips of one scene vote for each
+    other. Features are standardised, turned to their first `dimension` principal axes, and compared by Euclidean
+    distance.
 
     Args:
         features: (N, D).
         labels: (N,) classes from 0.
-        ks: numbers of neighbours; those that are not below N are left out.
+        places: (N,) group of each sample.
+        ks: numbers of neighbours; those that not every sample has are left out.
         dimension: principal axes at most.
 
     Returns:
         Per k, (N,) each: the share of the neighbours with the sample's class (`frac`), and whether the most frequent
         class among them, ties to the lower index, is the sample's (`acc`).
     """
-    ks = [k for k in ks if k < len(features)]
+    _, group, sizes = np.unique(places, return_inverse=True, return_counts=True)
+    ks = [k for k in ks if k <= len(features) - sizes.max()]
     if not ks:
         return {}
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-8)
     axes = min(dimension, *scaled.shape)
     rows = PCA(axes, svd_solver="full" if len(scaled) <= 4096 else "randomized", random_state=0).fit_transform(scaled)
-    # One more than wanted: the sample itself may stand behind a twin of it.
-    found = NearestNeighbors(n_neighbors=max(ks) + 1).fit(rows).kneighbors(rows, return_distance=False)
-    near = np.stack([row[row != number][: max(ks)] for number, row in enumerate(found)])
+    # As many more than wanted as a place can have: all of them may be nearest.
+    wanted = max(ks) + int(sizes.max())
+    found = NearestNeighbors(n_neighbors=wanted).fit(rows).kneighbors(rows, return_distance=False)
+    near = np.stack([row[group[row] != group[number]][: max(ks)] for number, row in enumerate(found)])
     classes = int(labels.max()) + 1
     result = {}
     for k in ks:

@@ -69,6 +69,7 @@ class Findings:
         sensors: set of sensors → subject name → estimate of the linear probe; of catalogs with several.
         confusions: subject name → (K, K) of the linear probe, summed over repetitions, true class by row.
         rand: subject name → adjusted Rand index of k-means.
+        notes: what was not asked, and why.
         features: subject name → (N, D), in the order of `rows`.
         rows: the catalog's rows that were looked at.
         labels: (N,) their classes.
@@ -86,6 +87,7 @@ class Findings:
     sensors: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     confusions: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     rand: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
@@ -122,7 +124,7 @@ class Examination:
         self.labels = all_labels[self.rows]
         self.places = places_of(catalog)[self.rows]
         self.design = self._design()
-        self.keep = {subject.name: self._seen(subject) for subject in subjects}
+        self.keep = {subject.name: seen_places(subject, catalog, protocol) for subject in subjects}
         self.findings = Findings(
             list(subjects),
             str(self.design),
@@ -138,15 +140,15 @@ class Examination:
             self.findings.features[subject.name] = self.features(subject, subject.members[0], self.keep[subject.name])
         for fraction in sorted(self.protocol.fractions, reverse=True):
             if round(fraction * self.design.train_size) < len(np.unique(self.labels)) / 2:
-                self.tell(
-                    f"left out: {fraction:.1%} of {self.design.train_size} labels, less than half a label a class"
-                )
+                told = f"{fraction:.1%} of {self.design.train_size} labels is less than half a label a class: not asked"
+                self.findings.notes.append(told)
+                self.tell(told)
                 continue
             self._probe(_share("linear", fraction), "linear", fraction)
-        self._majority()
         self._probe("5 nearest neighbours", "knn", 1.0)
         self._neighbours()
         self._clusters()
+        self._chance()
         self._fewer_bands()
         self._fewer_sensors()
         return self.findings
@@ -158,20 +160,6 @@ class Examination:
             return member.features(WidenedSamples(self.catalog, self.rows, subject.taken), keep)
 
         return self.store.kept(["features", member.source, _fed(subject), keep], compute)
-
-    def _seen(self, subject: Subject) -> list[int] | None:
-        """Positions of the bands that a subject may see; None for all."""
-        if not self.protocol.bands:
-            return None
-        names = [name for bands in subject.taken.bands.values() for name in bands]
-        known = known_places(self.catalog, subject.taken)
-        found = [number for number in known if names[number] in self.protocol.bands]
-        if unknown := set(self.protocol.bands) - {names[number] for number in found}:
-            raise RecipeError(
-                f"bands: {subject.name} takes {', '.join(names)}; there is no {', '.join(sorted(unknown))} to be seen.",
-                f"For example: --set bands=[{names[known[0]]}]",
-            )
-        return found
 
     def _design(self) -> Design:
         rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}
@@ -247,10 +235,14 @@ class Examination:
             self.findings.confusions = {n: v[judged:].reshape(classes, classes) for n, v in both.items()}
         self._record(measure, {name: values[:judged] for name, values in both.items()})
 
-    def _majority(self) -> None:
-        """What always answering the most frequent class reaches."""
-        nothing = np.zeros((len(self.labels), 1), np.float32)
-        self._record("linear", {"majority class": self._hits(nothing, "majority")})
+    def _chance(self) -> None:
+        """What always answering the most frequent class reaches, and random neighbours, beside every measure."""
+        most = self._hits(np.zeros((len(self.labels), 1), np.float32), "majority")
+        judged = self.labels[self.design.judged]
+        alike = (np.bincount(judged)[judged] - 1) / max(1, len(judged) - 1)
+        for measure in list(self.findings.scores):
+            is_share = measure.startswith("frac")
+            self._record(measure, {"random neighbours": alike} if is_share else {"majority class": most})
 
     def _hits(
         self,
@@ -265,17 +257,18 @@ class Examination:
         return hits(features, self.labels, self.design.once(), seed=self.protocol.seed)
 
     def _neighbours(self) -> None:
-        """Neighbour shares among the judged samples."""
+        """Neighbour shares among the judged samples of other places."""
         rows = self.design.judged
-        ks = [k for k in self.protocol.ks if k < len(rows)]
+        largest = int(np.unique(self.places[rows], return_counts=True)[1].max())
+        ks = [k for k in self.protocol.ks if k <= len(rows) - largest]
 
         def answer(features: NDArray[np.float32]) -> NDArray[np.float64]:
-            shares = neighbour_shares(features[rows], self.labels[rows], ks)
+            shares = neighbour_shares(features[rows], self.labels[rows], self.places[rows], ks)
             return np.stack([values for k in ks for values in shares[k]])
 
         if not ks:
             return
-        found = self._asked(["neighbours", ks], self.subjects, answer)
+        found = self._asked(["neighbours of other places", ks], self.subjects, answer)
         for number, k in enumerate(ks):
             for offset, kind in enumerate(("frac", "acc")):
                 self._record(f"{kind} of {k} neighbours", {n: v[2 * number + offset] for n, v in found.items()})
@@ -353,6 +346,25 @@ def _fed(subject: Subject) -> list[object]:
 
 def _share(name: str, fraction: float) -> str:
     return name if fraction >= 1 else f"{name}, {100 * fraction:g} % of the labels"
+
+
+def seen_places(subject: Subject, catalog: Catalog, protocol: Protocol) -> list[int] | None:
+    """Positions of the bands that a subject may see; None for all.
+
+    Raises:
+        RecipeError: the protocol names a band that is not there.
+    """
+    if not protocol.bands:
+        return None
+    names = [name for bands in subject.taken.bands.values() for name in bands]
+    known = known_places(catalog, subject.taken)
+    found = [number for number in known if names[number] in protocol.bands]
+    if unknown := set(protocol.bands) - {names[number] for number in found}:
+        raise RecipeError(
+            f"bands: {subject.name} takes {', '.join(names)}; there is no {', '.join(sorted(unknown))} to be seen.",
+            f"For example: --set bands=[{names[known[0]]}]",
+        )
+    return found
 
 
 def places_of(catalog: Catalog) -> NDArray[np.str_]:

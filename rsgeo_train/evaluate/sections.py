@@ -52,6 +52,8 @@ def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> N
     page.heading("What was judged")
     if lacking := lacking_bands(catalog, subjects[0].taken):
         page.text(f"The catalog lacks {', '.join(lacking)}, which count as missing.")
+    for caution in filter(None, (subject.caution for subject in subjects)):
+        page.text(f"{caution}.")
     page.table(
         ("subject", "seeds", "bands", "what"),
         [
@@ -59,7 +61,7 @@ def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> N
                 subject.name,
                 str(len(subject.members)),
                 "; ".join(f"{sensor}: {', '.join(bands)}" for sensor, bands in subject.taken.bands.items()),
-                subject.members[0].source[:120],
+                "; ".join(member.source[:90] for member in subject.members),
             )
             for subject in subjects
         ],
@@ -74,6 +76,7 @@ def described(subject: Subject) -> dict[str, Any]:
         "is_floor": subject.is_floor,
         "bands": subject.taken.bands,
         "seeds": len(subject.members),
+        "caution": subject.caution,
         "sources": [member.source for member in subject.members],
     }
 

@@ -27,7 +27,7 @@ from rsgeo_train.evaluate.floors import described
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.normalisation import Normalisation, Normalise
-from rsgeo_train.runs import read_run
+from rsgeo_train.runs import read_run, recipe_of, trained_on
 from rsgeo_train.views import masked
 from rsgeo_train.widening import WidenedSamples, shared_bands
 
@@ -58,16 +58,18 @@ class Subject:
         is_floor: whether it has learned nothing.
         taken: what it is fed.
         members: one or several seeds.
+        caution: what a reader of its scores must know.
     """
 
     name: str
     is_floor: bool
     taken: Input
     members: tuple[Member, ...]
+    caution: str = ""
 
 
 def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) -> list[Subject]:
-    """The encoders of runs; runs of one recipe that differ by seed alone are one subject.
+    """The encoders of runs; runs of one recipe and catalog that differ by seed alone are one subject.
 
     Args:
         runs: run folders.
@@ -76,24 +78,43 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
 
     Raises:
         RunFolderError: a folder is no run.
-        RecipeError: the catalog lacks a sensor or band of a run, or a backbone a layer.
+        RecipeError: the catalog lacks a sensor or band of a run, a backbone a layer, or two runs have one seed.
     """
     groups: dict[str, list[Path]] = {}
     for run in runs:
         kind, recipe, own = read_run(run)
         _check_bands(run, kind, training.input_of(kind, recipe, own), catalog)
         settings = recipe.model_copy(update={"seed": 0}).model_dump_json()
-        groups.setdefault(f"{kind} {settings}", []).append(run)
+        groups.setdefault(f"{kind} {settings} {trained_on(run)}", []).append(run)
     found = []
     for members in groups.values():
+        seeds = [recipe_of(run)[1].seed for run in members]
+        if len(set(seeds)) < len(seeds):
+            raise RecipeError(
+                f"{', '.join(map(str, members))} are of one recipe, with the seeds {', '.join(map(str, seeds))}: a run "
+                "and its copy are no two seeds.",
+                "Name runs of other seeds: rsgeo-train pretrain … --set seed=1",
+            )
         taken = training.input_of(*read_run(members[0]))
         name = members[0].name if len(members) == 1 else f"{members[0].name} and {len(members) - 1} more seeds"
-        found.append(Subject(name, False, taken, tuple(_trained(run, layers) for run in members)))
+        trained = tuple(_trained(run, layers) for run in members)
+        found.append(Subject(name, False, taken, trained, _met(members[0], catalog)))
     names = [subject.name for subject in found]
     return [
         dataclasses.replace(subject, name=str(groups_runs[0])) if names.count(subject.name) > 1 else subject
         for subject, groups_runs in zip(found, groups.values(), strict=True)
     ]
+
+
+def _met(run: Path, catalog: Catalog) -> str:
+    """How many of the judged samples a run has met in training, told by their names."""
+    kind, recipe, own = read_run(run)
+    met = set(own.table["id"].to_numpy()[np.concatenate([own.rows(split) for split in recipe.data.splits])])
+    count = sum(name in met for name in catalog.table["id"])
+    if not count:
+        return ""
+    how = "without their labels" if is_method(kind) else "with their labels: these scores are not those of new samples"
+    return f"{run.name} met {count} of the {len(catalog)} samples in training, {how}"
 
 
 def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:
@@ -103,7 +124,9 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
     members = []
     for seed in range(seeds):
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
-        config = f"{recipe.encoder.model_dump_json()} on {taken.normalisation}"
+        encoder = learner.average.module.encoder
+        fused = [getattr(encoder, name, None) for name in ("scaling", "rate")]
+        config = f"{recipe.encoder.model_dump_json()} {fused} on {taken.normalisation}"
         members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers))
     return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))
 
@@ -129,6 +152,11 @@ def random_convolutions(taken: Input, *, filters: int = 256, seeds: int = 3) -> 
     return Subject("random convolutions", True, taken, tuple(members))
 
 
+def random_columns(taken: Input, *, filters: int = 32, seed: int = 0) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same pixel by pixel: (B, C, H, W) in stored units and (B, C) bool → (B, 2 · filters, H, W)."""
+    return _Convolutions(taken.normalisation, filters, seed).maps
+
+
 class _Convolutions(nn.Module):
     def __init__(self, normalisation: Normalisation, filters: int, seed: int) -> None:
         super().__init__()
@@ -138,10 +166,14 @@ class _Convolutions(nn.Module):
         self.weight = torch.randn(filters, bands, 3, 3, generator=random) / (9 * bands) ** 0.5
         self.bias = torch.randn(filters, generator=random)
 
+    def maps(self, images: Tensor, present: Tensor) -> Tensor:
+        """(B, C, H, W) in stored units and (B, C) bool → (B, 2 · filters, H, W)."""
+        found = F.conv2d(masked(self.normalise(images), present), self.weight, self.bias, padding=1)
+        return torch.cat([F.relu(found), F.relu(-found)], dim=1)
+
     def forward(self, images: Tensor, present: Tensor) -> Tensor:
         """(B, C, H, W) in stored units and (B, C) bool → (B, 2 · filters)."""
-        found = F.conv2d(masked(self.normalise(images), present), self.weight, self.bias)
-        return torch.cat([F.relu(found).mean((2, 3)), F.relu(-found).mean((2, 3))], dim=1)
+        return self.maps(images, present).mean((2, 3))
 
 
 class Pooled(nn.Module):

@@ -101,6 +101,30 @@ def test_join_says_which_sensors_the_samples_have(root: Path) -> None:
     assert twice.exit_code == 2 and "in a catalog before" in twice.stderr and not (root / "twice.parquet").exists()
 
 
+def test_a_run_goes_on_with_its_own_catalog_alone(root: Path) -> None:
+    other = root / "other-catalog.parquet"
+    seeded = typed("prepare", "folder", "--root", root / "pictures", "--seed", 5, "-o", other)
+    assert seeded.exit_code == 0
+    named = ("pretrain", "--method", "csf", "--recipe", "csf-small", "-o", root / "run", "--resume", "--data")
+    assert typed(*named, root / "c.parquet", settings=TINY).exit_code == 0
+    refused = typed(*named, other, settings=TINY)
+    assert refused.exit_code == 2 and "was started on another catalog" in refused.stderr
+
+
+def test_outputs_of_the_wrong_kind_are_refused_before_the_work(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for arguments in (
+        ("prepare", "folder", "--root", root / "pictures", "-o", tmp_path),
+        ("export", root / "run", "-o", tmp_path),
+        ("join", root / "c.parquet", root / "c.parquet", "-o", tmp_path),
+        ("pretrain", "--method", "csf", "--data", root / "c.parquet", "-o", tmp_path / "file"),
+        ("evaluate", root / "run", "--data", root / "c.parquet", "-o", tmp_path / "file"),
+    ):
+        refused = typed(*arguments)
+        assert refused.exit_code == 2 and "Traceback" not in refused.output, arguments
+    assert (tmp_path / "file").read_text() == "mine" and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [

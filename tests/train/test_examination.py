@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,13 @@ def blobs(count: int = 60, classes: int = 3, spread: float = 1.0) -> tuple[np.nd
 def test_neighbour_shares_equal_a_direct_count() -> None:
     features, labels = blobs()
     features[7] = features[4]  # a twin: the sample itself may not count as its own neighbour
-    found = neighbour_shares(features, labels, [3, 10, 60])
+    places = np.arange(60)
+    places[:4] = 0  # the first four are of one place and may not vote for each other
+    found = neighbour_shares(features, labels, places, [3, 10, 57])
     assert list(found) == [3, 10]
     scaled = (features - features.mean(0)) / features.std(0)
     distances = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
+    distances[places[:, None] == places] = np.inf
     for k, (share, right) in found.items():
         near = labels[np.argsort(distances, axis=1)[:, :k]]
         np.testing.assert_allclose(share, (near == labels[:, None]).mean(1))
@@ -187,7 +190,10 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     found = judge(tmp_path / "report")
     names = ["a", "untrained compact", "random convolutions", "image statistics"]
     assert [subject.name for subject in found.subjects] == names
-    assert set(found.scores["linear"]) == {*names, "majority class"}
+    assert set(found.scores["linear"]) == {*names, "majority class"} == set(found.scores["k-means"])
+    assert set(found.scores["frac of 5 neighbours"]) == {*names, "random neighbours"}
+    chance = found.scores["frac of 5 neighbours"]["random neighbours"].value
+    assert chance == pytest.approx(11 / 47)  # 12 of 48 samples a class
     assert found.scores["linear"]["majority class"].value == pytest.approx(0.25, abs=0.1)
     assert {"linear, 30 % of the labels", "5 nearest neighbours", "frac of 5 neighbours", "k-means"} <= set(
         found.scores
@@ -201,6 +207,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert found.confusions["a"].sum() == 48
     report = tmp_path / "report"
     facts = json.loads((report / "findings.json").read_text())
+    assert facts["subjects"][0]["caution"] == "a met 48 of the 48 samples in training, without their labels"
     assert facts["subjects"][1]["seeds"] == 2 and facts["places"] == 48
     assert "checkpoint" in facts["subjects"][0]["sources"][0]
     page = (report / "index.html").read_text()
@@ -241,6 +248,14 @@ def test_seeds_of_one_recipe_are_one_subject_and_its_score_their_mean(
     assert both.scores["linear"]["a and 1 more seeds"].value == pytest.approx(mean)
     assert ("a and 1 more seeds", "c") in both.differences["linear"]
     assert ("c", "a and 1 more seeds") not in both.differences["linear"]
+    shutil.copytree(runs[0], tmp_path / "copy")
+    facts = json.loads((tmp_path / "copy/task.json").read_text())
+    (tmp_path / "copy/task.json").write_text(json.dumps({**facts, "catalog": str(pairs)}))
+    with pytest.raises(RecipeError, match="no two seeds"):
+        asked([runs[0], tmp_path / "copy"], pairs, tmp_path)
+    (tmp_path / "copy/task.json").write_text(json.dumps({**facts, "catalog": str(pairs), "catalog_sha256": "other"}))
+    apart = of_runs([runs[0], tmp_path / "copy"], read_catalog(pairs))  # of another catalog: no seed of the same
+    assert [len(subject.members) for subject in apart] == [1, 1]
 
 
 def test_layers_can_be_chosen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
@@ -314,7 +329,8 @@ def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) ->
         return found
 
     found = judge(tmp_path / "report")
-    assert set(found.scores["mean IoU"]) == {"run", "untrained compact", "values of single pixels", "majority class"}
+    floors = {"untrained compact", "values of single pixels", "random convolutions", "majority class"}
+    assert set(found.scores["mean IoU"]) == {"run", *floors}
     assert found.samples == len(catalog) and found.pixels == 200 * len(catalog)
     assert found.scores["mean IoU"]["run"].value > 0.9 and found.scores["pixel accuracy"]["run"].value > 0.95
     assert found.scores["mean IoU"]["majority class"].value < 0.5
@@ -331,6 +347,27 @@ def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) ->
     page = (tmp_path / "report/index.html").read_text()
     assert page.count("data:image/png") == 2 and "the encoder&#x27;s own choice" in page
     assert json.loads((tmp_path / "report/findings.json").read_text())["pixels"] == found.pixels
+
+
+def test_dense_labels_with_fewer_bands(scenes: Path, tmp_path: Path) -> None:
+    path = tmp_path / "chips.parquet"
+    prepare_scenes(
+        scenes, path, images="*/images/*.tif", labels="*/values/*.tif", classes=scenes / "values.yaml", chip=48
+    ).write(path)
+    settings = load_recipe(None, [*SETTINGS, "data.batch_size=4", "trainer.max_steps=1"], CsfRecipe)
+    catalog = read_catalog(path)
+    training.train("csf", settings, catalog, tmp_path / "run", tell=lambda line: None, source=path)
+    subjects = of_runs([tmp_path / "run"], catalog)
+
+    def exam(bands: list[str]) -> DenseExamination:
+        protocol = Protocol(judge="crossval", folds=3, bands=bands)
+        return DenseExamination(subjects, catalog, protocol, [], Store(tmp_path, 0), lambda line: None)
+
+    assert exam([])._sample(subjects[0], 0).present.tolist() == [True, True, True]
+    assert exam(["green"])._sample(subjects[0], 0).present.tolist() == [False, True, False]
+    assert exam(["green"])._key(subjects[0]) != exam([])._key(subjects[0])
+    with pytest.raises(RecipeError, match="no nir"):
+        exam(["nir"])._sample(subjects[0], 0)
 
 
 def test_dense_labels_need_places_and_labelled_pixels(scenes: Path, tmp_path: Path, runs: list[Path]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_raster
+from shapely import box
 
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog
@@ -45,7 +46,7 @@ def test_samples_of_one_name_become_one(tmp_path: Path) -> None:
     table = both.table.set_index("id")
     assert table["x_path"].notna().sum() == 20 and table["y_path"].notna().sum() == 4
     assert table["split"]["s19"] == "val" and both.splits() == {"train": 21, "val": 1}
-    assert table["label"][["s0", "s18", "s21"]].tolist() == [-1, 0, 1] and table["place"]["s18"] == "p18"
+    assert table["label"][["s0", "s18", "s21"]].tolist() == [-1, 0, 1] and table["place"]["s18"] == "2/p18"
     row = int(np.flatnonzero(both.table["id"] == "s18")[0])
     sample = Samples(both, [row], {"x": ["B1"], "y": ["B1"]})[0]
     assert sample.images[:, 0, 0].tolist() == [18, 118] and sample.present.all()
@@ -67,6 +68,22 @@ def test_what_cannot_be_joined_is_told(tmp_path: Path) -> None:
     other.header.classes = CLASSES[:1]
     with pytest.raises(DatasetError, match="other classes"):
         join([one, other], tmp_path / "o.parquet")
+    plain = join([one, other], tmp_path / "o.parquet", with_labels=False)
+    assert not plain.header.classes and (plain.table["label"] == -1).all() and len(plain) == 6
+
+
+def test_places_are_those_of_the_ground(tmp_path: Path) -> None:
+    """Two catalogs call two distant sites place-0, and one site has samples in both."""
+    one = made(tmp_path / "one", "x", range(2), 0, labels=True)
+    two = made(tmp_path / "two", "y", range(5, 7), 0, labels=True)
+    for catalog, points in ((one, [(10.0, 50.0), (20.0, 50.0)]), (two, [(10.01, 50.0), (-5.0, 0.0)])):
+        catalog.table["place"] = ["place-0", "place-1"]
+        catalog.table["geometry"] = [box(x, y, x + 0.005, y + 0.005) for x, y in points]
+    both = join([one, two], tmp_path / "o.parquet")
+    assert both.table["place"].tolist() == ["place-0", "place-1", "place-0", "place-2"]
+    two.table["id"] = ["s1", "s6"]  # the name of a sample of one, elsewhere
+    with pytest.raises(DatasetError, match="Sample s1 of y lies"):
+        join([one, two], tmp_path / "o.parquet")
 
 
 def test_balance_meets_every_set_of_sensors_equally_often(tmp_path: Path) -> None:

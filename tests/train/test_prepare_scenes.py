@@ -156,7 +156,7 @@ def test_the_real_aerial_masks_have_all_five_classes(data, tmp_path):
         tmp_path / "c.parquet",
         images="*/images/*_00[1-4].jpg",
         labels="*/masks/*.png",
-        classes=Path(recipe.RECIPES) / "dubai-classes.yaml",
+        classes=Path(recipe.RECIPES) / "dubai.classes.yaml",
         chip=512,
     )
     catalog.table["split"] = "train"

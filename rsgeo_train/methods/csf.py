@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rsgeo_train import randomness
 from rsgeo_train.encoders import Encoder, over_places
+from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.learner import Learner
@@ -108,6 +109,12 @@ class Csf(Learner):
 
     def __init__(self, recipe: CsfRecipe, normalisation: Normalisation, sensors: Sequence[int], side: int) -> None:
         super().__init__(recipe)
+        crop = recipe.method.views.crop
+        if crop is not None and side and crop > side:
+            raise RecipeError(
+                f"method.views.crop is {crop}; the samples have {side} pixels.",
+                f"Type: --set method.views.crop={max(1, side * 7 // 8)}",
+            )
         self.sensors = list(sensors)
         self._set_network(CsfNetwork(recipe, normalisation, side))
         self.judged: dict[str, list[float]] = {}

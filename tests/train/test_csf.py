@@ -106,12 +106,17 @@ def test_the_recipes_build_their_networks(name: str) -> None:
     """Taps that the backbone has, and for the paper's a stack of its twelve bands."""
     settings = load_recipe(name, (), CsfRecipe)
     assert isinstance(settings, CsfRecipe)
-    task = Csf(settings, shifted([0.0] * 12, [1.0] * 12), [0] * 4 + [1] * 4 + [2] * 4, 64)
+    task = Csf(settings, shifted([0.0] * 12, [1.0] * 12), [0] * 4 + [1] * 4 + [2] * 4, 160)
     task.network.eval()
     with torch.no_grad():
         found = task.network(torch.zeros(2, 12, 64, 64))
     widths = {key: value.shape[1] for key, value in found.items()}
     assert widths == ({"stages.2.blocks.4": 1024, "stages.3.blocks.2": 2048} if name == "csf" else {"pooled": 64})
+
+
+def test_a_crop_larger_than_the_samples_is_refused(pairs: Path) -> None:
+    with pytest.raises(RecipeError, match=r"crop is 40; the samples have 32 pixels"):
+        learner(recipe("method.views.crop=40"), read_catalog(pairs))
 
 
 def test_an_unknown_tap_names_the_nearest(pairs: Path) -> None:

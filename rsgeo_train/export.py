@@ -94,8 +94,8 @@ class Exported:
         reach = card.context.receptive_field
         return [
             f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB",
-            f"parity: graph and network of the same weights differ by {PARITY_LIMIT:g} at most; from the network as trained "
-            f"by {parity.max_abs_difference:.2g} over {parity.samples} samples"
+            f"parity: the network of the same weights is at most {PARITY_LIMIT:g} off; the network as trained "
+            f"{parity.max_abs_difference:.2g} over {parity.samples} samples"
             + (f", same class {parity.argmax_agreement:.2%}" if parity.argmax_agreement is not None else ""),
             f"receptive field: {'unbounded' if reach is None else f'{reach} px'}; tile-invariant: "
             f"{'yes' if card.context.tile_invariant else 'no'}; recommended halo: {card.context.halo} px",

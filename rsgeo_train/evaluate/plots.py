@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from rsgeo_train.evaluate.crossval import Estimate
 from rsgeo_train.evaluate.sheets import Sheet, Word, shortened
@@ -71,9 +72,12 @@ def curves_picture(log: Sequence[dict[str, Any]]) -> bytes:
 
 
 def diagnostics_picture(log: Sequence[dict[str, Any]]) -> bytes:
-    """Every figure of a run by step, small beside each other; `selection_x` is drawn over `x`, `score` by itself."""
-    own = [key for key in log[-1] if key not in ("epoch", "step") and not key.startswith("selection_")]
+    """Every figure of a run by step, small beside each other; `selection_x` is drawn over `x`."""
+    own = [key for key in log[-1] if key not in ("epoch", "step", "score") and not key.startswith("selection_")]
     own = [key for key in own if isinstance(log[-1][key], int | float)]
+    parts = [key for key in own if key.startswith("loss_")]
+    if len(parts) == 1:  # it is the loss itself
+        own.remove("loss")
     columns = 3
     rows = -(-len(own) // columns)
     figure = Figure(figsize=(10, 2.3 * rows), layout="constrained")
@@ -84,6 +88,8 @@ def diagnostics_picture(log: Sequence[dict[str, Any]]) -> bytes:
             if known:
                 axes.plot(*zip(*known, strict=True), linewidth=width, color=colour)
         axes.set_title(key.replace("_", " "), fontsize=9)
+        axes.set_xlabel("step", fontsize=7)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     for axes in grid[len(own) :]:

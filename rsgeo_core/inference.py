@@ -243,6 +243,9 @@ class _Run:
                     Warn(code="missing-bands", text=f"The scene lacks {', '.join(lacking)}; the model goes without.")
                 )
 
+        for key in scene.lacking:
+            self.tell(Warn(code="missing-bands", text=f"No file of {key} was given; the model goes without."))
+
     def _tell_session(self, session: Session, model: Model, layout: tiling.Layout) -> None:
         self.tell(
             Hello(

@@ -324,17 +324,15 @@ class Scene:
         options: how values are taken.
 
     Raises:
-        SceneError: a sensor the model needs has no file, or a sensor lies on another grid.
+        SceneError: a sensor the model cannot do without has no file, none has, or a sensor lies on another grid.
     """
 
     def __init__(self, files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput], options: ReadOptions) -> None:
-        missing = [item.sensor for item in inputs if item.sensor not in files]
-        if missing:
-            raise SceneError(
-                f"The model needs {', '.join(missing)}; given: {', '.join(files) or 'nothing'}.",
-                f"Give it with --sensor {missing[0]}=FILE",
-            )
-        self.sensors = {item.sensor: SensorReader(files[item.sensor], item, options) for item in inputs}
+        _check_sensors(files, inputs)
+        self._inputs = tuple(inputs)
+        self.sensors = {
+            item.sensor: SensorReader(files[item.sensor], item, options) for item in inputs if item.sensor in files
+        }
         first = next(iter(self.sensors.values()))
         self.grid = first.grid
         for key, reader in self.sensors.items():
@@ -347,15 +345,33 @@ class Scene:
     @property
     def present(self) -> NDArray[np.bool_]:
         """Which bands of all inputs, one behind the other, the scene has, (C,)."""
-        return np.concatenate([reader.present for reader in self.sensors.values()])
+        return np.concatenate(
+            [
+                self.sensors[item.sensor].present if item.sensor in self.sensors else np.zeros(len(item.bands), bool)
+                for item in self._inputs
+            ]
+        )
+
+    @property
+    def lacking(self) -> list[str]:
+        """The sensors that the model takes and the scene has no file of."""
+        return [item.sensor for item in self._inputs if item.sensor not in self.sensors]
 
     def read(self, span: Span) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
-        """Values per sensor, (C, h, w) float32, and the pixels, (h, w), where every sensor has data."""
-        values, valid = {}, None
+        """Values per sensor, (C, h, w) float32, and the pixels, (h, w), where every sensor has data.
+
+        A sensor without a file has its fill values.
+        """
+        found, valid = {}, None
         for key, reader in self.sensors.items():
-            values[key], here = reader.read(span)
+            found[key], here = reader.read(span)
             valid = here if valid is None else valid & here
         assert valid is not None
+        values = {}
+        for item in self._inputs:
+            fill = np.array([band.fill for band in item.bands], np.float32)[:, None, None]
+            absent = np.broadcast_to(fill, (len(item.bands), *valid.shape))
+            values[item.sensor] = found[item.sensor] if item.sensor in found else absent.copy()
         return values, valid
 
     def check(self) -> list[str]:
@@ -378,6 +394,23 @@ class Scene:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput]) -> None:
+    """Refuse files of no sensor of the model's, and a sensor without files that the model cannot do without."""
+    names = [item.sensor for item in inputs]
+    if "" in files:
+        raise SceneError(
+            f"The model takes {', '.join(names)}; which of them the scene is was not said.",
+            f"Name it with --sensor {names[0]}=FILE",
+        )
+    given = [name for name in names if name in files]
+    missing = [item.sensor for item in inputs if item.sensor not in files and item.missing_bands == "refuse"]
+    if missing or not given:
+        raise SceneError(
+            f"The model needs {', '.join(missing or names)}; given: {', '.join(files) or 'nothing'}.",
+            f"Give it with --sensor {(missing or names)[0]}=FILE",
+        )
 
 
 def border_indices(start: int, stop: int, size: int, border: Border) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -206,6 +206,46 @@ def test_the_graph_takes_missing_bands(exported: Path) -> None:
     assert np.abs(whole - onnx_graph.run(model, {"s2": images, "present": np.ones_like(present)}))[1:].max() > 1e-3
 
 
+def test_rsgeo_infers_without_a_whole_sensor(pairs: Path, tmp_path: Path) -> None:
+    """A model of two sensors on a scene of one: what stands for the other plays no part."""
+    import rasterio
+
+    from rsgeo_core import infer
+    from rsgeo_core.errors import SceneError
+    from rsgeo_train import onnx_graph
+    from rsgeo_train.export import CardFacts, export
+
+    settings = recipe("trainer.max_steps=1", "data.selection_fraction=0")
+    training.train("csf", settings, read_catalog(pairs), tmp_path / "run", tell=lambda line: None, source=pairs)
+    model, facts = tmp_path / "csf.onnx", CardFacts(name="csf", stride=32)
+    export(tmp_path / "run", model, facts=facts, embedding=8, tell=lambda line: None)
+    pixels = np.random.default_rng(1).integers(500, 1800, (4, 32, 32)).astype(np.uint16)
+    write_raster(tmp_path / "s2.tif", pixels)
+    with rasterio.open(tmp_path / "s2.tif", "r+") as dataset:
+        dataset.descriptions = BANDS["s2"]
+    told: list[str] = []
+    infer(
+        {"s2": tmp_path / "s2.tif"},
+        tmp_path / "map.tif",
+        model,
+        quantisation="float32",
+        on_event=lambda event: told.append(getattr(event, "text", "")),
+    )
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        found = dataset.read()[:, 0, 0]
+    feeds = {
+        "s2": pixels[None].astype(np.float32),
+        "s1": np.full((1, 2, 32, 32), 77.0, np.float32),
+        "present": np.array([[1, 1, 1, 1, 0, 0]], np.float32),
+    }
+    assert np.array_equal(found, onnx_graph.run(model.read_bytes(), feeds)[0])
+    assert any("No file of s1 was given" in text for text in told)
+    for wrong, words in (({"dem": tmp_path / "s2.tif"}, "given: dem"), (tmp_path / "s2.tif", "which of them")):
+        with pytest.raises(SceneError, match=words):
+            infer(wrong, tmp_path / "no.tif", model)
+    assert not (tmp_path / "no.tif").exists()
+
+
 def test_rsgeo_infers_on_a_scene_without_some_of_the_bands(exported: Path, tmp_path: Path) -> None:
     """What the file lacks equals what is told to be missing, in any order of what it has."""
     import rasterio

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from rsgeo_train.augment import crop, symmetries
@@ -28,6 +28,8 @@ class ViewBlock(BaseModel):
         contrast: half-width of the factor about each band's mean.
         tint: half-width of what is added to each band by itself.
         drop: final share of bands (or sensors) that a view lacks.
+        drop_low: where given, each sample of a view draws its own share, between this and `drop`, so that nearly full
+            and nearly empty stacks are met alike; with `scaling: share` only.
         drop_ramp: steps over which the share rises from 0, linearly.
         drop_mode: `band` drops single bands, `sensor` whole sensors, `both` sensors at half the rate, then bands.
         keep_one: never lose the last band; without it a view may be empty, as in the reference.
@@ -43,12 +45,23 @@ class ViewBlock(BaseModel):
     contrast: float = Field(default=0.25, ge=0, lt=1)
     tint: float = Field(default=0.0, ge=0)
     drop: float = Field(default=0.66, ge=0, lt=1)
+    drop_low: float | None = Field(default=None, ge=0, lt=1)
     drop_ramp: int = Field(default=8000, ge=0)
     drop_mode: Literal["band", "sensor", "both"] = "band"
     keep_one: bool = True
     scaling: Scaling = "share"
     flip: bool = True
     quarter_turns: bool = True
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> ViewBlock:
+        if self.drop_low is not None and self.drop_low > self.drop:
+            raise ValueError(
+                f"drop_low is {self.drop_low}, drop {self.drop}; the low end was expected below the high one"
+            )
+        if self.drop_low is not None and self.scaling == "rate":
+            raise ValueError("drop_low needs scaling: share, since rate is one number for all samples")
+        return self
 
     def rate(self, step: int) -> float:
         """The share dropped at a step: a linear ramp, then constant."""
@@ -87,13 +100,17 @@ def dropped(present: Tensor, sensors: Sequence[int], rate: float, config: ViewBl
     """Which bands a view loses, (B, C) bool: independently by band, by sensor, or both."""
     count, bands = present.shape
     lost = torch.zeros(count, bands, dtype=torch.bool)
-    by_sensor = {"band": 0.0, "sensor": rate, "both": 1 - (1 - rate) ** 0.5}[config.drop_mode]
-    by_band = {"band": rate, "sensor": 0.0, "both": 1 - (1 - rate) ** 0.5}[config.drop_mode]
-    if by_sensor:
+    if not rate:
+        return lost.to(present.device)
+    shares = torch.full((count, 1), rate)
+    if config.drop_low is not None:
+        shares = shares * (1 - uniform(random, count, 1) * (1 - config.drop_low / config.drop))
+    each = 1 - (1 - shares) ** 0.5 if config.drop_mode == "both" else shares
+    if config.drop_mode != "band":
         columns = torch.tensor(list(sensors))
-        lost |= (uniform(random, count, max(sensors) + 1) < by_sensor)[:, columns]
-    if by_band:
-        lost |= uniform(random, count, bands) < by_band
+        lost |= (uniform(random, count, max(sensors) + 1) < each)[:, columns]
+    if config.drop_mode != "sensor":
+        lost |= uniform(random, count, bands) < each
     return lost.to(present.device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from rsgeo_train import randomness
 from rsgeo_train.views import ViewBlock, dropped, masked, scale_of, view
@@ -43,6 +44,29 @@ def test_bands_are_dropped_at_the_rate_each_by_itself() -> None:
     assert (lost.float().mean(0) - 0.66).abs().max() < 0.03
     together = (lost[:, 0] & lost[:, 1]).float().mean()
     assert abs(float(together) - 0.66**2) < 0.03
+
+
+def test_each_sample_may_draw_its_own_share() -> None:
+    """Between the two ends, uniform: some lose next to nothing, some nearly all; the ramp holds for both ends."""
+    batch = torch.zeros(4000, 40, 1, 1)
+    config = ViewBlock(drop=0.9, drop_low=0.1, drop_ramp=0)
+
+    def shares(rate: float, settings: ViewBlock) -> torch.Tensor:
+        return dropped(everything(batch), [0] * 40, rate, settings, torch.Generator().manual_seed(1)).float().mean(1)
+
+    found = shares(0.9, config)
+    assert (
+        abs(found.mean() - 0.5) < 0.01 and abs(found.var() - (0.8**2 / 12 + 0.5 * 0.5 / 40 - 0.8**2 / 12 / 40)) < 0.005
+    )
+    assert (found < 0.2).float().mean() > 0.08 and (found > 0.8).float().mean() > 0.08
+    half = shares(0.45, config)
+    assert abs(half.mean() - 0.25) < 0.01 and half.max() < 0.8
+    fixed = shares(0.5, ViewBlock(drop=0.5))
+    assert fixed.var() < 0.01
+    with pytest.raises(ValidationError, match="low end"):
+        ViewBlock(drop=0.2, drop_low=0.3)
+    with pytest.raises(ValidationError, match="scaling: share"):
+        ViewBlock(drop_low=0.1, scaling="rate")
 
 
 def test_sensors_are_dropped_whole() -> None:

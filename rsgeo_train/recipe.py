@@ -311,7 +311,7 @@ def load_recipe(
         if not path.is_file():
             path = RECIPES / f"{source}.yaml"
         if not path.is_file():
-            known = sorted(p.stem for p in RECIPES.glob("*.yaml") if "." not in p.stem)  # cards and classes have a dot
+            known = shipped_recipes()
             near = difflib.get_close_matches(str(source), known, 1)
             meant = f"Did you mean {near[0]}? " if near else ""
             raise RecipeError(f"{source}: no such recipe.", f"{meant}Give a YAML file or one of: {', '.join(known)}")
@@ -328,6 +328,12 @@ def load_recipe(
         return kind.model_validate(settings)
     except ValidationError as error:
         raise RecipeError(*_explained(error, kind)) from None
+
+
+def shipped_recipes(of: str = "") -> list[str]:
+    """Names of the recipes that come with rsgeo and begin with `of`."""
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    return [name for name in names if "." not in name and name.startswith(of)]  # cards and class lists have a dot
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:

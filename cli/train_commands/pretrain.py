@@ -6,23 +6,35 @@ from pathlib import Path
 
 import rich_click as click
 from rsgeo_cli.progress import shown
+from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
 
 
 @click.command()
 @click.option("--method", type=click.Choice(["csf"]), required=True, help="What learns without labels.")
-@click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="The catalog.")
+@data_option
 @click.option("--recipe", help="A YAML file or a shipped recipe, such as csf-small.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="The run folder.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The run folder.  [default: runs/METHOD]",
+)
 @click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
 def command(
-    method: str, catalog: Path, recipe: str | None, overrides: tuple[str, ...], output: Path, resume: bool
+    method: str, catalog: Path, recipe: str | None, overrides: tuple[str, ...], output: Path | None, resume: bool
 ) -> None:
     """Train an encoder on a catalog without its labels.
 
     A tenth of the train split (data.selection_fraction) selects the best epoch by its loss. A resumed run equals an
     uninterrupted one. Ctrl-C finishes the step and saves it.
     """
+    output = output or Path("runs") / method
+    if str(catalog) == DEMO and recipe is None:
+        recipe, overrides = f"{method}-small", ("trainer.max_steps=200", *overrides)
+        click.echo(f"No recipe was named: {recipe} with 200 steps is used.")
+    catalog = existing(catalog)
+
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.methods.registry import recipe_kind
     from rsgeo_train.recipe import load_recipe

@@ -62,7 +62,7 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     places = next(iter(found.scores["linear"].values())).places
     page.text(
         f"{found.samples} samples of {places} places, judged by {found.design}. Intervals (95 %) are over draws "
-        f"of whole places. Features: {' + '.join(layers) or 'pooled'}"
+        f"of whole places, not over seeds of training. Features: {' + '.join(layers) or 'pooled'}"
         + (f", bands seen: {', '.join(protocol.bands)}" if protocol.bands else "")
         + f". The catalog is split by: {catalog.header.split_by}. Floors, which have learned nothing, are grey."
     )

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rsgeo_train.learner import Learner
     from rsgeo_train.normalisation import Normalisation
 
-TASKS = ("classification", "segmentation")
-METHODS = ("csf",)
+TASKS = {"classification": "one class a sample", "segmentation": "one class a pixel"}
+METHODS = {"csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen"}
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def pairs(
     distance: float,
     hold_out: tuple[str, ...],
 ) -> None:
-    """Rasters of several sensors on the same ground, aligned or not, read in co-registered chips.
+    """Rasters of one sensor, or of several on the same ground, aligned or not, read in co-registered chips.
 
     CRS, resolution, extent and nodata may differ: every sensor is laid over the chips of the first one by geography.
     Labels are optional.

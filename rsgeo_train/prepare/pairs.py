@@ -85,11 +85,6 @@ def prepare(
     Raises:
         DatasetError: a pattern matches nothing, a raster has no CRS, or rasters of a sensor differ.
     """
-    if len(sensors) < 2:
-        raise DatasetError(
-            f"{len(sensors)} sensor was named; pairs need two or more.",
-            "Type: --sensor s1='s1/*.tif' --sensor s2='s2/*.tif', or use: rsgeo-train prepare scenes",
-        )
     facts, sources = {}, {}
     for key, pattern in sensors.items():
         facts[key], sources[key] = _of_sensor(root, key, pattern, (bands or {}).get(key))

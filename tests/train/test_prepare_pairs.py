@@ -59,6 +59,12 @@ def made(root: Path, folder: Path, **more: object):
     return read_catalog(path)
 
 
+def test_one_sensor_alone_gives_chips_without_labels(rasters: Path, tmp_path: Path) -> None:
+    catalog = made(rasters, tmp_path, sensors={"optical": PATTERNS["optical"]}, bands={"optical": BANDS["optical"]})
+    assert len(catalog) == 3 * 12 and list(catalog.header.sensors) == ["optical"] and not catalog.header.classes
+    assert Samples(catalog, [0], {"optical": ["x"]}, with_labels=False)[0].images.shape == (1, 32, 32)
+
+
 def test_both_sensors_show_the_same_ground_to_a_tenth_of_a_pixel(rasters: Path, tmp_path: Path) -> None:
     catalog = made(rasters, tmp_path)
     assert len(catalog) == 3 * 12

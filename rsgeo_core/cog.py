@@ -22,6 +22,7 @@ from rasterio._err import CPLE_BaseError  # what rasterio.shutil lets through
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from rsgeo_core.allocator import large_blocks_given_back
 from rsgeo_core.errors import RunError
 from rsgeo_core.grid import Grid
 from rsgeo_core.overviews import halve, level_shapes
@@ -130,7 +131,7 @@ def build(
         }
         if product.nbits:
             options["NBITS"] = product.nbits
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"):
+        with rasterio.Env(GDAL_PAM_ENABLED="NO"), large_blocks_given_back():
             rasterio.shutil.copy(str(base), str(target), driver="COG", **options)
         _check_whole(target)
         _verify(target, grid, is_point)

@@ -27,3 +27,5 @@ def command(catalogs: tuple[Path, ...], output: Path, name: str | None, no_label
     joined.write(output)
     has = {sensor: int(joined.table[f"{sensor}_path"].notna().sum()) for sensor in joined.header.sensors}
     click.echo(f"{output}: {len(joined)} samples; " + ", ".join(f"{sensor} {count}" for sensor, count in has.items()))
+    for note in joined.header.notes:
+        click.echo(f"  {note}")

@@ -152,11 +152,13 @@ def hits(
         answered: takes the rows and the answers of each part.
     """
     right = np.zeros(len(labels))
-    known: dict[int, Rows] = {}  # a held-out design asks the same question again where all labels are given
+    known: dict[
+        tuple[bytes, bytes], Rows
+    ] = {}  # a held-out design asks the same question again where all labels are given
     for train, held, repeat in design.parts():
         if fraction < 1:
             train = few(train, labels, fraction, np.random.default_rng([seed, repeat]))
-        key = hash((train.tobytes(), held.tobytes()))
+        key = (train.tobytes(), held.tobytes())
         if key not in known:
             known[key] = _PROBES[probe](features[train], labels[train], features[held])
         right[held] += known[key] == labels[held]

@@ -8,7 +8,7 @@ the others; scores come from confusion matrices per sample, intervals from drawi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +162,7 @@ class DenseExamination:
 
     def _confusions(self, subject: Subject, columns: Columns) -> NDArray[np.float64]:
         """(N, K, K) of every judged sample's pixels; zeros of samples that are not judged."""
-        pixels = [self._pixels(subject, columns, row) for row in range(len(self.catalog))]
+        pixels = {row: self._pixels(subject, columns, row) for row in range(len(self.catalog))}
         result = np.zeros((len(self.catalog), len(self.classes), len(self.classes)))
         for train, held in self.parts:
             probe = self._fitted(pixels, train)
@@ -173,8 +173,9 @@ class DenseExamination:
         return result
 
     def _fitted(
-        self, pixels: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]], train: NDArray[np.int64]
+        self, pixels: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]], train: NDArray[np.int64]
     ) -> Pipeline:
+        """A probe on the pixels of the rows to learn from; `pixels` as `_pixels` gives them, by row."""
         if not any(len(pixels[row][1]) for row in train):
             raise DatasetError(
                 f"{self.catalog.header.name} has no labelled pixel in a part to learn from.",
@@ -205,7 +206,7 @@ class DenseExamination:
         assert learner is not None
         columns = _hypercolumns(learner, self.layers)
         train = self.parts[0][0]
-        probe = self._fitted({r: self._pixels(subject, columns, r) for r in train}, train)  # type: ignore[arg-type]
+        probe = self._fitted({r: self._pixels(subject, columns, r) for r in train}, train)
         answers = {}
         for row in rows:
             sample = self._sample(subject, row)

@@ -125,7 +125,8 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
     for seed in range(seeds):
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
         encoder = learner.average.module.encoder
-        fused = [getattr(encoder, name, None) for name in ("scaling", "rate")]
+        scaling = getattr(encoder, "scaling", None)
+        fused = [scaling, encoder.rate if scaling == "rate" else None]
         config = f"{recipe.encoder.model_dump_json()} {fused} on {taken.normalisation}"
         members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers))
     return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))

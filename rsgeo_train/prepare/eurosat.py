@@ -57,7 +57,7 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
     is_rgb = kinds <= {".jpg", ".jpeg", ".png"}
     if not is_rgb and kinds & {".jpg", ".jpeg", ".png"}:
         raise DatasetError(f"{root} mixes pictures and 13-band rasters.", "Give the folder of one of them.")
-    sensor = "rgb8" if is_rgb else "s2"
+    sensor = "rgb8" if is_rgb else "s2_l1c"  # top of atmosphere
     listed = _listed_splits(root)
     names = [name for name, _ in CLASSES]
     labels = {key: names.index(key.split("_")[0]) for key in files}

@@ -62,6 +62,12 @@ def join(catalogs: Sequence[Catalog], output: Path, name: str | None = None, *, 
         notes=list(dict.fromkeys(note for catalog in catalogs for note in catalog.header.notes)),
     )
     joined = Catalog(header, new_table(rows.values()), output.resolve().parent)
+    sides = joined.table.groupby("place")["split"].nunique()
+    if (sides > 1).any():
+        header.notes.append(
+            f"{(sides > 1).sum()} of {len(sides)} places have samples in more than one split: a score of the split is "
+            "one of neighbours; judge with whole places left out (--set judge=crossval)"
+        )
     for key, facts in header.sensors.items():
         facts.mean, facts.std = statistics(joined, key, joined.rows("train"))
     return joined
@@ -80,12 +86,12 @@ def _check(catalog: Catalog, first: Catalog, sensors: dict[str, CatalogSensor], 
         )
     for key, facts in header.sensors.items():
         known = sensors.setdefault(key, facts.model_copy(deep=True))
-        told = [(f.bands, f.dtype, f.nodata, getattr(f, "files", [])) for f in (known, facts)]
+        told = [(f.bands, f.dtype, f.nodata, f.files) for f in (known, facts)]
         if told[0] != told[1]:
             raise DatasetError(
                 f"{header.name} has {key} as {', '.join(facts.bands)} ({facts.dtype}), another catalog as "
                 f"{', '.join(known.bands)} ({known.dtype}).",
-                "Prepare one of them again under another sensor key: --sensor KEY",
+                "Prepare one of them again with the other's bands, or under another sensor key.",
             )
 
 

@@ -77,16 +77,14 @@ def check(
     data: bool = False,
     **options: Any,
 ) -> None:
-    scenes = [sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data) for height in heights]
+    peaks = [
+        peak(sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data), model, **options)
+        for height in heights
+    ]
+    # Threads that meet otherwise hold a tile more or less, about 20 MB: the scenes differ too much for that to count.
     megapixels = np.array(heights) * width / 1e6
-    peaks = np.full(len(heights), np.inf)
-    for _ in range(3):  # threads that meet otherwise hold a few tiles more or less: the lowest peak is what is needed
-        peaks = np.minimum(peaks, [peak(scene, model, **options) for scene in scenes])
+    if np.ptp(megapixels) > 50:
         slope = np.polyfit(megapixels, peaks, 1)[0]
-        # Over less than 20 megapixels the noise of the allocator is steeper.
-        if (np.ptp(megapixels) <= 20 or slope <= 0.5) and peaks[-1] <= 1.1 * peaks[0]:
-            break
-    if np.ptp(megapixels) > 20:
         assert slope <= 0.5, (peaks, slope)
     assert peaks[-1] <= 1.1 * peaks[0], peaks
     assert peaks[-1] < 1200
@@ -94,12 +92,12 @@ def check(
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_height(model: Path, tmp_path: Path) -> None:
-    check((4096, 8192, 16384), 2048, model, tmp_path)
+    check((8192, 65536), 2048, model, tmp_path)
 
 
 @pytest.mark.slow
 def test_nor_with_striped_scenes(model: Path, tmp_path: Path) -> None:
-    check((4096, 12288), 2048, model, tmp_path, striped=True, data=True)
+    check((4096, 40960), 2048, model, tmp_path, striped=True, data=True)
 
 
 @pytest.mark.slow
@@ -107,7 +105,7 @@ def test_nor_with_twelve_bands(tmp_path: Path) -> None:
     net = networks.Network(12, seed=3)
     net.conv("x", 12, 4, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(halo=1, channels=12))
-    check((8192, 32768), 1024, model, tmp_path, 12)
+    check((16384, 131072), 1024, model, tmp_path, 12)
 
 
 @pytest.mark.slow
@@ -116,27 +114,23 @@ def test_nor_with_64_bands_of_floats(tmp_path: Path) -> None:
     net.conv(net.centred(), 3, 64, 1, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
     # Values that compress well: deflating half a gigabyte of noise would take a minute and show nothing more.
-    check((3584, 7168), 256, model, tmp_path, quantisation="float32", tile=256)
+    check((2048, 6144), 256, model, tmp_path, quantisation="float32", tile=256)
 
 
 @pytest.mark.slow
 def test_nor_with_blended_tiles(model: Path, tmp_path: Path) -> None:
-    check((3072, 9216), 1024, model, tmp_path, blend="hann")
+    check((3072, 65536), 1024, model, tmp_path, blend="hann")
 
 
 @pytest.mark.slow
 def test_with_the_width_only_one_row_of_tiles_grows(model: Path, tmp_path: Path) -> None:
     """A column costs its pixels of one row of tiles and of the source's blocks under them, and no more.
 
-    Threads that meet otherwise hold a few tiles more or less, so the lowest peak of three runs counts. Logits of a
-    whole row of tiles, in float32, would cost 12 kB a column.
+    Logits of a whole row of tiles, in float32, would cost 12 kB a column.
     """
-    widths = (4096, 16384)
-    peaks = []
-    for width in widths:
-        scene = sparse(tmp_path / f"{width}.tif", 1536, width, data=True)
-        peaks.append([peak(scene, model) for _ in range(3)])
-    column = (min(peaks[1]) - min(peaks[0])) * 2**20 / (widths[1] - widths[0])
+    widths = (4096, 65536)
+    peaks = [peak(sparse(tmp_path / f"{width}.tif", 1536, width, data=True), model) for width in widths]
+    column = (peaks[1] - peaks[0]) * 2**20 / (widths[1] - widths[0])
     row = 768 + 2 * 512  # rows of a tile, and of blocks that it may touch above and below
-    assert column < 2 * 3 * row, (peaks, column)  # three bands of bytes: GDAL's cache and what is cut from it
-    assert max(peaks[1]) < 1200
+    assert column < 3 * row + 3 * 768, (peaks, column)  # three bands of bytes read; classes written, and copies
+    assert peaks[1] < 1200

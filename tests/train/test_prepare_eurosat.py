@@ -87,7 +87,7 @@ def test_thirteen_bands_have_places_and_the_files_band_order(tmp_path):
     path = tmp_path / "ms.parquet"
     eurosat.prepare(tmp_path, path).write(path)
     catalog = read_catalog(path)
-    image = Samples(catalog, [0], {"s2": ["B8A", "B09", "B04"]})[0].images
+    image = Samples(catalog, [0], {"s2_l1c": ["B8A", "B09", "B04"]})[0].images
     assert image[:, 0, 0].tolist() == [1200, 800, 300]
     west, south, east, north = catalog.table.geometry.iloc[0].bounds
     assert 8.9 < west < east < 9.1 and 47.8 < south < north < 47.9

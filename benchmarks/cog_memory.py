@@ -1,4 +1,4 @@
-"""Prints the peak memory of finishing maps of 64 bands of floats, by height, with the heap as glibc keeps it and as ours.
+"""Prints the peak memory of finishing maps of 64 bands of floats, by height, with the heap as usual and as ours is.
 
 python benchmarks/cog_memory.py
 """

@@ -82,7 +82,7 @@ def test_places_are_those_of_the_ground(tmp_path: Path) -> None:
     both = join([one, two], tmp_path / "o.parquet")
     assert both.table["place"].tolist() == ["place-0", "place-1", "place-0", "place-2"]
     assert not both.header.notes
-    two.table["split"] = ["val", "val"]  # place-0 has a sample of one to learn from, and one of two held out
+    two.table["split"] = ["val", "train"]  # place-0 has a sample of one to learn from, and one of two held out
     assert join([one, two], tmp_path / "o.parquet").header.notes[0].startswith("1 of 3 places")
     two.table["id"] = ["s1", "s6"]  # the name of a sample of one, elsewhere
     with pytest.raises(DatasetError, match="Sample s1 of y lies"):
@@ -131,4 +131,3 @@ def test_packed_catalogs_are_joined_too(tmp_path: Path) -> None:
         assert before[n].images.equal(batch.images[n]) and before[n].present.equal(batch.present[n])
     half_packed = join([one, packed[1]], tmp_path / "out/half.parquet")
     assert half_packed.scenes("x")[0].endswith("one/0.tif") and half_packed.scenes("y")[5] == "5.tif"
-

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -319,6 +321,7 @@ def load_recipe(
             settings = yaml.safe_load(path.read_text()) or {}
         except yaml.YAMLError as error:
             raise RecipeError(f"{path} is not valid YAML: {error}") from None
+    plain = copy.deepcopy(settings)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -327,7 +330,18 @@ def load_recipe(
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
-        raise RecipeError(*_explained(error, kind)) from None
+        message, hint = _explained(error, kind)
+        if str(source) in shipped_recipes() and not _is_valid(plain, kind):
+            hint = f"{source} is a recipe of another task or method. They are listed by: rsgeo-train methods"
+        raise RecipeError(message, hint) from None
+
+
+def _is_valid(settings: dict[str, Any], kind: type[BaseModel]) -> bool:
+    try:
+        kind.model_validate(settings)
+    except ValidationError:
+        return False
+    return True
 
 
 def shipped_recipes(of: str = "") -> list[str]:
@@ -357,7 +371,14 @@ def _explained(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]
     if first["type"] == "value_error":  # of a block as a whole
         return f"Recipe: {'.'.join(where)}: {first['msg'].removeprefix('Value error, ')}.", ""
     if first["type"] != "extra_forbidden":
-        return f"Recipe: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", ""
+        hint = ""
+        if first["type"] == "literal_error":
+            choices = re.findall(r"'([^']+)'", first["ctx"]["expected"])
+            near = difflib.get_close_matches(str(first["input"]), choices, 1, 0.4)
+            hint = f"Did you mean {near[0]}?" if near else ""
+        elif ":" in where[-1] and first["input"] is None:
+            hint = f"YAML wants a space after the colon: {{{where[-1].replace(':', ': ')}}}"
+        return f"Recipe: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", hint
     known = _keys_at(where[:-1], kind)
     right = _nearest(where, known, kind)
     message = f"Recipe: there is no setting {'.'.join(where)}; known here: {', '.join(known)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from rsgeo_train.catalog import Catalog, digest_of_catalog, read_catalog, relative_path
@@ -45,13 +46,19 @@ def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catal
     """Task, recipe and catalog of a run folder.
 
     Raises:
-        RunFolderError: the folder is no run.
+        RunFolderError: the folder is no run, or its catalog is not where it was.
     """
     kind, recipe = recipe_of(run)
     facts = json.loads((run / "task.json").read_text())
     if catalog is None and facts["catalog"] is None:
         raise RunFolderError(f"{run} does not say which catalog it was trained on.", "Give it with --data CATALOG.")
-    return kind, recipe, read_catalog(catalog or run / facts["catalog"])
+    own = run / facts["catalog"] if catalog is None else catalog
+    if catalog is None and not own.exists():
+        raise RunFolderError(
+            f"{run} was trained on {os.path.normpath(own)}, which is not there.",
+            f"Put it back, or write where it is into {run / 'task.json'}.",
+        )
+    return kind, recipe, read_catalog(own)
 
 
 def trained_on(run: Path) -> str:

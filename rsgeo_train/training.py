@@ -6,6 +6,7 @@ function of the position (see `randomness`), so a resumed run equals an uninterr
 
 from __future__ import annotations
 
+import difflib
 import errno
 import logging
 import os
@@ -57,7 +58,7 @@ def selection_rows(
         found = ", ".join(sorted(set(catalog.table["split"]))) or "no samples"
         raise DatasetError(
             f"The catalog has no {' or '.join(splits)} split; it has {found}.",
-            "Prepare it again: rsgeo-train prepare … -o CATALOG",
+            "Name one of them with --set data.splits=[…], or prepare the catalog again.",
         )
     if not fraction:
         return rows, rows
@@ -99,10 +100,15 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
     """
     known = catalog.header.sensors
     names = list(recipe.sensors) or list(known)
-    if any(name not in known for name in names) or (len(names) != 1 and not is_method(kind)):
+    if unknown_sensors := [name for name in names if name not in known]:
+        near = difflib.get_close_matches(unknown_sensors[0], list(known), 1)
         raise RecipeError(
-            f"The recipe asks for sensor(s) {', '.join(names)}; the catalog has {', '.join(known)}"
-            + ("." if is_method(kind) else ", and one sensor is used."),
+            f"The recipe asks for sensor(s) {', '.join(unknown_sensors)}; the catalog has {', '.join(known)}.",
+            f"Did you mean {near[0]}?" if near else "Leave `sensors` out of the recipe, or give a catalog with them.",
+        )
+    if len(names) != 1 and not is_method(kind):
+        raise RecipeError(
+            f"The catalog has {', '.join(known)}; {kind} takes one sensor.",
             f"Type: --set sensors.{next(iter(known))}.bands=[]",
         )
     blocks = {name: recipe.sensors.get(name) for name in names}

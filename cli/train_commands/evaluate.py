@@ -29,6 +29,13 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="Module of the backbone to take features from, such as layer3; repeatable. By default pooled.",
             ),
             click.option(
+                "--protocol",
+                "questions",
+                multiple=True,
+                type=click.Choice(["linear", "fewshot", "knn", "kmeans", "bands"]),
+                help="What is asked; repeatable. By default everything.",
+            ),
+            click.option(
                 "--floor-seeds", type=click.IntRange(1), default=3, show_default=True, help="Random encoders."
             ),
             click.option(
@@ -36,7 +43,7 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "overrides",
                 multiple=True,
                 metavar="A=B",
-                help="Change the protocol: judge, folds, repeats, seed, fractions, bands, ks, band_draws; repeatable.",
+                help="Change how it asks: judge, folds, repeats, seed, fractions, bands, ks, band_draws; repeatable.",
             ),
         )
     ):
@@ -58,7 +65,13 @@ def command(run: Path, **options: Any) -> None:
 
 
 def examine_runs(
-    runs: list[Path], catalog: Path, output: Path, layers: tuple[str, ...], floor_seeds: int, overrides: tuple[str, ...]
+    runs: list[Path],
+    catalog: Path,
+    output: Path,
+    layers: tuple[str, ...],
+    questions: tuple[str, ...],
+    floor_seeds: int,
+    overrides: tuple[str, ...],
 ) -> None:
     """Judge runs and say where the report is."""
     from rsgeo_train.catalog import read_catalog
@@ -66,7 +79,8 @@ def examine_runs(
     from rsgeo_train.evaluate.protocol import Protocol
     from rsgeo_train.recipe import load_recipe
 
-    protocol = load_recipe(None, overrides, Protocol)
+    asked = [f"ask=[{', '.join(questions)}]"] if questions else []
+    protocol = load_recipe(None, [*asked, *overrides], Protocol)
     found = examine(
         runs,
         read_catalog(catalog),

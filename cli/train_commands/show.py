@@ -50,6 +50,8 @@ def command(
 
     if recipe is not None and output is None:
         raise click.UsageError("--views needs a picture to draw into: add -o views.png")
+    if output is not None and output.suffix.lower() != ".png":
+        raise click.UsageError(f"-o {output}: a PNG is drawn; name it {output.with_suffix('.png')}")
     if recipe is None and overrides:
         raise click.UsageError("--set changes the recipe of --views; name one with --views RECIPE")
     found = read_catalog(catalog)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import plots, projections
 from rsgeo_train.evaluate.album import Album, sentence
-from rsgeo_train.evaluate.crossval import Estimate
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Findings, Protocol
-from rsgeo_train.evaluate.sections import Pictures, add_differences, add_scores, add_subjects, as_numbers, described
+from rsgeo_train.evaluate.sections import (
+    Pictures,
+    add_differences,
+    add_scores,
+    add_subjects,
+    as_numbers,
+    described,
+    share_curves,
+    turned,
+)
 from rsgeo_train.widening import shared_bands
 
 _SHOWN = 4000  # samples in a scatter plot
@@ -59,7 +67,7 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     methods = [subject.name for subject in found.subjects if not subject.is_floor]
     floors = [subject.name for subject in found.subjects if subject.is_floor]
     page = Page(f"{', '.join(methods)} on {catalog.header.name}")
-    places = next(iter(found.scores["linear"].values())).places
+    places = next(iter(next(iter(found.scores.values())).values())).places
     page.text(
         f"{found.samples} samples of {places} places, judged by {found.design}. Intervals (95 %) are over draws "
         f"of whole places, not over seeds of training. Features: {' + '.join(layers) or 'pooled'}"
@@ -69,14 +77,13 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     _scores(page, found)
     add_differences(page, found.differences)
     save = Pictures(page, folder)
-    curves = _curves(found, protocol)
-    if curves:
+    if curves := share_curves(found.scores, protocol.fractions, "linear", "labels"):
         save(
             "Few labels",
             plots.lines_picture(curves, "share of the labels, %", "linear accuracy", is_log=True, grey=floors),
         )
     if len(found.bands) > 1:
-        lines = _turned(found.bands)
+        lines = turned(found.bands)
         words = f"Linear accuracy, mean over {protocol.band_draws} draws of bands for each number."
         save("Fewer bands", plots.lines_picture(lines, "bands present", "linear accuracy", grey=floors), words)
     if found.sensors:
@@ -100,7 +107,8 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
         save(f"Nearest neighbours, {name}", plots.tiles_picture(strips), words)
         words = "The samples that lie farthest along each of the main axes of the features."
         save(f"Salient samples, {name}", plots.tiles_picture(album.salient(found.features[name])), words)
-        save(f"Confusion of the linear probe, {name}", plots.confusion_picture(found.confusions[name], names))
+        if name in found.confusions:
+            save(f"Confusion of the linear probe, {name}", plots.confusion_picture(found.confusions[name], names))
     add_subjects(page, found.subjects, catalog)
     page.write(folder / "index.html")
 
@@ -112,30 +120,11 @@ def _scores(page: Page, found: Findings) -> None:
     add_scores(page, found.scores, "measure", "—")
     page.text(
         "frac: share of the nearest neighbours with the sample's class; acc: whether most of them have it. k-means has "
-        "as many clusters as there are classes, matched to them; adjusted Rand index: "
+        "as many clusters as there are classes, matched to them"
+        + ("; adjusted Rand index: " if found.rand else "")
         + ", ".join(f"{name} {value:.3f}" for name, value in found.rand.items())
         + "."
     )
-
-
-def _curves(found: Findings, protocol: Protocol) -> dict[str, dict[float, Estimate]]:
-    """Subject → share of the labels in percent → linear accuracy."""
-    points = {
-        100.0 * fraction: found.scores[measure]
-        for fraction in protocol.fractions
-        if (measure := "linear" if fraction >= 1 else f"linear, {100 * fraction:g} % of the labels") in found.scores
-    }
-    lines = _turned(points)
-    return {name: line for name, line in lines.items() if len(line) > 1}
-
-
-def _turned(points: Mapping[float, Mapping[str, Estimate]]) -> dict[str, dict[float, Estimate]]:
-    """place → name → value as name → place → value."""
-    lines: dict[str, dict[float, Estimate]] = {}
-    for place, scores in points.items():
-        for name, value in scores.items():
-            lines.setdefault(name, {})[place] = value
-    return lines
 
 
 def _spread(total: int) -> NDArray[np.int64]:

@@ -14,7 +14,16 @@ from rsgeo_train.evaluate import plots
 from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
-from rsgeo_train.evaluate.sections import Pictures, add_differences, add_scores, add_subjects, as_numbers, described
+from rsgeo_train.evaluate.sections import (
+    Pictures,
+    add_differences,
+    add_scores,
+    add_subjects,
+    as_numbers,
+    described,
+    share_curves,
+    turned,
+)
 from rsgeo_train.evaluate.sheets import Sheet, Word
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.evaluate.thumbnails import rgb_of
@@ -41,13 +50,19 @@ def write_figures(
             measure: as_numbers({f"{one} − {other}": e for (one, other), e in pairs.items()})
             for measure, pairs in found.differences.items()
         },
+        "bands": {str(number): as_numbers(scores) for number, scores in found.bands.items()},
         "confusions": {name: np.round(matrix, 1).tolist() for name, matrix in found.confusions.items()},
     }
     (folder / "findings.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def write_page(
-    found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog, layers: Sequence[str], folder: Path
+    found: DenseFindings,
+    subjects: Sequence[Subject],
+    catalog: Catalog,
+    protocol: Protocol,
+    layers: Sequence[str],
+    folder: Path,
 ) -> None:
     """`index.html` with its pictures beside it."""
     methods = [subject.name for subject in subjects if not subject.is_floor]
@@ -63,6 +78,13 @@ def write_page(
     add_scores(page, found.scores, "measure", "—")
     add_differences(page, found.differences)
     save = Pictures(page, folder)
+    floors = [name for name in found.scores["mean IoU"] if name not in methods]
+    if curves := share_curves(found.scores, protocol.fractions, "mean IoU", "samples"):
+        save(
+            "Few samples", plots.lines_picture(curves, "share of the samples, %", "mean IoU", is_log=True, grey=floors)
+        )
+    if len(found.bands) > 1:
+        save("Fewer bands", plots.lines_picture(turned(found.bands), "bands present", "mean IoU", grey=floors))
     for name in methods:
         subject = next(subject for subject in subjects if subject.name == name)
         save(

@@ -63,7 +63,7 @@ def examine(
         dense = DenseExamination(subjects, catalog, protocol, layers, store, tell).run()
         folder.mkdir(parents=True, exist_ok=True)
         dense_page.write_figures(dense, subjects, catalog, protocol, folder)
-        dense_page.write_page(dense, subjects, catalog, layers, folder)
+        dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
         return dense
     examination = Examination(subjects, catalog, protocol, store, tell)
     tell(f"{len(examination.rows)} samples, {len(np.unique(examination.places))} places; {examination.design}")
@@ -91,8 +91,8 @@ def _floors(runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[s
 
 
 def headline(found: Findings | DenseFindings) -> str:
-    """The main score of the first method, and how far it is above the others."""
-    measure = "mean IoU" if isinstance(found, DenseFindings) else "linear"
+    """The main score of the first method, and how far it is above the others; of classes the first that was asked."""
+    measure = "mean IoU" if isinstance(found, DenseFindings) else next(iter(found.scores))
     name = next(iter(found.scores[measure]))
     above = ", ".join(
         f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}] against {other}"

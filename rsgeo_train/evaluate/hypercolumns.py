@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -22,12 +23,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from rsgeo_train.catalog import IGNORED, Catalog
-from rsgeo_train.errors import DatasetError
+from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.evaluate.crossval import Estimate
-from rsgeo_train.evaluate.protocol import Protocol, places_of, seen_places
+from rsgeo_train.evaluate.protocol import Protocol, band_draws, few, places_of, seen_places
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Subject, random_columns
+from rsgeo_train.evaluate.subjects import Member, Subject, random_columns
 from rsgeo_train.learner import Learner
 from rsgeo_train.normalisation import Normalise
 from rsgeo_train.samples import Sample
@@ -50,10 +51,12 @@ class DenseFindings:
         design: who was judged by whom, in words.
         samples, pixels: how many were judged.
         classes: their names.
-        scores: measure → subject → estimate; `mean IoU`, `pixel accuracy`, `mean F1`, `IoU <class>`.
+        scores: measure → subject → estimate; `mean IoU`, `pixel accuracy`, `mean F1`, `IoU <class>`, and `mean IoU,
+            10 % of the samples` and the like.
         differences: measure → (method, other) → estimate of the paired difference.
         confusions: subject → (K, K), true class by row.
         answers: subject → rows of the catalog → (H, W) class indices, of a few judged samples, for pictures.
+        bands: number of bands → subject → mean IoU, of one seed, the mean of several draws.
     """
 
     design: str
@@ -64,6 +67,7 @@ class DenseFindings:
     differences: dict[str, dict[tuple[str, str], Estimate]]
     confusions: dict[str, NDArray[np.float64]]
     answers: dict[str, dict[int, NDArray[np.int64]]]
+    bands: dict[int, dict[str, Estimate]]
 
 
 class DenseExamination:
@@ -72,13 +76,15 @@ class DenseExamination:
     Args:
         subjects: methods first, then floors; only those with an encoder are asked.
         catalog: with label rasters or polygons.
-        protocol: folds, seed, bands and `judge` are looked at.
+        protocol: ask, folds, seed, fractions (of the samples to learn from), bands, band_draws and `judge` are looked
+            at.
         layers: taps of the hypercolumn; the encoder's own choice where empty.
         store: where arrays are kept.
         tell: takes one line for every answer.
 
     Raises:
         DatasetError: there are too few places.
+        RecipeError: nothing is asked that dense labels can answer.
     """
 
     def __init__(
@@ -96,46 +102,64 @@ class DenseExamination:
         self.classes = [entry.name for entry in catalog.header.classes]
         self.places = places_of(catalog)
         self.parts, self.design = self._design()
+        self.fractions = self._fractions()
 
     def run(self) -> DenseFindings:
         """Ask everything."""
-        confusions: dict[str, NDArray[np.float64]] = {}
-        for subject in self.subjects:
-            found = []
-            for member in subject.members:
-                assert member.learner is not None
-                columns = _hypercolumns(member.learner, self.layers)
-                key = ["hypercolumns", self.layers, member.source, *self._key(subject)]
-                found.append(self.store.kept(key, lambda s=subject, c=columns: self._confusions(s, c)))
-            confusions[subject.name] = np.mean(found, axis=0)
-            self._say(subject.name, confusions[subject.name])
+        asked: list[tuple[str, Subject, list[tuple[str, Columns]]]] = [
+            (s.name, s, [(m.source, _hypercolumns(_learner(m), self.layers)) for m in s.members]) for s in self.subjects
+        ]
         first = self.subjects[0]
-        key = ["pixel values", *self._key(first)]
-        confusions["values of single pixels"] = self.store.kept(key, lambda: self._confusions(first, _values(first)))
-        self._say("values of single pixels", confusions["values of single pixels"])
-        key = ["random convolutions", *self._key(first)]
-        local = random_columns(first.taken)
-        confusions["random convolutions"] = self.store.kept(key, lambda: self._confusions(first, local))
-        self._say("random convolutions", confusions["random convolutions"])
-        confusions["majority class"] = self._majority(confusions[first.name])
-        scores, differences = self._estimates(confusions)
+        asked.append(("values of single pixels", first, [("pixel values", _values(first))]))
+        asked.append(("random convolutions", first, [("random convolutions", random_columns(first.taken))]))
+        confusions: dict[str, NDArray[np.float64]] = {}  # (fractions, samples, K, K)
+        for name, subject, members in asked:
+            seen = seen_places(subject, self.catalog, self.protocol)
+            found = [self._confusions(source, subject, columns, seen, self.fractions) for source, columns in members]
+            confusions[name] = np.mean(found, axis=0)
+            self._say(name, confusions[name][0])
+        whole = {name: values[0] for name, values in confusions.items()}
+        whole["majority class"] = self._majority(whole[first.name])
+        scores, differences = self._estimates(whole)
+        for number, fraction in enumerate(self.fractions[1:], 1):
+            found_with, apart = self._estimates({name: values[number] for name, values in confusions.items()})
+            measure = few("mean IoU", fraction, "samples")
+            scores[measure], differences[measure] = found_with["mean IoU"], apart["mean IoU"]
+        bands = {}
+        for number, draws in band_draws(self.catalog, first, self.protocol).items():
+            alike = [entry for entry in asked if entry[1].taken.bands == first.taken.bands]
+            confusions_with = {
+                name: np.mean([self._confusions(members[0][0], s, members[0][1], d, [1.0])[0] for d in draws], axis=0)
+                for name, s, members in alike
+            }
+            bands[number] = self._estimates(confusions_with)[0]["mean IoU"]
+            self.tell(f"mean IoU, {number} bands: " + ", ".join(f"{n} {e}" for n, e in bands[number].items()))
         shown = self.parts[0][1][:: max(1, len(self.parts[0][1]) // 6)][:6]
         answers = {s.name: self._answers(s, shown) for s in self.subjects if not s.is_floor}
-        judged = confusions[first.name].sum((1, 2)) > 0
+        judged = whole[first.name].sum((1, 2)) > 0
         return DenseFindings(
             self.design,
             int(judged.sum()),
-            int(confusions[first.name].sum()),
+            int(whole[first.name].sum()),
             self.classes,
             scores,
             differences,
-            {name: values.sum(0) for name, values in confusions.items()},
+            {name: values.sum(0) for name, values in whole.items()},
             answers,
+            bands,
         )
 
-    def _key(self, subject: Subject) -> list[object]:
-        fed = [subject.taken.bands, str(subject.taken.normalisation), seen_places(subject, self.catalog, self.protocol)]
-        return [*fed, self.design, self.protocol.seed, PIXELS]
+    def _fractions(self) -> list[float]:
+        """1, then the shares of the samples to learn from that leave at least one."""
+        ask = set(self.protocol.ask)
+        if not ask & {"linear", "fewshot", "bands"}:
+            raise RecipeError(
+                f"{', '.join(self.protocol.ask)} asked of {self.catalog.header.name}, whose labels are maps.",
+                "Ask what they can answer: --protocol linear, fewshot or bands",
+            )
+        smallest = min(len(train) for train, _ in self.parts)
+        shares = [f for f in sorted(self.protocol.fractions, reverse=True) if f < 1 and "fewshot" in ask]
+        return [1.0, *(f for f in shares if round(f * smallest) >= 1)]
 
     def _design(self) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.int64]]], str]:
         train, held = self.catalog.rows("train"), []
@@ -160,17 +184,43 @@ class DenseExamination:
         )
         return parts, f"{folds}-fold cross-validation grouped by place, seed {self.protocol.seed}"
 
-    def _confusions(self, subject: Subject, columns: Columns) -> NDArray[np.float64]:
-        """(N, K, K) of every judged sample's pixels; zeros of samples that are not judged."""
-        pixels = {row: self._pixels(subject, columns, row) for row in range(len(self.catalog))}
-        result = np.zeros((len(self.catalog), len(self.classes), len(self.classes)))
-        for train, held in self.parts:
-            probe = self._fitted(pixels, train)
-            for row in held:
-                values, labels = pixels[row]
-                if len(labels):
-                    result[row] += count(labels, probe.predict(values), len(self.classes))
-        return result
+    def _confusions(
+        self,
+        source: str,
+        subject: Subject,
+        columns: Columns,
+        seen: Sequence[int] | None,
+        fractions: Sequence[float],
+    ) -> NDArray[np.float64]:
+        """(F, N, K, K) of every judged sample's pixels, kept; zeros of samples that are not judged.
+
+        Args:
+            source: what makes the columns, exactly.
+            subject: what it is fed.
+            columns: of the pixels.
+            seen: positions of the bands that may be seen; None for all.
+            fractions: F shares of the samples to learn from.
+        """
+
+        def compute() -> NDArray[np.float64]:
+            pixels = {row: self._pixels(subject, columns, row, seen) for row in range(len(self.catalog))}
+            labelled = np.array([row for row, (_, labels) in pixels.items() if len(labels)], np.int64)
+            result = np.zeros((len(fractions), len(self.catalog), len(self.classes), len(self.classes)))
+            for number, fraction in enumerate(fractions):
+                for part, (train, held) in enumerate(self.parts):
+                    if fraction < 1:
+                        random = np.random.default_rng([self.protocol.seed, part])
+                        drawn = random.permutation(np.intersect1d(train, labelled))
+                        train = np.sort(drawn[: max(1, round(fraction * len(train)))])
+                    probe = self._fitted(pixels, train)
+                    for row in held:
+                        values, labels = pixels[row]
+                        if len(labels):
+                            result[number, row] += count(labels, probe.predict(values), len(self.classes))
+            return result
+
+        key = ["hypercolumns", self.layers, source, subject.taken.bands, str(subject.taken.normalisation), seen]
+        return self.store.kept([*key, self.design, self.protocol.seed, PIXELS, list(fractions)], compute)
 
     def _fitted(
         self, pixels: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]], train: NDArray[np.int64]
@@ -181,17 +231,19 @@ class DenseExamination:
                 f"{self.catalog.header.name} has no labelled pixel in a part to learn from.",
                 "Check the class values (or colours, or names) it was prepared with: rsgeo-train show CATALOG",
             )
-        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+        values, labels = (np.concatenate([pixels[row][part] for row in train]) for part in (0, 1))
+        one_class = len(np.unique(labels)) == 1
+        probe = make_pipeline(StandardScaler(), DummyClassifier() if one_class else LogisticRegression(max_iter=300))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # constant features, and slow convergence
-            return probe.fit(
-                np.concatenate([pixels[r][0] for r in train]), np.concatenate([pixels[r][1] for r in train])
-            )
+            return probe.fit(values, labels)
 
     @torch.no_grad()
-    def _pixels(self, subject: Subject, columns: Columns, row: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _pixels(
+        self, subject: Subject, columns: Columns, row: int, seen: Sequence[int] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Hypercolumns (P, D) and classes (P,) of some labelled pixels of a sample."""
-        sample = self._sample(subject, row)
+        sample = self._sample(subject, row, seen)
         labels = sample.labels.numpy()
         known = np.flatnonzero((labels.ravel() != IGNORED) & (labels.ravel() >= 0))
         random = np.random.default_rng([self.protocol.seed, row])
@@ -206,22 +258,22 @@ class DenseExamination:
         assert learner is not None
         columns = _hypercolumns(learner, self.layers)
         train = self.parts[0][0]
-        probe = self._fitted({r: self._pixels(subject, columns, r) for r in train}, train)
+        seen = seen_places(subject, self.catalog, self.protocol)
+        probe = self._fitted({r: self._pixels(subject, columns, r, seen) for r in train}, train)
         answers = {}
         for row in rows:
-            sample = self._sample(subject, row)
+            sample = self._sample(subject, row, seen)
             found = columns(sample.images[None], sample.present[None])[0]
             answers[int(row)] = probe.predict(found.flatten(1).T.numpy()).reshape(found.shape[1:]).astype(np.int64)
         return answers
 
-    def _sample(self, subject: Subject, row: int) -> Sample:
+    def _sample(self, subject: Subject, row: int, seen: Sequence[int] | None) -> Sample:
         """A sample with what may not be seen as missing."""
         sample = WidenedSamples(self.catalog, [row], subject.taken)[0]
-        seen = seen_places(subject, self.catalog, self.protocol)
         if seen is None:
             return sample
         allowed = torch.zeros_like(sample.present)
-        allowed[seen] = True
+        allowed[list(seen)] = True
         return sample._replace(present=sample.present & allowed)
 
     def _majority(self, confusion: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -281,6 +333,11 @@ def _measures(confusions: NDArray[np.float64], classes: Sequence[str]) -> dict[s
         means = {"mean IoU": np.nanmean(iou, axis=1), "mean F1": np.nanmean(f1, axis=1)}
     hits = np.trace(confusions, axis1=1, axis2=2) / np.maximum(confusions.sum((1, 2)), 1)
     return {**means, "pixel accuracy": hits, **{f"IoU {name}": iou[:, n] for n, name in enumerate(classes)}}
+
+
+def _learner(member: Member) -> Learner:
+    assert member.learner is not None
+    return member.learner
 
 
 def _hypercolumns(learner: Learner, layers: Sequence[str]) -> Columns:

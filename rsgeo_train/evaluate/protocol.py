@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from rsgeo_train.evaluate.subjects import Member, Subject
 from rsgeo_train.tasks.supervised import count
 from rsgeo_train.widening import WidenedSamples, known_places, shared_bands
 
+Question = Literal["linear", "fewshot", "knn", "kmeans", "bands"]
+QUESTIONS: tuple[Question, ...] = get_args(Question)
 _ENOUGH = 1000  # held-out samples from which on the catalog's own split judges
 
 
@@ -32,6 +34,8 @@ class Protocol(BaseModel):
     """What is asked, of everyone alike.
 
     Attributes:
+        ask: the linear probe with all labels (`linear`) and with few (`fewshot`), nearest neighbours (`knn`), k-means
+            (`kmeans`), the linear probe with fewer bands and sensors (`bands`); dense labels: not `knn` and `kmeans`.
         judge: `crossval` (repeated, grouped by place, over all samples), `split` (the catalog's test or val split) or
             `auto`: the split where it holds out a thousand samples or more, else cross-validation.
         folds, repeats: of the cross-validation; of a split, few labels are drawn `repeats` times.
@@ -44,6 +48,7 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    ask: list[Question] = Field(default=list(QUESTIONS), min_length=1)
     judge: Literal["auto", "crossval", "split"] = "auto"
     folds: int = Field(default=5, ge=2)
     repeats: int = Field(default=5, ge=1)
@@ -135,22 +140,39 @@ class Examination:
         )
 
     def run(self) -> Findings:
-        """Ask everything."""
+        """Ask everything that the protocol asks.
+
+        Raises:
+            RecipeError: nothing could be asked.
+        """
+        ask = self.protocol.ask
         for subject in self.subjects:
             self.findings.features[subject.name] = self.features(subject, subject.members[0], self.keep[subject.name])
         for fraction in sorted(self.protocol.fractions, reverse=True):
+            # Fewer bands end in all of them.
+            if not ({"linear", "bands"} if fraction >= 1 else {"fewshot"}) & set(ask):
+                continue
             if round(fraction * self.design.train_size) < len(np.unique(self.labels)) / 2:
                 told = f"{fraction:.1%} of {self.design.train_size} labels is less than half a label a class: not asked"
                 self.findings.notes.append(told)
                 self.tell(told)
                 continue
-            self._probe(_share("linear", fraction), "linear", fraction)
-        self._probe("5 nearest neighbours", "knn", 1.0)
-        self._neighbours()
-        self._clusters()
+            self._probe("linear" if fraction >= 1 else few("linear", fraction, "labels"), "linear", fraction)
+        if "knn" in ask:
+            self._probe("5 nearest neighbours", "knn", 1.0)
+            self._neighbours()
+        if "kmeans" in ask:
+            self._clusters()
         self._chance()
-        self._fewer_bands()
-        self._fewer_sensors()
+        if "bands" in ask:
+            self._fewer_bands()
+            self._fewer_sensors()
+        if not self.findings.scores:
+            raise RecipeError(
+                f"Of {', '.join(ask)} with fractions {self.protocol.fractions} nothing could be asked of "
+                f"{self.design.train_size} samples.",
+                "Ask for more: --protocol linear --protocol knn",
+            )
         return self.findings
 
     def features(self, subject: Subject, member: Member, keep: Sequence[int] | None = None) -> NDArray[np.float32]:
@@ -286,17 +308,10 @@ class Examination:
 
     def _fewer_bands(self) -> None:
         """The linear probe with 1, 2, 3, … bands present, the mean over draws of bands."""
-        known = known_places(self.catalog, self.subjects[0].taken)
-        total = len(known)
-        if not self.protocol.band_draws or total == 1 or self.protocol.bands:
-            return
-        for number in sorted({n for n in (1, 2, 3, 4, 6, 9, 13, 20) if n < total} | {total}):
-            draws = [
-                sorted(np.random.default_rng([self.protocol.seed, draw]).permutation(known)[:number].tolist())
-                for draw in range(self.protocol.band_draws if number < total else 1)
-            ]
-            self.findings.bands[number] = self._with(draws)
-            self._say(f"linear, {number} of {total} bands", self.findings.bands[number])
+        draws = band_draws(self.catalog, self.subjects[0], self.protocol)
+        for number, drawn in draws.items():
+            self.findings.bands[number] = self._with(drawn)
+            self._say(f"linear, {number} of {max(draws)} bands", self.findings.bands[number])
 
     def _fewer_sensors(self) -> None:
         """The linear probe with every single sensor, every pair, …, all of them."""
@@ -344,8 +359,9 @@ def _fed(subject: Subject) -> list[object]:
     return [subject.taken.bands, str(subject.taken.normalisation)]
 
 
-def _share(name: str, fraction: float) -> str:
-    return name if fraction >= 1 else f"{name}, {100 * fraction:g} % of the labels"
+def few(measure: str, fraction: float, of: str) -> str:
+    """What a measure is called where the probe learns from a share of the labels or samples."""
+    return f"{measure}, {100 * fraction:g} % of the {of}"
 
 
 def seen_places(subject: Subject, catalog: Catalog, protocol: Protocol) -> list[int] | None:
@@ -365,6 +381,21 @@ def seen_places(subject: Subject, catalog: Catalog, protocol: Protocol) -> list[
             f"For example: --set bands=[{names[known[0]]}]",
         )
     return found
+
+
+def band_draws(catalog: Catalog, subject: Subject, protocol: Protocol) -> dict[int, list[list[int]]]:
+    """Number of bands, up to all, → draws of the positions of that many; empty where fewer bands are not asked."""
+    known = known_places(catalog, subject.taken)
+    total = len(known)
+    if not protocol.band_draws or total == 1 or protocol.bands or "bands" not in protocol.ask:
+        return {}
+    return {
+        number: [
+            sorted(np.random.default_rng([protocol.seed, draw]).permutation(known)[:number].tolist())
+            for draw in range(protocol.band_draws if number < total else 1)
+        ]
+        for number in sorted({n for n in (1, 2, 3, 4, 6, 9, 13, 20) if n < total} | {total})
+    }
 
 
 def places_of(catalog: Catalog) -> NDArray[np.str_]:

@@ -9,6 +9,7 @@ from typing import Any
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.crossval import Estimate
 from rsgeo_train.evaluate.page import Page
+from rsgeo_train.evaluate.protocol import few
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.widening import lacking_bands
 
@@ -84,3 +85,21 @@ def described(subject: Subject) -> dict[str, Any]:
 def as_numbers(estimates: Mapping[str, Estimate]) -> dict[str, list[float]]:
     """Name → value, low and high, for JSON."""
     return {name: [round(v, 4) for v in (e.value, e.low, e.high)] for name, e in estimates.items()}
+
+
+def share_curves(
+    scores: Mapping[str, Mapping[str, Estimate]], fractions: Sequence[float], measure: str, of: str
+) -> dict[str, dict[float, Estimate]]:
+    """Subject → share in percent → what it reached with that share `of` labels or samples; lines of several points."""
+    named = {100.0 * f: measure if f >= 1 else few(measure, f, of) for f in fractions}
+    lines = turned({share: scores[name] for share, name in named.items() if name in scores})
+    return {name: line for name, line in lines.items() if len(line) > 1}
+
+
+def turned(points: Mapping[float, Mapping[str, Estimate]]) -> dict[str, dict[float, Estimate]]:
+    """place → name → value as name → place → value."""
+    lines: dict[str, dict[float, Estimate]] = {}
+    for place, scores in points.items():
+        for name, value in scores.items():
+            lines.setdefault(name, {})[place] = value
+    return lines

@@ -39,6 +39,8 @@ PRODUCTS = {
     "s2c": ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12"),
 }
 """Band files of the surface (`s2a`, L2A) and top-of-atmosphere (`s2c`, L1C) product."""
+KEYS = {"s2a": "s2", "s2c": "s2_l1c"}
+"""Sensor key of a product."""
 S1_BANDS = ("VV", "VH")
 MEASURED = 40
 """Places at most over which the alignment is measured."""
@@ -83,10 +85,10 @@ def prepare(
         record["split"] = split[record["place"]]
     sensors = {
         key: CatalogSensor(bands=[_band_name(file) for file in files], dtype=dtype, gsd=10, files=list(files))
-        for key, files, dtype in (("s2", PRODUCTS[product], "uint16"), ("s1", S1_BANDS, "float32"))
+        for key, files, dtype in ((KEYS[product], PRODUCTS[product], "uint16"), ("s1", S1_BANDS, "float32"))
         if any(record[f"{key}_path"] for record in records)
     }
-    for key in {"s1", "s2"} - sensors.keys():
+    for key in {"s1", KEYS[product]} - sensors.keys():
         for record in records:
             for part in ("path", "window", "grid"):
                 record.pop(f"{key}_{part}", None)
@@ -136,7 +138,7 @@ def _better_alignment(root: Path, names: list[str], product: str, side: int, out
             for way, values in scores.items():
                 row = rows[way][key]
                 images = []
-                for sensor, band in (("s1", "VH"), ("s2", "B4")):
+                for sensor, band in (("s1", "VH"), (KEYS[product], "B4")):
                     stored = (output.resolve().parent / row[f"{sensor}_path"]).as_posix()
                     window, grid = row.get(f"{sensor}_window"), row.get(f"{sensor}_grid")
                     images.append(read_window(stored, window, files=[band], grid=grid)[0])
@@ -154,19 +156,20 @@ def _better_alignment(root: Path, names: list[str], product: str, side: int, out
 
 def _seasons(root: Path, name: str, product: str, side: int, output: Path, align: str) -> list[dict[str, Any]]:
     """The rows of one place."""
+    s2 = KEYS[product]
     optical, radar = _acquisitions(root / product / name, "B2.tif"), _acquisitions(root / "s1" / name, "VV.tif")
     rows = []
     for season, (i, j) in enumerate(paired([date for date, _ in optical], [date for date, _ in radar])):
-        folders = {"s2": None if i is None else optical[i][1], "s1": None if j is None else radar[j][1]}
-        files = {"s2": PRODUCTS[product], "s1": S1_BANDS}
-        grid_file = folders["s2"] / "B2.tif" if folders["s2"] else folders["s1"] / "VV.tif"
+        folders = {s2: None if i is None else optical[i][1], "s1": None if j is None else radar[j][1]}
+        files = {s2: PRODUCTS[product], "s1": S1_BANDS}
+        grid_file = folders[s2] / "B2.tif" if folders[s2] else folders["s1"] / "VV.tif"
         grid = raster_grid(str(grid_file))
         others = [raster_grid(str(f / f"{band}.tif")) for key, f in folders.items() if f for band in files[key]]
         if align == "coordinates":
             window = common_window(grid, others, side)
         else:
             finest = [
-                raster_grid(str(f / files[key][1 if key == "s2" else 0]) + ".tif") for key, f in folders.items() if f
+                raster_grid(str(f / files[key][1 if key == s2 else 0]) + ".tif") for key, f in folders.items() if f
             ]
             alike = all(other.shape == grid.shape for other in finest)
             window = common_window(grid, [], side) if alike else None

@@ -193,6 +193,7 @@ def data_folder() -> Path:
     ("arguments", "words"),
     [
         (["show", "nothing.parquet"], "no such catalog"),
+        (["show", "nothing.parquet", "-o", "picture.txt"], "name it picture.png"),
         (
             ["finetune", "--task", "classification", "--data", "x.parquet", "--set", "trainer.max_epoch=3", "-o", "r"],
             "Did you mean trainer.max_epochs?",

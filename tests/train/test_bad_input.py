@@ -181,13 +181,17 @@ def test_a_class_with_one_sample_trains(eurosat_catalog: Path, tmp_path: Path) -
 def test_a_catalog_without_a_train_split(copied: Path, tmp_path: Path) -> None:
     changed(copied, lambda catalog: catalog.table.__setitem__("split", "val"))
     result = pretrain(copied, tmp_path / "run")
-    assert_told(result, 2, "no train split; it has val", "rsgeo-train prepare")
+    assert_told(result, 2, "no train split; it has val", "--set data.splits=")
     assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_band(pairs: Path, tmp_path: Path) -> None:
     result = pretrain(pairs, tmp_path / "run", "sensors.s2.bands=[B02, B99]")
     assert_told(result, 2, "sensors.s2.bands has B99", "s2 has B02, B03, B04, B08", "--set sensors.s2.bands=[B02,B03")
+    result = pretrain(pairs, tmp_path / "run", "sensors.s22.bands=[]")
+    assert_told(result, 2, "asks for sensor(s) s22; the catalog has s2, s1", "Did you mean s2?")
+    result = pretrain(pairs, tmp_path / "run", "sensors.landsat8.bands=[]")
+    assert_told(result, 2, "asks for sensor(s) landsat8", "Leave `sensors` out of the recipe")
     assert not (tmp_path / "run").exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +299,10 @@ def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog:
 
     with pytest.raises(RunFolderError, match="no run folder"):
         judge(tmp_path)
+    moved = tmp_path / "far/away/run"
+    shutil.copytree(runs[0], moved)
+    with pytest.raises(RunFolderError, match=r"pairs.parquet, which is not there\.\nPut it back, or write .*task.json"):
+        judge(moved)
     with pytest.raises(RunFolderError, match="is a run folder"):
         judge(runs[0], folder=runs[1])
     with pytest.raises(RecipeError, match="has no s2"):
@@ -321,7 +326,7 @@ def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) ->
     catalog = read_catalog(path)
     settings = load_recipe(None, [*SETTINGS, "data.batch_size=4", "trainer.max_steps=1"], CsfRecipe)
     training.train("csf", settings, catalog, tmp_path / "run", tell=lambda line: None, source=path)
-    protocol = Protocol(judge="crossval", folds=3)
+    protocol = Protocol(judge="crossval", folds=3, fractions=[0.001, 0.2, 1.0], band_draws=2)
 
     def judge(folder: Path) -> DenseFindings:
         found = examine([tmp_path / "run"], catalog, path, folder, protocol, floor_seeds=1, tell=lambda line: None)
@@ -345,7 +350,13 @@ def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) ->
     label = Samples(catalog, [row], {"rgb8": ["red", "green", "blue"]})[0].labels.numpy()
     assert (answer == label)[label != 255].mean() > 0.9
     page = (tmp_path / "report/index.html").read_text()
-    assert page.count("data:image/png") == 2 and "the encoder&#x27;s own choice" in page
+    # Few samples know fewer classes; all bands are what was judged; a thousandth of the samples is none.
+    few = found.scores["mean IoU, 20 % of the samples"]["run"]
+    assert few.value <= found.scores["mean IoU"]["run"].value and not [name for name in found.scores if "0.1 %" in name]
+    assert ("run", "untrained compact") in found.differences["mean IoU, 20 % of the samples"]
+    assert set(found.bands) == {1, 2, 3} and set(found.bands[1]) == {"run", *floors} - {"majority class"}
+    assert found.bands[3]["run"] == found.scores["mean IoU"]["run"]
+    assert page.count("data:image/png") == 4 and "the encoder&#x27;s own choice" in page
     assert json.loads((tmp_path / "report/findings.json").read_text())["pixels"] == found.pixels
 
 
@@ -359,15 +370,41 @@ def test_dense_labels_with_fewer_bands(scenes: Path, tmp_path: Path) -> None:
     training.train("csf", settings, catalog, tmp_path / "run", tell=lambda line: None, source=path)
     subjects = of_runs([tmp_path / "run"], catalog)
 
-    def exam(bands: list[str]) -> DenseExamination:
-        protocol = Protocol(judge="crossval", folds=3, bands=bands)
-        return DenseExamination(subjects, catalog, protocol, [], Store(tmp_path, 0), lambda line: None)
+    def exam(bands: list[str], ask: Sequence[str] = ("linear",)) -> DenseExamination:
+        protocol = Protocol(judge="crossval", folds=3, bands=bands, ask=list(ask))
+        return DenseExamination(subjects, catalog, protocol, [], Store(tmp_path / "kept", 0), lambda line: None)
 
-    assert exam([])._sample(subjects[0], 0).present.tolist() == [True, True, True]
-    assert exam(["green"])._sample(subjects[0], 0).present.tolist() == [False, True, False]
-    assert exam(["green"])._key(subjects[0]) != exam([])._key(subjects[0])
+    assert exam([])._sample(subjects[0], 0, None).present.tolist() == [True, True, True]
+    assert exam([])._sample(subjects[0], 0, [1]).present.tolist() == [False, True, False]
+    counts = []
+    for bands in ([], ["green"], ["green"]):
+        assert not exam(bands).run().bands
+        counts.append(len(list((tmp_path / "kept").iterdir())))
+    assert counts[0] < counts[1] == counts[2]
     with pytest.raises(RecipeError, match="no nir"):
-        exam(["nir"])._sample(subjects[0], 0)
+        exam(["nir"]).run()
+    with pytest.raises(RecipeError, match="knn asked of"):
+        exam([], ["knn"])
+
+
+def test_only_what_is_asked_is_answered(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    asked = {
+        "knn": {"5 nearest neighbours", "frac of 5 neighbours", "acc of 5 neighbours"},
+        "kmeans": {"k-means"},
+        "fewshot": {"linear, 30 % of the labels"},
+        "bands": {"linear"},
+    }
+    for question, measures in asked.items():
+        protocol = QUICK.model_copy(update={"ask": [question]})
+        found = examine(
+            runs[:1], read_catalog(pairs), pairs, tmp_path / "r", protocol, floor_seeds=1, tell=lambda line: None
+        )
+        assert set(found.scores) == measures and bool(found.bands) == (question == "bands")
+        assert next(iter(measures)).split(" of")[0] in (tmp_path / "r/index.html").read_text()
+        assert examination.headline(found).startswith(next(iter(found.scores)))
+    with pytest.raises(RecipeError, match="nothing could be asked"):
+        protocol = Protocol(ask=["fewshot"], fractions=[1.0])
+        examine(runs[:1], read_catalog(pairs), pairs, tmp_path / "r", protocol, floor_seeds=1, tell=lambda line: None)
 
 
 def test_dense_labels_need_places_and_labelled_pixels(scenes: Path, tmp_path: Path, runs: list[Path]) -> None:

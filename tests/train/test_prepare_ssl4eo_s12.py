@@ -148,3 +148,14 @@ def test_the_real_site(data, tmp_path):
     columns, rows = ~own @ grid.transform @ (x, y)
     expected = map_coordinates(raw.astype(float), [rows - 0.5, columns - 0.5], order=1)
     assert np.abs(other.images[12].numpy() - expected).mean() < 0.02  # dB; the speckle's deviation is 2.4
+
+
+def test_the_real_site_at_the_top_of_the_atmosphere(data, tmp_path):
+    """Level 1C is a sensor of its own: joined with level 2A it may not be taken for it."""
+    catalog = ssl4eo_s12.prepare(data / "s1s2_pairs/ssl4eo_s12", tmp_path / "c.parquet", product="s2c")
+    assert list(catalog.header.sensors) == ["s2_l1c", "s1"]
+    image = Samples(catalog, [0], {"s2_l1c": ["B10", "B04"]})[0].images
+    with rasterio.open(catalog.path(catalog.table["s2_l1c_path"][0]).replace("{band}", "B4")) as source:
+        left, top, width, height = catalog.table["s2_l1c_window"][0]
+        assert np.array_equal(image[1].numpy(), source.read(1)[top : top + height, left : left + width])
+    assert image[0].mean() < 0.1 * image[1].mean()  # cirrus

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.recipe import RECIPES, Recipe, load_recipe, write_recipe
 
 
@@ -28,6 +29,31 @@ def test_a_wrong_key_names_the_nearest_right_one(override, right):
 def test_a_wrong_value_is_named():
     with pytest.raises(RecipeError, match=r"optimizer\.lr.*-1"):
         load_recipe(None, ["optimizer.lr=-1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("trainer.precision=bf17", "Did you mean bf16-mixed?"),
+        ("method.views.drop_mode=bands", "Did you mean band?"),
+        ("method.views.drop_mode=xyz", "found 'xyz'."),
+        ("method.taps={a:1}", "YAML wants a space after the colon: {a: 1}"),
+    ],
+)
+def test_a_wrong_value_names_the_nearest_right_one(override, hint):
+    with pytest.raises(RecipeError) as error:
+        load_recipe(None, [override], CsfRecipe)
+    assert str(error.value).endswith(hint)
+
+
+def test_a_recipe_of_another_task_or_method_is_told(tmp_path):
+    with pytest.raises(RecipeError, match="csf-small is a recipe of another task or method"):
+        load_recipe("csf-small", ["seed=1"])
+    with pytest.raises(RecipeError, match=r"Did you mean optimizer\.lr\?"):  # the recipe is right, the override is not
+        load_recipe("csf-small", ["optimizer.lrr=1"], CsfRecipe)
+    (tmp_path / "own.yaml").write_text("optimizer: {lrr: 1}")
+    with pytest.raises(RecipeError, match=r"Did you mean optimizer\.lr\?"):
+        load_recipe(tmp_path / "own.yaml", [], CsfRecipe)
 
 
 def test_overrides_win_over_the_file(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rsgeo_train.catalog import IGNORED, Catalog
+from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import plots
 from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
@@ -26,7 +26,7 @@ from rsgeo_train.evaluate.sections import (
 )
 from rsgeo_train.evaluate.sheets import Sheet, Word
 from rsgeo_train.evaluate.subjects import Subject
-from rsgeo_train.evaluate.thumbnails import rgb_of
+from rsgeo_train.evaluate.thumbnails import classes_picture, rgb_of
 from rsgeo_train.samples import Samples
 from rsgeo_train.widening import shared_bands
 
@@ -113,16 +113,8 @@ def answers_picture(catalog: Catalog, subject: Subject, answers: dict[int, NDArr
         truth = sample.labels.numpy()
         x, y = _GAP + number % columns * block, _TOP + number // columns * (_CELL + _GAP)
         sheet.place(x, y, _CELL, rgb_of(sample.images.numpy(), bands, sensor=sensor))
-        sheet.place(x + _CELL + _GAP, y, _CELL, _coloured(truth, catalog), exact=True)
-        sheet.place(x + 2 * (_CELL + _GAP), y, _CELL, _coloured(answer, catalog), exact=True)
+        sheet.place(x + _CELL + _GAP, y, _CELL, classes_picture(truth, catalog.header.classes), exact=True)
+        sheet.place(x + 2 * (_CELL + _GAP), y, _CELL, classes_picture(answer, catalog.header.classes), exact=True)
     bottom = _TOP + lines * (_CELL + _GAP) + 4
     sheet.height = bottom + sheet.legend(_GAP, bottom, entries, sheet.width - 2 * _GAP) + _GAP
     return sheet.png()
-
-
-def _coloured(labels: NDArray[np.integer], catalog: Catalog) -> NDArray[np.uint8]:
-    """(H, W) class indices as colours; pixels without a class are white."""
-    table = np.full((IGNORED + 1, 3), 255, np.uint8)
-    for index, entry in enumerate(catalog.header.classes):
-        table[index] = [int(entry.color[n : n + 2], 16) for n in (1, 3, 5)]
-    return table[np.where(labels < 0, IGNORED, labels).astype(np.uint8)]

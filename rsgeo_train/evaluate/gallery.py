@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment
-from rsgeo_train.catalog import IGNORED, Catalog
+from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.sheets import FAINT, INK, Sheet, Word, letters, shortened
-from rsgeo_train.evaluate.thumbnails import hatched, limits_of, rgb_of, shown_bands
+from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, rgb_of, shown_bands
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import Normalise
 from rsgeo_train.recipe import Recipe
@@ -217,10 +217,7 @@ def _label_picture(catalog: Catalog, row: int) -> NDArray[np.uint8]:
     bands = catalog.header.sensors[sensor].bands[:1]
     label = Samples(catalog, [row], {sensor: bands}, cache=False)[0].labels.numpy()
     label = label[:: max(1, label.shape[0] // 180), :: max(1, label.shape[1] // 180)]  # so that hatching is seen
-    colors = np.zeros((256, 3), np.uint8)
-    for index, entry in enumerate(catalog.header.classes):
-        colors[index] = [int(entry.color[place : place + 2], 16) for place in (1, 3, 5)]
-    return hatched(colors[label], label == IGNORED)
+    return classes_picture(label, catalog.header.classes)
 
 
 def _parts(taken: Input) -> list[tuple[str, list[str], list[int]]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_core.sensors import REGISTRY, Band, normal_name
+from rsgeo_train.catalog import CatalogClass
 
 Limits = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Stored values shown as black and as white, (1,) or (3,) each."""
@@ -49,6 +50,13 @@ def rgb_of(
     picture = np.round(255 * shares).astype(np.uint8).transpose(1, 2, 0)
     picture = np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
     return hatched(picture, lost.all(axis=0))
+
+
+def classes_picture(labels: NDArray[np.integer], classes: Sequence[CatalogClass]) -> NDArray[np.uint8]:
+    """Class indices (H, W) in their classes' colours, (H, W, 3) uint8; pixels of no class are hatched in grey."""
+    colors = np.array([[int(entry.color[n : n + 2], 16) for n in (1, 3, 5)] for entry in classes], np.uint8)
+    known = (labels >= 0) & (labels < len(classes))
+    return hatched(colors[np.where(known, labels, 0)], ~known)
 
 
 def shown_bands(bands: Sequence[str], sensor: str | None = None) -> list[str]:

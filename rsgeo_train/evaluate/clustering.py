@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 
 def matched(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -47,7 +48,8 @@ def k_means(
     classes = len(np.unique(labels))
     right, rand = np.zeros(len(labels)), 0.0
     for repeat in range(repeats):
-        clusters = KMeans(classes, n_init=4, random_state=seed * 1000 + repeat).fit_predict(scaled).astype(np.int64)
+        with threadpool_limits(1):
+            clusters = KMeans(classes, n_init=4, random_state=seed * 1000 + repeat).fit_predict(scaled).astype(np.int64)
         right += matched(clusters, labels) == labels
         rand += adjusted_rand_score(labels, clusters)
     return right / repeats, rand / repeats

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from rsgeo_train.evaluate.neighbours import knn_answers, unit
 
@@ -151,20 +153,34 @@ def hits(
         seed: of the draws of few labels.
         answered: takes the rows and the answers of each part.
     """
-    right = np.zeros(len(labels))
-    known: dict[
-        tuple[bytes, bytes], Rows
-    ] = {}  # a held-out design asks the same question again where all labels are given
+    asked = []
     for train, held, repeat in design.parts():
         if fraction < 1:
             train = few(train, labels, fraction, np.random.default_rng([seed, repeat]))
-        key = (train.tobytes(), held.tobytes())
-        if key not in known:
-            known[key] = _PROBES[probe](features[train], labels[train], features[held])
-        right[held] += known[key] == labels[held]
+        asked.append((train, held))
+    # A held-out design asks the same question again where all labels are given.
+    questions = {(train.tobytes(), held.tobytes()): (train, held) for train, held in asked}
+    told = Parallel(_processes(probe, len(questions)))(
+        delayed(_answer)(probe, features[train], labels[train], features[held]) for train, held in questions.values()
+    )
+    answers = dict(zip(questions, told, strict=True))
+    right = np.zeros(len(labels))
+    for train, held in asked:
+        found = answers[train.tobytes(), held.tobytes()]
+        right[held] += found == labels[held]
         if answered is not None:
-            answered(held, known[key])
+            answered(held, found)
     return right[design.judged] / design.repeats
+
+
+def _processes(probe: Probe, questions: int) -> int:
+    """How many processes fit probes side by side: one a core for what takes long."""
+    return min(questions, cpu_count()) if probe == "linear" else 1
+
+
+def _answer(probe: Probe, train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:
+    with threadpool_limits(1):  # threads of linear algebra wait for each other on matrices this small
+        return _PROBES[probe](train, labels, held)
 
 
 def estimate(values: Floats, places: NDArray[np.generic], rounds: int = 2000, seed: int = 0) -> Estimate:
@@ -199,9 +215,15 @@ def _linear(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating
         kind = StratifiedKFold(3, shuffle=True, random_state=0)
         inner = kind if len(labels) < _MANY else StratifiedShuffleSplit(1, test_size=1 / 3, random_state=0)
         model = LogisticRegressionCV(Cs=_PENALTIES, cv=inner, max_iter=500)
+    first, second = scaler.transform(train), scaler.transform(held)
+    if first.shape[1] > first.shape[0]:
+        # Weights lie in the span of the training rows, and the penalty is the same along all axes: turned onto that
+        # span the probe gives the same answers, from fewer numbers.
+        span = np.linalg.svd(first, full_matrices=False)[2].T
+        first, second = first @ span, second @ span
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # slow convergence, and what scikit-learn is about to change
-        return model.fit(scaler.transform(train), labels).predict(scaler.transform(held))
+        return model.fit(first, labels).predict(second)
 
 
 def _nearest(train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]) -> Rows:

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from rsgeo_train.catalog import IGNORED, Catalog
@@ -234,7 +235,7 @@ class DenseExamination:
         values, labels = (np.concatenate([pixels[row][part] for row in train]) for part in (0, 1))
         one_class = len(np.unique(labels)) == 1
         probe = make_pipeline(StandardScaler(), DummyClassifier() if one_class else LogisticRegression(max_iter=300))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")  # constant features, and slow convergence
             return probe.fit(values, labels)
 

@@ -27,6 +27,7 @@ from rsgeo_train.widening import WidenedSamples, known_places, shared_bands
 
 Question = Literal["linear", "fewshot", "knn", "kmeans", "bands"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
+_KEPT = 512 << 20  # bytes of samples that are kept in memory, as float32
 _ENOUGH = 1000  # held-out samples from which on the catalog's own split judges
 
 
@@ -124,6 +125,7 @@ class Examination:
                 "Give a catalog with classes, or one with label rasters.",
             )
         self.subjects, self.catalog, self.protocol, self.store, self.tell = subjects, catalog, protocol, store, tell
+        self._read: dict[str, WidenedSamples] = {}
         all_labels = catalog.table["label"].to_numpy().astype(np.int64)
         self.rows = np.flatnonzero(all_labels >= 0)
         self.labels = all_labels[self.rows]
@@ -179,9 +181,18 @@ class Examination:
         """Features of all labelled samples by one seed of a subject, kept."""
 
         def compute() -> NDArray[np.float32]:
-            return member.features(WidenedSamples(self.catalog, self.rows, subject.taken), keep)
+            return member.features(self._samples(subject), keep)
 
         return self.store.kept(["features", member.source, _fed(subject), keep], compute)
+
+    def _samples(self, subject: Subject) -> WidenedSamples:
+        """What a subject is fed, of all labelled samples; read once where it is little."""
+        key = str(_fed(subject))
+        if key not in self._read:
+            taken = subject.taken
+            count = len(self.rows) * len(taken.normalisation) * taken.side**2 * 4
+            self._read[key] = WidenedSamples(self.catalog, self.rows, taken, cache=count <= _KEPT)
+        return self._read[key]
 
     def _design(self) -> Design:
         rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
 
 from rsgeo_train.evaluate import crossval
-from rsgeo_train.evaluate.crossval import CrossValidation, estimate, few, hits
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, estimate, few, hits
 from rsgeo_train.prepare.splits import near
 
 
@@ -60,3 +63,30 @@ def test_points_that_are_near_over_any_chain_are_one_place() -> None:
     points = [(10.0, 50.0), (10.0 + step, 50.0), (12.0, 50.0), (10.0 + 2 * step, 50.0), (179.99, 0.0), (-179.99, 0.0)]
     assert near(points) == ["place-0", "place-0", "place-1", "place-0", "place-2", "place-2"]
     assert near(points, 5000.0)[:4] == ["place-0", "place-1", "place-2", "place-3"]
+
+
+def test_more_features_than_samples_are_answered_as_they_are() -> None:
+    """The probe works on the span of its training rows; the answers are those of the features themselves."""
+    random = np.random.default_rng(1)
+    labels = np.arange(60) % 4
+    features = random.normal(0, 1, (60, 90)) + 0.25 * random.normal(0, 1, (4, 90))[labels]
+    design = HeldOut(np.arange(40), np.arange(40, 60), "val", repeats=1)
+    answers: list[np.ndarray] = []
+    hits(features, labels, design, answered=lambda _, found: answers.append(found))
+    scaler = StandardScaler().fit(features[:40])
+    inner = StratifiedKFold(3, shuffle=True, random_state=0)
+    probe = LogisticRegressionCV(Cs=(0.003, 0.01, 0.1, 1.0), cv=inner, max_iter=2000, tol=1e-8)
+    expected = probe.fit(scaler.transform(features[:40]), labels[:40]).predict(scaler.transform(features[40:]))
+    np.testing.assert_array_equal(answers[0], expected)
+    assert 0.3 < (expected == labels[40:]).mean() < 1
+
+
+def test_parts_are_answered_side_by_side_as_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    labels = np.arange(60) % 3
+    features = random.normal(0, 1, (60, 8)) + random.normal(0, 1, (3, 8))[labels]
+    design = CrossValidation(labels, np.arange(60), folds=4, repeats=2)
+    monkeypatch.setattr(crossval, "cpu_count", lambda: 3)
+    several = hits(features, labels, design)
+    monkeypatch.setattr(crossval, "cpu_count", lambda: 1)
+    np.testing.assert_array_equal(hits(features, labels, design), several)

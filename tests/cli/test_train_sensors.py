@@ -73,10 +73,13 @@ def test_pairs_are_prepared_told_and_drawn(rasters: Path, tmp_path: Path) -> Non
         (("show", "CATALOG", "--set", "a=b"), "--views RECIPE"),
         (("show", "CATALOG", "--views", "nothing", "-o", "p.png"), "csf-small"),
         (
-            ("show", "CATALOG", "--views", "csf-small", "--set", "sensors.s2.normalise.profil=unit", "-o", "p"),
+            ("show", "CATALOG", "--views", "csf-small", "--set", "sensors.s2.normalise.profil=unit", "-o", "p.png"),
             "profile",
         ),
-        (("show", "CATALOG", "--views", "csf-small", "--set", "sensors.s2.normalise.profile=unit", "-o", "p"), "8-bit"),
+        (
+            ("show", "CATALOG", "--views", "csf-small", "--set", "sensors.s2.normalise.profile=unit", "-o", "p.png"),
+            "8-bit",
+        ),
     ],
 )
 def test_wrong_requests_say_what_to_type(

@@ -75,15 +75,15 @@ def check(
     *,
     striped: bool = False,
     data: bool = False,
+    runs: int = 3,
     **options: Any,
 ) -> None:
-    peaks = [
-        peak(sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data), model, **options)
-        for height in heights
-    ]
-    # Threads that meet otherwise hold a tile more or less, about 20 MB: the scenes differ too much for that to count.
+    """Hold the median peak of several runs over scenes of these heights to 0.5 MB a megapixel and to a tenth in all."""
+    scenes = [sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data) for height in heights]
+    # Threads that meet otherwise hold a tile more in some runs, about 20 MB, which is a tenth of such a small run.
+    peaks = np.median([[peak(scene, model, **options) for scene in scenes] for _ in range(runs)], axis=0)
     megapixels = np.array(heights) * width / 1e6
-    if np.ptp(megapixels) > 50:
+    if np.ptp(megapixels) > 20:
         slope = np.polyfit(megapixels, peaks, 1)[0]
         assert slope <= 0.5, (peaks, slope)
     assert peaks[-1] <= 1.1 * peaks[0], peaks
@@ -97,7 +97,7 @@ def test_memory_does_not_grow_with_the_height(model: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_nor_with_striped_scenes(model: Path, tmp_path: Path) -> None:
-    check((4096, 40960), 2048, model, tmp_path, striped=True, data=True)
+    check((4096, 24576), 2048, model, tmp_path, striped=True, data=True)
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_nor_with_twelve_bands(tmp_path: Path) -> None:
     net = networks.Network(12, seed=3)
     net.conv("x", 12, 4, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(halo=1, channels=12))
-    check((16384, 131072), 1024, model, tmp_path, 12)
+    check((16384, 65536), 1024, model, tmp_path, 12)
 
 
 @pytest.mark.slow
@@ -114,12 +114,12 @@ def test_nor_with_64_bands_of_floats(tmp_path: Path) -> None:
     net.conv(net.centred(), 3, 64, 1, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
     # Values that compress well: deflating half a gigabyte of noise would take a minute and show nothing more.
-    check((2048, 6144), 256, model, tmp_path, quantisation="float32", tile=256)
+    check((2048, 6144), 256, model, tmp_path, runs=1, quantisation="float32", tile=256)
 
 
 @pytest.mark.slow
 def test_nor_with_blended_tiles(model: Path, tmp_path: Path) -> None:
-    check((3072, 65536), 1024, model, tmp_path, blend="hann")
+    check((3072, 32768), 1024, model, tmp_path, blend="hann")
 
 
 @pytest.mark.slow

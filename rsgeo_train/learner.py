@@ -109,6 +109,21 @@ class Learner(L.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate * group["multiplier"]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's clipping of all gradients, or that of each weight tensor's by itself."""
+        largest = self.recipe.optimizer.clip_tensor_norm
+        if largest is None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        for weight in self.network.parameters():
+            if weight.grad is not None:
+                torch.nn.utils.clip_grad_norm_(weight, largest)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the step when its last batch is through, and follow the weights with their average."""
         self.part += 1

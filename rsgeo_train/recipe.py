@@ -194,7 +194,8 @@ class OptimizerBlock(_Block):
         momentum, nesterov: of SGD and LARS (Nesterov: SGD).
         trust: trust coefficient of LARS.
         accumulate: batches whose gradients make one step. Steps are optimiser steps everywhere.
-        clip_norm, clip_value: largest norm of all gradients together, or largest single value; one of them.
+        clip_norm, clip_tensor_norm, clip_value: largest norm of all gradients together, of each weight tensor's
+            gradient by itself (as Keras' `clipnorm`), or largest single value; one of them.
         groups: pattern of module or parameter names (`encoder.backbone.layer1`, `*.bias`) to what differs there; a
             module's name covers what is inside it, and of several patterns the last one counts.
     """
@@ -211,13 +212,15 @@ class OptimizerBlock(_Block):
     average_decay: float = Field(default=0.995, ge=0, lt=1)
     accumulate: int = Field(default=1, gt=0)
     clip_norm: float | None = Field(default=None, gt=0)
+    clip_tensor_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
     groups: dict[str, GroupBlock] = {}
 
     @model_validator(mode="after")
     def _one_clip(self) -> OptimizerBlock:
-        if self.clip_norm is not None and self.clip_value is not None:
-            raise ValueError("clip_norm and clip_value are both set; expected one of them")
+        clips = [name for name in ("clip_norm", "clip_tensor_norm", "clip_value") if getattr(self, name) is not None]
+        if len(clips) > 1:
+            raise ValueError(f"{' and '.join(clips)} are both set; expected one of them")
         return self
 
 

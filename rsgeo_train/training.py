@@ -18,6 +18,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.plugins.precision import MixedPrecision
@@ -38,6 +39,7 @@ from rsgeo_train.keeper import Audience, Keeper, Teller
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
+from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.processes import is_first, is_launched, run_together
 from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock, load_recipe
 from rsgeo_train.run_log import check_loggers
@@ -50,8 +52,8 @@ def selection_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The train split (or several splits) cut in two: for training and for selection, seeded.
 
-    Stratified by class; whole files go to one side, and whole places where there are no classes. Without a fraction
-    selection is on train.
+    Stratified by class. Whole places go to one side where any are known (a sample without one counts as a place of
+    its own), whole files for labels by pixel. Without a fraction selection is on train.
     """
     rows = np.sort(np.concatenate([catalog.rows(split) for split in splits]))
     if len(rows) == 0:
@@ -65,16 +67,18 @@ def selection_rows(
     table = catalog.table.iloc[rows]
     random = np.random.default_rng(randomness.seed_of(seed, "selection"))
     chosen = np.zeros(len(rows), bool)
-    if catalog.header.label_kind == "class" and catalog.header.classes:
-        labels = table["label"].to_numpy()
+    is_labelled = catalog.header.label_kind == "class" and bool(catalog.header.classes)
+    labels = table["label"].to_numpy() if is_labelled else np.zeros(len(rows), np.int64)
+    if table["place"].notna().any():
+        own = table["id"] if is_labelled else pd.Series(catalog.scenes(sensor)[rows], table.index)
+        places = table["place"].astype(object).fillna(own.astype(str))
+        chosen = held_places(places, labels, fraction, int(random.integers(2**31)))
+    if not chosen.any() and is_labelled:
         for label in np.unique(labels):
             members = np.flatnonzero(labels == label)
             chosen[random.permutation(members)[: round(fraction * len(members))]] = True
-    else:
-        files = catalog.scenes(sensor)[rows]
-        if not catalog.header.classes and table["place"].notna().all():
-            files = table["place"].to_numpy()
-        files = np.array([str(file) for file in files])  # a sample may lack the sensor
+    elif not chosen.any():
+        files = np.array([str(file) for file in catalog.scenes(sensor)[rows]])  # a sample may lack the sensor
         names = np.unique(files)
         if len(names) > 1:
             held = random.permutation(names)[: max(1, round(fraction * len(names)))]

@@ -12,7 +12,7 @@ from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
 @click.command()
 @click.option("--method", type=click.Choice(["csf"]), required=True, help="What learns without labels.")
 @data_option
-@click.option("--recipe", help="A YAML file or a shipped recipe, such as csf-small.")
+@click.option("--recipe", help="A YAML file or a shipped recipe.  [default: METHOD-small]")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
 @click.option(
     "-o",
@@ -30,9 +30,11 @@ def command(
     uninterrupted one. Ctrl-C finishes the step and saves it.
     """
     output = output or Path("runs") / method
-    if str(catalog) == DEMO and recipe is None:
-        recipe, overrides = f"{method}-small", ("trainer.max_steps=200", *overrides)
-        click.echo(f"No recipe was named: {recipe} with 200 steps is used.")
+    if recipe is None:
+        recipe, few = f"{method}-small", ""
+        if str(catalog) == DEMO:
+            overrides, few = ("trainer.max_steps=200", *overrides), " with 200 steps"
+        click.echo(f"No recipe was named: {recipe}{few} is used. Others: rsgeo-train methods {method}")
     catalog = existing(catalog)
 
     from rsgeo_train.catalog import read_catalog

@@ -1,6 +1,7 @@
 """EuroSAT (Helber et al., 2019) to a catalog: RGB pictures or 13-band rasters, in class folders or one ZIP a class.
 
-Colours are ours. Splits come from `samples.csv` where there is one, else 80/20 by a seed, stratified by class.
+Colours are ours. Splits come from `samples.csv` where there is one; else they are by place where the files have a
+georeference, as the 13-band ones do, and 80/20 by a seed, stratified by class, where not.
 """
 
 from __future__ import annotations
@@ -61,24 +62,29 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
     listed = _listed_splits(root)
     names = [name for name, _ in CLASSES]
     labels = {key: names.index(key.split("_")[0]) for key in files}
-    split_of = listed or splits.stratified(labels, seed)
+    if listed:
+        files = {key: found for key, found in files.items() if key in listed}
+    ground = {key: None if is_rgb else georeference.footprint(archive) for key, (archive, _) in files.items()}
+    middles = {key: None if shape is None else (shape.centroid.x, shape.centroid.y) for key, shape in ground.items()}
+    made, place_of, split_by = splits.placed(middles, {key: labels[key] for key in files}, seed)
+    split_of = listed or made
     records = []
     for key, (archive, member) in files.items():
-        if key not in split_of:
-            continue
         stored = (
             relative_path(archive, output)
             if archive == Path(member)
             else (f"{relative_path(archive, output)}!{member}")
         )
-        place = None if is_rgb else georeference.footprint(archive)
         records.append(
-            {"id": key, "split": split_of[key], "label": labels[key], f"{sensor}_path": stored, "geometry": place}
+            {
+                "id": key,
+                "split": split_of[key],
+                "place": place_of.get(key),
+                "label": labels[key],
+                f"{sensor}_path": stored,
+                "geometry": ground[key],
+            }
         )
-    if all(record["geometry"] is not None for record in records):
-        middles = [(record["geometry"].centroid.x, record["geometry"].centroid.y) for record in records]
-        for record, place in zip(records, splits.near(middles), strict=True):
-            record["place"] = place
     header = CatalogHeader(
         name="EuroSAT RGB" if is_rgb else "EuroSAT 13 bands",
         sensors={
@@ -89,7 +95,7 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
         classes=[CatalogClass(name=name, color=color) for name, color in CLASSES],
         split_by="the source's own random split (samples.csv); neighbouring patches lie on both sides"
         if listed
-        else f"random, 80/20, stratified by class, seed {seed}; neighbouring patches lie on both sides",
+        else split_by,
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     facts = header.sensors[sensor]

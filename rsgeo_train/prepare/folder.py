@@ -1,4 +1,7 @@
-"""Class folders of pictures or rasters to a catalog: ROOT/CLASS/*, or ROOT/{train,val,test}/CLASS/*."""
+"""Class folders of pictures or rasters to a catalog: ROOT/CLASS/*, or ROOT/{train,val,test}/CLASS/*.
+
+The split is the folders' own; else by place where all files have a georeference, and stratified by class where not.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def prepare(
     Args:
         root: folder of class folders, or of `train`, `val` and `test` with class folders in each.
         output: path of the catalog.
-        seed: seed of the 80/20 split where the folders have none.
+        seed: seed of the split where the folders have none: 80/20, by place where the files tell theirs.
         sensor: sensor key; `rgb8` for three 8-bit bands where left out.
         bands: band names in file order.
 
@@ -52,28 +55,31 @@ def prepare(
             f"{root} has {len(classes)} class folders with images; at least two were expected, as in "
             f"{root.name}/forest/1.tif and {root.name}/water/1.tif."
         )
-    key, names, dtype, nodata = sensor_of(files[0][1], sensor, bands)
+    sensor_key, names, dtype, nodata = sensor_of(files[0][1], sensor, bands)
     identity = {path: path.relative_to(root).with_suffix("").as_posix() for _, path in files}
-    made = splits.stratified({identity[path]: classes.index(path.parent.name) for _, path in files}, seed)
+    ground = {identity[path]: georeference.footprint(path) for _, path in files}
+    middles = {key: None if shape is None else (shape.centroid.x, shape.centroid.y) for key, shape in ground.items()}
+    labels = {identity[path]: classes.index(path.parent.name) for _, path in files}
+    made, place_of, split_by = splits.placed(middles, labels, seed)
     records = [
         {
-            "id": identity[path],
-            "split": split or made[identity[path]],
-            "label": classes.index(path.parent.name),
-            f"{key}_path": relative_path(path, output),
-            "geometry": georeference.footprint(path),
+            "id": key,
+            "split": split or made[key],
+            "place": place_of.get(key),
+            "label": labels[key],
+            f"{sensor_key}_path": relative_path(path, output),
+            "geometry": ground[key],
         }
         for split, path in files
+        for key in [identity[path]]
     ]
     header = CatalogHeader(
         name=root.resolve().name,
-        sensors={key: CatalogSensor(bands=names, dtype=dtype, nodata=nodata)},
+        sensors={sensor_key: CatalogSensor(bands=names, dtype=dtype, nodata=nodata)},
         classes=[CatalogClass(name=name, color=default_color(i)) for i, name in enumerate(classes)],
-        split_by="the folders' own split"
-        if given and "" not in bases
-        else f"random, 80/20, stratified by class, seed {seed}; neighbours may lie on both sides",
+        split_by="the folders' own split" if given and "" not in bases else split_by,
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
-    facts = header.sensors[key]
-    facts.mean, facts.std = statistics(catalog, key, catalog.rows("train"))
+    facts = header.sensors[sensor_key]
+    facts.mean, facts.std = statistics(catalog, sensor_key, catalog.rows("train"))
     return catalog

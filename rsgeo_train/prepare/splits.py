@@ -1,16 +1,20 @@
-"""Splits: seeded, stratified by class, or by place."""
+"""Splits: seeded, stratified by class, by place, or both."""
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from sklearn.model_selection import StratifiedGroupKFold
 
 _EARTH = 6_371_000.0  # mean radius, metres
+_RANDOM = "random, 80/20, stratified by class, seed {seed}; {why}neighbours may lie on both sides"
 
 
 def stratified(labels: Mapping[str, int], seed: int, held_out: float = 0.2) -> dict[str, str]:
@@ -35,6 +39,79 @@ def by_place(places: Sequence[str], seed: int, held_out: Sequence[str] = (), sha
         count = max(1, round(share * len(names))) if len(names) > 1 else 0
         held_out = [names[index] for index in order[:count]]
     return {name: "val" if name in held_out else "train" for name in names}
+
+
+def held_places(places: ArrayLike, labels: ArrayLike, share: float, seed: int) -> NDArray[np.bool_]:
+    """Which samples to hold out so that no place is on both sides: about a share, of each class alike where it can be.
+
+    A class is rather missing from what is held out than from the rest.
+
+    Args:
+        places: (N,) place of each sample.
+        labels: (N,) classes; all alike where there are none.
+        share: of the samples; half of them at most.
+        seed: of the draw.
+
+    Returns:
+        (N,) True for held-out samples; all False where all samples are of one place.
+    """
+    names, group = np.unique(np.asarray(places, str), return_inverse=True)
+    if len(names) < 2:
+        return np.zeros(len(group), bool)
+    labels = np.asarray(labels)
+    members = np.unique(labels, return_counts=True)[1]
+    classes, most = len(members), int(members.max())
+    if classes == 1 or most == 1:  # balanced folds would take minutes for a quarter of a million places
+        order = np.random.default_rng(seed).permutation(len(names))
+        sizes = np.bincount(group)[order].cumsum()
+        count = 1 + int(np.abs(sizes[:-1] - share * len(group)).argmin())
+        return np.isin(group, order[:count])
+    count = max(2, min(round(1 / share), len(names), most))
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+
+    def fault(held: NDArray[np.int64]) -> tuple[int, int, float]:
+        rest = np.delete(labels, held)
+        lost = (classes - len(np.unique(rest)), classes - len(np.unique(labels[held])))
+        return (*lost, abs(len(held) - share * len(labels)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer samples than folds
+        parts = [held for _, held in folds.split(labels, labels, group) if 0 < len(held) < len(labels)]
+    chosen = np.zeros(len(group), bool)
+    chosen[min(parts, key=fault)] = True
+    return chosen
+
+
+def placed(
+    middles: Mapping[str, tuple[float, float] | None], labels: Mapping[str, int], seed: int, held_out: float = 0.2
+) -> tuple[dict[str, str], dict[str, str], str]:
+    """The split of samples with one class each: by place where all places are known, else stratified by class.
+
+    Args:
+        middles: longitude and latitude of each sample, degrees; None where unknown.
+        labels: class of each sample.
+        seed: of the split.
+        held_out: share that is val.
+
+    Returns:
+        `train` or `val` by key; the place by key, empty where places are not known; and the split in words.
+    """
+    keys = list(labels)
+    known = [middle for middle in (middles[key] for key in keys) if middle is not None]
+    if len(known) == len(keys):
+        place = dict(zip(keys, near(known), strict=True))
+        held = held_places(list(place.values()), list(labels.values()), held_out, seed)
+        if held.any():
+            split = {key: "val" if is_held else "train" for key, is_held in zip(keys, held, strict=True)}
+            said = f"by place ({len(set(place.values()))} of them, 10 km apart or more), {1 - held.mean():.0%} of the "
+            return split, place, f"{said}samples to train on, of each class alike where it can be, seed {seed}"
+        return (
+            stratified(labels, seed, held_out),
+            place,
+            _RANDOM.format(why="all samples are of one place; ", seed=seed),
+        )
+    why = "places are not known; " if not known else f"{len(keys) - len(known)} samples have no place; "
+    return stratified(labels, seed, held_out), {}, _RANDOM.format(why=why, seed=seed)
 
 
 def near(points: Sequence[tuple[float, float]], distance: float = 10_000.0) -> list[str]:

@@ -101,7 +101,7 @@ def test_the_loss_is_that_of_its_taps(pairs: Path, faithful: bool) -> None:
     torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["csf", "csf-small"])
+@pytest.mark.parametrize("name", ["csf", "csf-faithful", "csf-small"])
 def test_the_recipes_build_their_networks(name: str) -> None:
     """Taps that the backbone has, and for the paper's a stack of its twelve bands."""
     settings = load_recipe(name, (), CsfRecipe)
@@ -111,7 +111,15 @@ def test_the_recipes_build_their_networks(name: str) -> None:
     with torch.no_grad():
         found = task.network(torch.zeros(2, 12, 64, 64))
     widths = {key: value.shape[1] for key, value in found.items()}
-    assert widths == ({"stages.2.blocks.4": 1024, "stages.3.blocks.2": 2048} if name == "csf" else {"pooled": 64})
+    first, second = "stages.2.blocks.4", "stages.3.blocks.2"
+    assert (
+        widths
+        == {
+            "csf": {first: 1024, second: 2048},
+            "csf-faithful": {first: 1024 * 4 * 4, second: 2048 * 2 * 2},  # flattened maps of 64 pixels
+            "csf-small": {"pooled": 64},
+        }[name]
+    )
 
 
 def test_a_crop_larger_than_the_samples_is_refused(pairs: Path) -> None:

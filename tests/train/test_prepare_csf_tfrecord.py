@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from stores import csf_example, write_tfrecord
@@ -69,3 +71,32 @@ def test_other_records_are_refused(tmp_path):
     write_tfrecord(tmp_path / "x.tfrecord", [csf_example(0, 16)[0], csf_example(1, 8)[0]])
     with pytest.raises(DatasetError, match="768 bytes"):
         csf_tfrecord.prepare(tmp_path, out)
+
+
+def test_the_faithful_recipe_trains_on_its_own_records(tmp_path):
+    """Scaled as (x - 128) / 128, from raw bytes to a run of two steps with the reference's formula."""
+    from rsgeo_train.methods.csf import CsfRecipe
+    from rsgeo_train.training import input_of
+
+    write_tfrecord(tmp_path / "data/a.tfrecord", [csf_example(n, 160)[0] for n in range(6)])
+    catalog = csf_tfrecord.prepare(tmp_path / "data", tmp_path / "c.parquet")
+    few = [
+        "data.batch_size=2",
+        "trainer.max_steps=2",
+        "trainer.threads=1",
+        "encoder.name=resnetv2_50",
+        "data.workers=1",
+    ]
+    small = ["method.views.crop=32", "method.views.drop_ramp=0", "trainer.log_every=1", "trainer.accelerator=cpu"]
+    settings = load_recipe("csf-faithful", [*few, *small], CsfRecipe)
+    taken = input_of("csf", settings, catalog)
+    assert (set(taken.normalisation.zero), set(taken.normalisation.unit)) == ({128.0}, {128.0})
+    assert [len(bands) for bands in taken.bands.values()] == [4, 4, 4]
+    task = train("csf", settings, catalog, tmp_path / "run", tell=lambda line: None)
+    assert len(task.network.projectors) == 0
+    records = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    steps = [record for record in records if "score" not in record]
+    assert [record["step"] for record in steps] == [1, 2]
+    for record in steps:
+        parts = [record[f"loss_{tap}"] for tap in ("stages.2.blocks.4", "stages.3.blocks.2")]
+        assert np.isfinite(record["loss"]) and record["loss"] == pytest.approx(sum(parts), rel=1e-3)

@@ -103,3 +103,11 @@ def test_the_real_set(data, tmp_path):
     assert catalog.splits() == {"train": 4000, "val": 1000}
     assert len(catalog.header.classes) == 10
     assert catalog.table.groupby(["label", "split"]).size().unique().tolist() == [400, 100]
+
+
+def test_rasters_with_a_georeference_are_split_by_place(data, tmp_path):
+    catalog = eurosat.prepare(data / "eurosat_ms", tmp_path / "c.parquet")
+    table = catalog.table
+    assert catalog.header.split_by.startswith("by place (193 of them") and catalog.splits() == {"train": 175, "val": 44}
+    assert (table.groupby("place")["split"].nunique() == 1).all() and table["place"].nunique() == 193
+    assert (table[table["split"] == "val"]["label"].value_counts() >= 3).all()

@@ -250,6 +250,21 @@ def test_selection_is_a_stratified_tenth_and_never_trained_on(data, tmp_path):
     assert np.array_equal(selection, again)
 
 
+def test_selection_takes_whole_places_where_any_are_known(data, tmp_path):
+    from rsgeo_train.prepare import eurosat
+
+    catalog = eurosat.prepare(data / "eurosat_ms", tmp_path / "c.parquet")
+    places, labels = (catalog.table[name].to_numpy() for name in ("place", "label"))
+    train, selection = training.selection_rows(catalog, "s2_l1c", 0.1, seed=7)
+    assert len(train) + len(selection) == 175 and not set(places[train]) & set(places[selection])
+    assert np.bincount(labels[selection], minlength=10).min() >= 1
+    catalog.table.loc[:99, "place"] = None  # half of a joined catalog may not know
+    train, selection = training.selection_rows(catalog, "s2_l1c", 0.1, seed=7)
+    known = catalog.table["place"].notna().to_numpy()
+    assert not set(places[train[known[train]]]) & set(places[selection[known[selection]]])
+    assert 14 <= len(selection) <= 21 and not known[selection].all() and known[selection].any()
+
+
 def test_dense_selection_takes_whole_scenes(scenes, tmp_path):
     from rsgeo_train.prepare import scenes as adapter
 
@@ -322,6 +337,28 @@ def test_parts_of_steps_and_scaled_losses_resume_exactly(eurosat_catalog, tmp_pa
     per_epoch = whole["step"] // 3
     assert [r["step"] for r in records if "score" in r] == [per_epoch, 2 * per_epoch, 3 * per_epoch]
     assert [r["step"] for r in records if "score" not in r] == list(range(2, 3 * per_epoch + 1, 2))
+
+
+@pytest.mark.parametrize("setting", ["clip_norm", "clip_tensor_norm"])
+def test_gradients_are_clipped_together_or_tensor_by_tensor(eurosat_catalog, tmp_path, setting):
+    """After one plain step of rate 1 the weights have moved as far as their clipped gradients are long."""
+    plain = ["optimizer.name=sgd", "optimizer.lr=1", "optimizer.momentum=0", "optimizer.weight_decay=0"]
+    settings = recipe(*plain, f"optimizer.{setting}=0.001", "schedule.warmup_steps=0", "trainer.max_steps=1")
+    catalog = read_catalog(eurosat_catalog)
+    before = training.build("classification", settings, catalog).network
+    after = training.train("classification", settings, catalog, tmp_path / "run", tell=quiet).network
+    pairs = zip(before.parameters(), after.parameters(), strict=True)
+    moved = torch.stack([(one - other).detach().double().norm() for one, other in pairs])
+    if setting == "clip_norm":
+        assert float(moved.norm()) == pytest.approx(0.001, rel=0.01) and float(moved.max()) < 0.001
+    else:
+        long = moved[moved > 5e-4]  # a tensor with a gradient shorter than the limit keeps it
+        assert len(long) > 3 and torch.allclose(long, torch.full_like(long, 0.001), rtol=0.02)
+
+
+def test_two_ways_of_clipping_are_refused():
+    with pytest.raises(RecipeError, match="clip_norm and clip_tensor_norm are both set"):
+        recipe("optimizer.clip_norm=1", "optimizer.clip_tensor_norm=1")
 
 
 def test_accumulated_steps_equal_large_ones(eurosat_catalog, tmp_path):

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsgeo_train.prepare import splits
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=60),
+    st.sampled_from([0.05, 0.1, 0.2, 0.5]),
+    st.integers(0, 99),
+)
+def test_no_place_is_on_both_sides(samples, share, seed):
+    places, labels = (np.array(column) for column in zip(*samples, strict=True))
+    held = splits.held_places(places, labels, share, seed)
+    assert not set(places[held]) & set(places[~held])
+    assert held.any() == (len(set(places)) > 1) and not held.all()
+    assert np.array_equal(held, splits.held_places(places, labels, share, seed))
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_about_the_share_is_held_out(classes):
+    random = np.random.default_rng(0)
+    places, labels = random.integers(0, 300, 2000), random.integers(0, classes, 2000)
+    held = splits.held_places(places, labels, 0.2, 0)
+    assert 0.19 < held.mean() < 0.21
+    shares = [held[labels == label].mean() for label in range(classes)]
+    assert max(shares) - min(shares) < 0.04
+    assert not np.array_equal(held, splits.held_places(places, labels, 0.2, 1))
+
+
+def test_a_class_of_one_place_stays_to_be_learnt():
+    """Ten places with two classes each, and a third class in one of them alone."""
+    places, labels = np.repeat(np.arange(10), 6), np.tile([0, 1], 30)
+    labels[:3] = 2
+    for seed in range(20):
+        assert not splits.held_places(places, labels, 0.2, seed)[0]
+
+
+def points(longitudes):
+    return {f"s{n}": (lon, 50.0) for n, lon in enumerate(longitudes)}
+
+
+def test_samples_with_places_are_split_by_place():
+    middles = points(np.repeat(np.arange(12.0), 3) + np.tile([0, 0.01, 0.02], 12))  # 0.02° are 1.4 km there
+    labels = {key: n % 2 for n, key in enumerate(middles)}
+    split, place, said = splits.placed(middles, labels, seed=0)
+    assert said.startswith("by place (12 of them")
+    assert len(set(place.values())) == 12 and set(split.values()) == {"train", "val"}
+    assert all(len({split[key] for key in split if place[key] == name}) == 1 for name in place.values())
+
+
+@pytest.mark.parametrize(
+    ("middles", "places", "why"),
+    [
+        (dict.fromkeys(points(range(10))), 0, "places are not known"),
+        ({**points(range(10)), "s3": None}, 0, "1 samples have no place"),
+        (points([0.001 * n for n in range(10)]), 10, "all samples are of one place"),
+    ],
+)
+def test_without_places_the_split_is_random_and_says_why(middles, places, why):
+    labels = {key: n % 2 for n, key in enumerate(middles)}
+    split, place, said = splits.placed(middles, labels, seed=0)
+    assert split == splits.stratified(labels, 0)
+    assert len(place) == places and said.startswith("random") and why in said and "both sides" in said

@@ -114,7 +114,7 @@ def test_nor_with_64_bands_of_floats(tmp_path: Path) -> None:
     net.conv(net.centred(), 3, 64, 1, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
     # Values that compress well: deflating half a gigabyte of noise would take a minute and show nothing more.
-    check((2048, 6144), 256, model, tmp_path, runs=1, quantisation="float32", tile=256)
+    check((2048, 12288), 256, model, tmp_path, runs=1, quantisation="float32", tile=256)
 
 
 @pytest.mark.slow

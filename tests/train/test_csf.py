@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.methods.csf import Csf, CsfRecipe
 from rsgeo_train.normalisation import shifted
-from rsgeo_train.recipe import load_recipe
+from rsgeo_train.recipe import load_recipe, write_recipe
 from rsgeo_train.samples import Samples
 from rsgeo_train.views import view
 
@@ -155,6 +158,31 @@ def test_a_run_resumed_at_any_step_equals_an_uninterrupted_one(
     assert logs[0] == logs[1] and json.loads(logs[0].splitlines()[-1])["step"] == 5
     states = [training.load_checkpoint(tmp_path / run / "checkpoints/last.ckpt")["task"] for run in ("whole", "cut")]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(pairs: Path, tmp_path: Path) -> None:
+    """SIGKILL to the command itself, in mid-epoch, while the share of missing bands still rises."""
+    more = ["trainer.max_epochs=3", "trainer.log_every=1", "method.views.drop_ramp=6"]
+    catalog, settings = read_catalog(pairs), recipe(*more)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    training.train("csf", settings, catalog, whole, tell=lambda line: None)
+    words = ["-m", "rsgeo_cli.rsgeo_train", "pretrain", "--method", "csf", "--data", str(pairs), "-o", str(killed)]
+    write_recipe(settings, tmp_path / "recipe.yaml")
+    process = subprocess.Popen(
+        [sys.executable, *words, "--recipe", str(tmp_path / "recipe.yaml")], stdout=subprocess.DEVNULL
+    )
+    last = killed / "checkpoints/last.ckpt"
+    while not (last.exists() and training.load_checkpoint(last)["step"] >= 3):
+        assert process.poll() is None, "the run was over before it could be killed"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert training.load_checkpoint(last)["step"] < 6
+    training.train("csf", settings, catalog, killed, resume=True, tell=lambda line: None)
+    assert (whole / "metrics.jsonl").read_text() == (killed / "metrics.jsonl").read_text()
+    states = [training.load_checkpoint(run / "checkpoints/last.ckpt") for run in (whole, killed)]
+    assert states[0]["step"] == states[1]["step"] == 6
+    assert all(torch.equal(value, states[1]["task"][key]) for key, value in states[0]["task"].items())
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@
     python benchmarks/training.py runs/ms.parquet
 
 The limit is the bare step: views, network, loss, gradient, clipping, optimiser, average, on one batch in memory,
-without a loader or Lightning. The loop reads the files of every batch (`files`), or has them in its cache (`cached`),
-and does everything else that a run does between two epochs. Both in one process, in interleaved rounds, medians; on a
-machine that others use too, the processor time is the steadier measure. The
-rows of a small catalog are repeated, each read by itself. On a GPU: utilisation while the loop runs, and bfloat16
-against float32.
+without a loader or Lightning. The loop reads the files of every batch, or packed arrays (`rsgeo-train pack`), or has
+the samples in its cache, and does everything else that a run does between two epochs. All in one process, in
+interleaved rounds, medians; on a machine that others use too, the processor time is the steadier measure. The rows of a
+small catalog are repeated, each read by itself. On a GPU: utilisation and memory while the loop runs, and the losses of
+bfloat16 and float16 against those of float32.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 import resource
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -35,6 +36,7 @@ from rsgeo_train.keeper import Audience, Keeper
 from rsgeo_train.learner import Learner, peak_rate
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.methods.registry import Input
+from rsgeo_train.packing import pack
 from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.samples import Sample
 
@@ -79,31 +81,39 @@ def main() -> None:
     for _ in warm.train_dataloader():  # fills the cache
         pass
     batch = next(iter(warm.train_dataloader()))
+    folder = tempfile.TemporaryDirectory(prefix="rsgeo-bench-")
+    once = read_catalog(arguments.catalog)
+    packed = repeated(pack(once, Path(folder.name) / "packed", tell=lambda line: None), recipe, arguments.steps)
 
     def measure(name: str) -> tuple[float, float]:
         """Steps per second, and seconds of processor time a step."""
         if name == "limit":
             wall, spent = bare(recipe, catalog, taken, batch, arguments.steps, on_gpu)
         else:
-            is_cached = name == "cached"
-            data = warm if is_cached else training.make_data("csf", with_cache(recipe, False), catalog, taken)
+            source = packed if name == "packed" else catalog
+            data = warm if name == "cached" else training.make_data("csf", with_cache(recipe, False), source, taken)
             clock = loop(recipe, catalog, taken, data)
             wall, spent = clock.seconds, clock.spent
         return arguments.steps / wall, spent / arguments.steps
 
-    names = ("limit", "files", "cached")
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for name in names:
+    labels = {
+        "limit": "step alone (the limit)",
+        "files": "loop, reading files",
+        "packed": "loop, reading packed arrays",
+        "cached": "loop, cached",
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in labels}
+    for name in labels:
         measure(name)  # warms up
     for _ in range(arguments.rounds):
-        for name in names:
+        for name in labels:
             found[name].append(measure(name))
     images = batch.images
     print(f"{images.shape[0]} samples a step, {tuple(images.shape[1:])}, {recipe.encoder.name}, ", end="")
     print(f"{recipe.data.workers} reading threads, torch on {torch.get_num_threads()} threads, ", end="")
     print(f"{arguments.rounds} rounds of {arguments.steps} steps\n")
     print("| what | steps/s | efficiency | by round | CPU s/step | CPU of the limit |\n|---|---:|---:|---|---:|---:|")
-    for name, label in zip(names, ("step alone (the limit)", "loop, reading files", "loop, cached"), strict=True):
+    for name, label in labels.items():
         rates, spent = zip(*found[name], strict=True)
         pairs = list(zip(found[name], found["limit"], strict=True))
         shares = [mine[0] / other[0] for mine, other in pairs]
@@ -144,17 +154,20 @@ def bare(
     for group in optimizer.param_groups:
         group["lr"] = peak_rate(recipe) * 0.01
     batch = Sample(*(part.to(device) for part in batch))
-    kind = {"bf16-mixed": torch.bfloat16}.get(recipe.trainer.precision)
+    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(recipe.trainer.precision)
+    scaler = torch.amp.GradScaler(device.type, enabled=kind == torch.float16)
     _wait()
     start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         with torch.autocast(device.type, kind, enabled=kind is not None):
             loss = task.training_step(batch, 0)
         optimizer.zero_grad()
-        loss.backward()
+        scaler.scale(loss).backward()
         if recipe.optimizer.clip_norm:
+            scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(task.network.parameters(), recipe.optimizer.clip_norm)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         Learner.on_train_batch_end(task, None, batch, 0)
     _wait()
     return time.perf_counter() - start[0], time.process_time() - start[1]
@@ -175,13 +188,16 @@ def loop(recipe: Recipe, catalog: Catalog, taken: Input, data: training.Training
 
 
 def gpu(recipe: Recipe, catalog: Catalog, taken: Input, data: training.TrainingData) -> None:
-    """Utilisation and memory while the loop runs, and bfloat16 against float32."""
-    print(f"\n{torch.cuda.get_device_name()}\n\n| precision | steps/s | utilisation | peak GPU MB | last loss |")
+    """Rate, utilisation and memory while the loop runs, and what half the bits do to the losses."""
+    print(f"\n{torch.cuda.get_device_name()}\n\n| precision | steps/s | efficiency | utilisation | peak GPU MB |")
     print("|---|---:|---:|---:|---:|")
-    for precision in ("32-true", "bf16-mixed"):
+    losses: dict[str, list[float]] = {}
+    batch = next(iter(data.train_dataloader()))
+    for precision in ("32-true", "bf16-mixed", "16-mixed"):
         changed = recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update={"precision": precision})})
         data.recipe = changed
-        loop(changed, catalog, taken, data)
+        loop(changed, catalog, taken, data)  # warms up
+        limit = data.total_steps / bare(changed, catalog, taken, batch, data.total_steps, True)[0]
         torch.cuda.reset_peak_memory_stats()
         busy: list[int] = []
         done = threading.Event()
@@ -193,11 +209,28 @@ def gpu(recipe: Recipe, catalog: Catalog, taken: Input, data: training.TrainingD
         share = f"{statistics.median(busy):.0f} %" if busy else "not measured"
         peak = torch.cuda.max_memory_allocated() / 1e6
         rate = len(clock.losses) / clock.seconds
-        print(f"| {precision} | {rate:.2f} | {share} | {peak:,.0f} | {clock.losses[-1]:.4f} |")
+        losses[precision] = [float(loss) for loss in clock.losses]
+        print(f"| {precision} | {rate:.2f} | {rate / limit:.3f} | {share} | {peak:,.0f} |")
+    print_losses(losses)
+
+
+def print_losses(losses: dict[str, list[float]], rows: int = 10) -> None:
+    """Losses by step and precision, and how far each lies from those of float32."""
+    print(f"\n| step | {' | '.join(losses)} |\n|---:|{'---:|' * len(losses)}")
+    count = len(losses["32-true"])
+    for step in range(0, count, max(1, count // rows)):
+        print(f"| {step + 1} | {' | '.join(f'{values[step]:.4f}' for values in losses.values())} |")
+    for precision, values in list(losses.items())[1:]:
+        off = [abs(value - other) for value, other in zip(values, losses["32-true"], strict=True)]
+        print(f"\n{precision} against 32-true: {statistics.mean(off):.4f} on average, {max(off):.4f} at most", end="")
+    print()
 
 
 def _watch(busy: list[int], done: threading.Event) -> None:
+    """Percent of the time that the GPU computed, five times a second; nothing where nvidia-smi is not there."""
     command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    if shutil.which(command[0]) is None:
+        return
     while not done.wait(0.2):
         answer = subprocess.run(command, capture_output=True, text=True)
         if answer.returncode == 0:

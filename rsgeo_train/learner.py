@@ -86,6 +86,10 @@ class Learner(L.LightningModule):
         """
         return self.backbone.features(self.normalised(images, present), taps)
 
+    def cautions(self) -> list[str]:
+        """What a person should know before the run begins: settings that do not go together, though nothing fails."""
+        return []
+
     def selection(self) -> dict[str, float]:
         """Figures of the last validation, over all processes; `score` selects the best epoch, larger is better."""
         raise NotImplementedError

@@ -225,6 +225,8 @@ def _train_part(
         audience.tell(f"resumed at step {task.step} of {task.total_steps}")
     counts = f"{len(data.train)} samples to train on, {len(data.selection)} to select by"
     audience.tell(f"{counts}, {task.total_steps} steps")
+    for line in task.cautions():
+        audience.tell(line)
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
     config = recipe.trainer

@@ -32,9 +32,10 @@ def command(
     output = output or Path("runs") / method
     if recipe is None:
         recipe, few = f"{method}-small", ""
-        if str(catalog) == DEMO:
-            overrides, few = ("trainer.max_steps=200", *overrides), " with 200 steps"
-        click.echo(f"No recipe was named: {recipe}{few} is used. Others: rsgeo-train methods {method}")
+        if str(catalog) == DEMO:  # a hundred samples, some minutes
+            few = " with 200 steps of 32 samples"
+            overrides = ("trainer.max_steps=200", "data.batch_size=32", "method.views.drop_ramp=60", *overrides)
+        click.echo(f"No recipe was named: {recipe}{few} is used. Others are listed by: rsgeo-train methods")
     catalog = existing(catalog)
 
     from rsgeo_train.catalog import read_catalog

@@ -128,6 +128,16 @@ class Csf(Learner):
         """Normalised values, 0 where a band is missing, the others scaled."""
         return self.average.module.encoder.prepared(images, present)
 
+    def cautions(self) -> list[str]:
+        """That the run ends before the views lack what they shall lack."""
+        views = self.recipe.method.views
+        if views.drop_ramp <= self.total_steps:
+            return []
+        return [
+            f"views lack at most {views.rate(self.total_steps):.2f} of their bands at the end, not {views.drop}: "
+            f"method.views.drop_ramp is {views.drop_ramp} steps, the run has {self.total_steps}"
+        ]
+
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""
         loss, told = self._contrast(self.network, batch, self.step, self.random("views"))

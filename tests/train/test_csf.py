@@ -130,6 +130,14 @@ def test_a_crop_larger_than_the_samples_is_refused(pairs: Path) -> None:
         learner(recipe("method.views.crop=40"), read_catalog(pairs))
 
 
+@pytest.mark.parametrize(("ramp", "is_told"), [(2, False), (3, True)])
+def test_a_run_that_ends_before_its_ramp_says_so(pairs: Path, tmp_path: Path, ramp: int, is_told: bool) -> None:
+    said: list[str] = []
+    settings = recipe("trainer.max_steps=2", f"method.views.drop_ramp={ramp}", "method.views.drop=0.6")
+    training.train("csf", settings, read_catalog(pairs), tmp_path, tell=said.append)
+    assert any("at most 0.40 of their bands at the end, not 0.6" in line for line in said) == is_told
+
+
 def test_an_unknown_tap_names_the_nearest(pairs: Path) -> None:
     with pytest.raises(RecipeError, match="layer3"):
         learner(recipe("method.taps={layer33: 1.0}"), read_catalog(pairs))

@@ -188,5 +188,5 @@ def _check(folder: Path, here: dict[str, Path], dtypes: dict[str, str]) -> None:
     ):
         raise DatasetError(
             f"The files of {folder} lie on different grids; TerraMesh has one grid a site.",
-            "Use rsgeo-train prepare pairs, which lays rasters over each other by geography.",
+            "Use rsgeo-train prepare scenes, which lays rasters over each other by geography.",
         )

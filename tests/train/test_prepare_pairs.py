@@ -17,6 +17,7 @@ from test_warping import UTM, middles, write
 from rsgeo_core.grid import Grid
 from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.prepare import bigearthnet
 from rsgeo_train.prepare import pairs as adapter
 from rsgeo_train.rasters import brought
 from rsgeo_train.samples import Samples, statistics
@@ -277,3 +278,19 @@ def test_a_scene_is_never_cut_and_neighbours_go_with_it(tmp_path: Path) -> None:
     assert apart.table["place"].tolist() == ["far", "near", "wide", "wide"]
     single = made(tmp_path, tmp_path, sensors={"m": "wide.tif"}, **options)
     assert single.table["place"].tolist() == ["wide-1", "wide-2"] and set(single.splits()) == {"train", "val"}
+
+
+def test_real_band_files_of_two_sensors(data: Path, tmp_path: Path) -> None:
+    """BigEarthNet's patches as plain scenes: the pixels of its own adapter."""
+    root = data / "s1s2_pairs/bigearthnet"
+    sensors = {"s2": "BigEarthNet-S2/*/*_{band}.tif", "s1": "BigEarthNet-S1/*/*_{band}.tif"}
+    found = made(root, tmp_path, sensors=sensors, bands={}, chip=120, held_out=())
+    own = bigearthnet.prepare(root, tmp_path / "own.parquet", cloudy=True)
+    bands = {"s2": ["B05", "B02", "B01"], "s1": ["VH"]}
+    assert len(found) == 4 and found.header.notes == [
+        "s1, 4 scenes: 4 chips on the same pixels, 0 warped (bilinear), 0 without"
+    ]
+    paths = own.table["s2_path"].tolist()
+    for row, path in enumerate(found.table["s2_path"]):
+        pair = Samples(found, [row], bands, with_labels=False), Samples(own, [paths.index(path)], bands)
+        assert np.array_equal(*(samples[0].images for samples in pair))

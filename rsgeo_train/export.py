@@ -159,14 +159,15 @@ def export(
     multiple = getattr(network, "multiple", 1)
     name = "embedding" if embedding else "logits"
     side = SELFTEST_SIDE * 2 if dense else images[0].shape[-1]
-    is_fixed = dense and network.encoder.is_global
+    is_fixed = dense and (network.encoder.is_global or network.normalise.is_global)
     if is_fixed:
         side = (recipe.augment.crop or min(image.shape[-1] for image in images)) // multiple * multiple
         if not side:
             raise ExportError(f"Samples of this run are smaller than a patch of {multiple} pixels.")
         images = [image[:, :side, :side] for image in images]
         facts = facts.model_copy(update={"tile": side, "cautions": [*facts.cautions, _GLOBAL.format(side=side)]})
-        tell(f"{recipe.encoder.name} sees the whole tile at once: the model takes tiles of {side} pixels alone")
+        seeing = recipe.encoder.name if network.encoder.is_global else "the normalisation by each image's maximum"
+        tell(f"{seeing} sees the whole tile at once: the model takes tiles of {side} pixels alone")
     tell("exporting the graph")
     model = onnx_graph.to_onnx(
         final,

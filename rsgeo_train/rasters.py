@@ -84,7 +84,11 @@ def resampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 
 
 def brought(image: NDArray[Any], size: tuple[int, int], nodata: float | None = None) -> NDArray[Any]:
-    """(C, h, w) on another number of pixels, bilinear over what is valid, rounded for integers."""
+    """(C, h, w) on another number of pixels, bilinear over what is valid, rounded for integers.
+
+    A pixel is the mean of the valid pixels under it by their bilinear weights, and has no data where these are less
+    than half of it. One that no missing pixel touches is the same to the bit as if none were missing anywhere.
+    """
     if image.shape[1:] == size:
         return image
     values = image.astype(np.float32)
@@ -93,7 +97,10 @@ def brought(image: NDArray[Any], size: tuple[int, int], nodata: float | None = N
         found = resampled(values, size)
     else:
         weight = resampled(valid.astype(np.float32), size)
-        found = resampled(np.where(valid, values, np.float32(0)), size) / np.maximum(weight, np.float32(1e-6))
+        full = resampled(np.ones((1, *image.shape[1:]), np.float32), size)  # 1 but for rounding
+        touched = weight < full
+        found = resampled(np.where(valid, values, np.float32(0)), size)
+        found = np.where(touched, found / np.maximum(weight, np.float32(1e-6)), found)
         found[weight < 0.5] = np.nan if nodata is None else nodata
     return np.rint(found).astype(image.dtype) if image.dtype.kind in "iu" else found.astype(image.dtype)
 

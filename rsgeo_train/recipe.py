@@ -40,14 +40,24 @@ class NormaliseBlock(_Block):
     """How a sensor's stored values are normalised inside the network; 0 afterwards means missing.
 
     Attributes:
-        profile: `zscore` by the catalog's statistics; for 8-bit values `u8_signed` (x − 128) / 128, `unit` x / 255 or
-            `imagenet` (unit, then ImageNet's mean and deviation); `clip` to low…high, then to 0…1.
-        low, high: bounds of `clip`, stored units, one for all bands or one a band; known for s1 and s2.
+        profile: `zscore` by the catalog's statistics, `given` by `mean` and `std`, `bigearthnet` or `meter_ml` by the
+            statistics that these data sets publish; for 8-bit values `u8_signed` (x − 128) / 128, `unit` x / 255,
+            `half` (x / 255 − 0.5) / 0.5 or `imagenet` (unit, then ImageNet's mean and deviation); `clip` to low…high,
+            then to 0…1; `patch_max` the same, then each band by its own maximum in the image.
+        low, high: bounds of `clip` and `patch_max`, stored units, one for all bands or one a band; known for s1, s2 and
+            8-bit values.
+        divisor: of `clip`, what x − low is divided by; high − low where left out.
+        mean, std: of `given`, stored units, one for all bands or one a band.
     """
 
-    profile: Literal["zscore", "u8_signed", "clip", "unit", "imagenet"] = "zscore"
+    profile: Literal[
+        "zscore", "given", "bigearthnet", "meter_ml", "u8_signed", "clip", "patch_max", "unit", "half", "imagenet"
+    ] = "zscore"
     low: float | list[float] | None = None
     high: float | list[float] | None = None
+    divisor: float | list[float] | None = None
+    mean: float | list[float] | None = None
+    std: float | list[float] | None = None
 
 
 class SensorBlock(_Block):

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.labels import StoredLabels
-from rsgeo_train.rasters import resampled
+from rsgeo_train.rasters import brought
 from rsgeo_train.sources import StoredImages
 
 
@@ -42,7 +42,7 @@ class Samples(Dataset):
         catalog: the catalog.
         rows: positions in its table.
         bands: per sensor key the names of the bands wanted, in order; other sensors are brought to the pixels of the
-            first one (bilinear), which a row may only lack where another has the same size.
+            first one (bilinear over what is valid), which a row may only lack where another has the same size.
         cache: keep what was read (a 64×64 RGB patch takes 12 kB).
         with_labels: read labels too.
         fills: per sensor the stored value that pixels without data get, band by band; the means where left out.
@@ -94,9 +94,9 @@ class Samples(Dataset):
         images, present = [], []
         for sensor, numbers in self._wanted.items():
             if sensor in stored:
-                values, has = self._filled(sensor, stored[sensor][None])
-                images.append(values[0] if values.shape[2:] == size else resampled(values[0], size))
-                present.append(has[0])
+                values, has = self._filled_on(size, sensor, stored[sensor])
+                images.append(values)
+                present.append(has)
             else:
                 images.append(np.broadcast_to(self._fills[sensor], (len(numbers), *size)))
                 present.append(np.zeros(len(numbers), bool))
@@ -108,9 +108,12 @@ class Samples(Dataset):
         )
 
     def __getitems__(self, indices: Sequence[int]) -> Sample | list[Sample]:
-        """A whole batch at once from packed arrays of one size, else the samples one by one; `collate` takes both."""
+        """A whole batch at once from packed arrays of one size, else the samples one by one; `collate` takes both.
+
+        Dense samples of different sizes are padded to the largest, with `fills` and ignored labels.
+        """
         batch = self._batch(indices) if self._is_packed else None
-        return [self[index] for index in indices] if batch is None else batch
+        return self._padded([self[index] for index in indices]) if batch is None else batch
 
     def has_sensors(self) -> NDArray[np.bool_]:
         """Which of the sensors each sample has, (N, number of sensors)."""
@@ -171,6 +174,34 @@ class Samples(Dataset):
             return -1
         return self._labels.read(row, next(found for found in self._images.values() if found.has(row)), size)
 
+    def _padded(self, samples: list[Sample]) -> list[Sample]:
+        """Dense samples on as many pixels as the largest has, below and to the right of their own."""
+        height, width = (max(sample.images.shape[axis] for sample in samples) for axis in (1, 2))
+        fills = torch.from_numpy(np.concatenate(list(self._fills.values())))
+        result = []
+        for sample in samples:
+            high, wide = sample.images.shape[1:]
+            if (high, wide) != (height, width) and sample.labels.ndim == 2:
+                images = fills.expand(-1, height, width).clone()
+                labels = torch.full((height, width), IGNORED, dtype=torch.int64)
+                images[:, :high, :wide], labels[:high, :wide] = sample.images, sample.labels
+                sample = sample._replace(images=images, labels=labels)
+            result.append(sample)
+        return result
+
+    def _filled_on(
+        self, size: tuple[int, int], sensor: str, image: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """`_filled` of one image (C, h, w) on another number of pixels; values and fills never mix."""
+        if image.shape[1:] == size:
+            values, has = self._filled(sensor, image[None])
+            return values[0], has[0]
+        nodata = self.catalog.header.sensors[sensor].nodata
+        lost = ~np.isfinite(image) if nodata is None else ~np.isfinite(image) | (image == nodata)
+        values = brought(np.where(lost, np.float32(np.nan), image.astype(np.float32)), size)
+        absent = ~np.isfinite(values)
+        return np.where(absent, self._fills[sensor], values), ~absent.all(axis=(1, 2))
+
     def _filled(self, sensor: str, images: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """(B, C, H, W) as float32 with `fills` where there is no data (not finite, or the sensor's nodata value), and
         (B, C) whether there is any.
@@ -188,22 +219,20 @@ class Samples(Dataset):
 
 
 def collate(batch: Sample | list[Sample]) -> Sample:
-    """Stack samples; dense samples of different sizes are padded with 0 and ignored labels to the largest."""
+    """Stack samples of one size, which `Samples.__getitems__` sees to where they are dense.
+
+    Raises:
+        DatasetError: their sizes differ.
+    """
     if isinstance(batch, Sample):
         return batch  # read as a batch
-    images, present, labels, rows = zip(*batch, strict=True)
-    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    if any(image.shape[1:] != (height, width) for image in images):
-        if labels[0].ndim < 2:
-            raise DatasetError("Samples of one batch have different sizes.", "Use windows of one size.")
-        images, labels = (
-            [
-                torch.nn.functional.pad(item, (0, width - item.shape[-1], 0, height - item.shape[-2]), value=fill)
-                for item in items
-            ]
-            for items, fill in ((images, 0), (labels, IGNORED))
+    sizes = {tuple(sample.images.shape[1:]) for sample in batch}
+    if len(sizes) > 1:
+        raise DatasetError(
+            f"Samples of one batch have different sizes: {', '.join(f'{h} × {w}' for h, w in sorted(sizes))} pixels.",
+            "Use windows of one size.",
         )
-    return Sample(torch.stack(list(images)), torch.stack(present), torch.stack(list(labels)), torch.stack(rows))
+    return Sample(*(torch.stack(parts) for parts in zip(*batch, strict=True)))
 
 
 def statistics(

@@ -1,7 +1,8 @@
-"""`rsgeo-train prepare`: folders, scenes and rasters of several sensors; the known data sets are in another file."""
+"""`rsgeo-train prepare`: folders and scenes; the known data sets are in another file."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import rich_click as click
@@ -24,75 +25,7 @@ def folder(root: Path, output: Path, seed: int, sensor: str | None, bands: str |
     """Class folders of pictures or rasters: ROOT/CLASS/*.tif, or ROOT/{train,val}/CLASS/*.tif."""
     from rsgeo_train.prepare import folder as adapter
 
-    written(adapter.prepare(root, output, seed=seed, sensor=sensor, bands=_names(bands)), output)
-
-
-@command.command()
-@root_option
-@output_option
-@seed_option
-@click.option("--images", required=True, help="Pattern of the scenes below ROOT, such as '*/images/*.jpg'.")
-@click.option(
-    "--labels",
-    required=True,
-    help="Pattern of label rasters, matched with the scenes by folder and name, such as '*/masks/*.png'; or "
-    "one vector file with labelled polygons.",
-)
-@click.option(
-    "--classes",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="YAML list of classes: name, color, and value (in label rasters), mask (colour in label pictures) "
-    "or value (in the class column).",
-)
-@click.option("--column", help="The class column of labelled polygons.")
-@click.option("--sensor", help="Sensor key of the scenes; found from pictures where left out.")
-@click.option("--bands", help="Band names in file order, comma-separated, where they differ from the sensor's.")
-@click.option("--chip", type=int, default=256, show_default=True, help="Side of the chips, pixels.")
-@click.option("--step", type=int, help="Step between chips, pixels; by default the chip's side.")
-@click.option(
-    "--hold-out",
-    multiple=True,
-    metavar="PLACE",
-    help="Place (first folder of the scene's path) kept for the val split; repeatable.",
-)
-def scenes(
-    root: Path,
-    output: Path,
-    seed: int,
-    images: str,
-    labels: str,
-    classes: Path,
-    column: str | None,
-    sensor: str | None,
-    bands: str | None,
-    chip: int,
-    step: int | None,
-    hold_out: tuple[str, ...],
-) -> None:
-    """Scenes with label rasters, label pictures or labelled polygons, read in chips.
-
-    Scenes of one place (the first folder below ROOT, or the scene itself) are all on one side of the split.
-    """
-    from rsgeo_train.prepare import scenes as adapter
-
-    written(
-        adapter.prepare(
-            root,
-            output,
-            images=images,
-            labels=labels,
-            classes=classes,
-            column=column,
-            seed=seed,
-            sensor=sensor,
-            bands=_names(bands),
-            chip=chip,
-            step=step,
-            held_out=hold_out,
-        ),
-        output,
-    )
+    written(adapter.prepare(root, output, seed=seed, sensor=sensor, bands=_listed(bands) if bands else None), output)
 
 
 @command.command()
@@ -103,22 +36,32 @@ def scenes(
     "--sensor",
     "sensors",
     multiple=True,
-    required=True,
     metavar="KEY=PATTERN",
-    help="Rasters of a sensor below ROOT, such as s2='s2/*.tif'; once a sensor. The chips are cut on the pixels of the "
-    "first one.",
+    help="Rasters of a sensor below ROOT, such as s2='s2/*.tif', or s2='s2/*_{band}.tif' where each band is a file; "
+    "once a sensor. The chips are cut on the pixels of the first one. With --images the key alone.",
 )
 @click.option(
     "--bands",
     multiple=True,
     metavar="KEY=NAMES",
-    help="Band names of a sensor in file order, such as s2=B02,B03,B04,B08, where they differ from the sensor's.",
+    help="Band names of a sensor in file order, such as s2=B02,B03,B04,B08, where they differ from the sensor's; of "
+    "band files those wanted. With --images the names alone.",
 )
-@click.option("--labels", help="Pattern of label rasters on any grid below ROOT, or one vector file with polygons.")
+@click.option(
+    "--images",
+    help="Instead of --sensor KEY=PATTERN: pattern of scenes of one sensor whose labels have the same names, such as "
+    "'*/images/*.jpg'. They need no coordinates.",
+)
+@click.option(
+    "--labels",
+    help="Pattern of label rasters on any grid below ROOT, or one vector file with labelled polygons. With --images "
+    "label rasters or pictures are matched with the scenes by folder and name.",
+)
 @click.option(
     "--classes",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML list of classes, as for scenes; needed with --labels.",
+    help="YAML list of classes: name, color, and value (in label rasters), mask (colour in label pictures) "
+    "or value (in the class column); needed with --labels.",
 )
 @click.option("--column", help="The class column of labelled polygons.")
 @click.option("--chip", type=click.IntRange(1), default=256, show_default=True, help="Side of the chips, pixels.")
@@ -137,15 +80,21 @@ def scenes(
     default=10.0,
     show_default=True,
     metavar="KM",
-    help="Chips nearer than this to each other are one place, which lies on one side of the split.",
+    help="Scenes with chips nearer than this to each other are one place, which lies on one side of the split.",
 )
-@click.option("--hold-out", multiple=True, metavar="PLACE", help="Place kept for the val split; repeatable.")
-def pairs(
+@click.option(
+    "--hold-out",
+    multiple=True,
+    metavar="PLACE",
+    help="Place kept for the val split (with --images the first folder of the scene's path); repeatable.",
+)
+def scenes(
     root: Path,
     output: Path,
     seed: int,
     sensors: tuple[str, ...],
     bands: tuple[str, ...],
+    images: str | None,
     labels: str | None,
     classes: Path | None,
     column: str | None,
@@ -156,37 +105,72 @@ def pairs(
     distance: float,
     hold_out: tuple[str, ...],
 ) -> None:
-    """Rasters of one sensor, or of several on the same ground, aligned or not, read in co-registered chips.
+    """Scenes of one or several sensors on the same ground, aligned or not, read in co-registered chips.
 
-    CRS, resolution, extent and nodata may differ: every sensor is laid over the chips of the first one by geography.
-    Labels are optional.
+    CRS, resolution, extent and nodata may differ: every sensor, and the labels if there are any, are laid over the
+    chips of the first sensor by geography. For scenes without coordinates, or with label pictures of the same names,
+    use --images.
 
-    
-    rsgeo-train prepare pairs --root DATA --sensor s2='s2/*.tif' --sensor s1='s1/*.tif' -o pairs.parquet
+    \b
+    rsgeo-train prepare scenes --root DATA --sensor s2='s2/*.tif' --sensor s1='s1/*.tif' -o chips.parquet
+    rsgeo-train prepare scenes --root DATA --images '*/i/*.jpg' --labels '*/m/*.png' --classes c.yaml -o chips.parquet
     """
-    from rsgeo_train.prepare import pairs as adapter
+    shared = {
+        "column": column,
+        "seed": seed,
+        "chip": chip,
+        "step": step,
+        "held_out": hold_out,
+        "distance": 1000 * distance,
+    }
+    if images is None:
+        from rsgeo_train.prepare import pairs
 
-    written(
-        adapter.prepare(
+        if not sensors:
+            raise click.UsageError("Which rasters? Type: --sensor s2='s2/*.tif', or --images '*/images/*.jpg'")
+        catalog = pairs.prepare(
             root,
             output,
             sensors=_by_key(sensors, "--sensor s2='s2/*.tif'"),
-            bands={key: text.split(",") for key, text in _by_key(bands, "--bands s2=B02,B03,B04").items()},
+            bands={key: _listed(text) for key, text in _by_key(bands, "--bands s2=B02,B03,B04").items()},
             labels=labels,
             classes=classes,
-            column=column,
-            seed=seed,
-            chip=chip,
-            step=step,
-            held_out=hold_out,
             resampling=resampling,
             complete=complete,
-            distance=1000 * distance,
-        ),
-        output,
-    )
+            **shared,
+        )
+    else:
+        from rsgeo_train.prepare import scenes as adapter
+
+        if len(sensors) > 1 or any("=" in text for text in (*sensors, *bands)):
+            raise click.UsageError(
+                "--images has scenes of one sensor: --sensor s2 --bands B04,B03,B02. Or leave it out."
+            )
+        if labels is None or classes is None:
+            raise click.UsageError(
+                "--images needs --labels and --classes. Without labels, type: --sensor s2=PATTERN instead of --images"
+            )
+        catalog = adapter.prepare(
+            root,
+            output,
+            images=images,
+            labels=labels,
+            classes=classes,
+            sensor=sensors[0] if sensors else None,
+            bands=_listed(",".join(bands)) if bands else None,
+            **shared,
+        )
+    written(catalog, output)
 
 
+def _alias(of: click.Command, name: str) -> click.Command:
+    """A command under another name, which help does not list."""
+    other = copy.copy(of)
+    other.name, other.hidden = name, True
+    return other
+
+
+command.add_command(_alias(scenes, "pairs"))
 for dataset in DATASETS:
     command.add_command(dataset)
 
@@ -202,5 +186,5 @@ def _by_key(texts: tuple[str, ...], example: str) -> dict[str, str]:
     return found
 
 
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",")] if text else None
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]

@@ -1,4 +1,4 @@
-"""Rasters of several sensors, aligned or not, to a catalog of chips that lie on the same ground.
+"""Scenes of one or several sensors, aligned or not, to a catalog of chips that lie on the same ground.
 
 Chips are windows of the first sensor's rasters. Every other sensor is laid over them by geography: an exact window
 where its raster lies on the same pixels, else it is warped onto the chip whenever the chip is read.
@@ -7,7 +7,6 @@ where its raster lies on the same pixels, else it is warped onto the chip whenev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,6 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from pyproj import Transformer
-from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from rsgeo_core.grid import Grid, Span
@@ -24,27 +22,19 @@ from rsgeo_train.catalog import (
     Catalog,
     CatalogClass,
     CatalogHeader,
-    CatalogSensor,
     default_color,
     new_table,
     relative_path,
 )
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.label_rasters import read_label
-from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.prepare.scenes import VECTORS, LabelClass, class_value, read_classes, sensor_of, windows
+from rsgeo_train.prepare import georeference, places
+from rsgeo_train.prepare.scene_files import Scene, scenes_of, short_names
+from rsgeo_train.prepare.scenes import VECTORS, LabelClass, class_value, read_classes, windows
 from rsgeo_train.samples import statistics
 from rsgeo_train.warping import aligned_window, grid_text
 
 _STEPS = (np.arange(9) + 0.5) / 9  # a chip's cover is told from 9 × 9 points
-
-
-@dataclass(frozen=True)
-class Source:
-    """A raster on disk and its grid."""
-
-    path: Path
-    grid: Grid
 
 
 def prepare(
@@ -69,8 +59,10 @@ def prepare(
     Args:
         root: folder of the rasters.
         output: path of the catalog.
-        sensors: per sensor key a pattern of its rasters below `root`; the first one's pixels are those of the chips.
-        bands: per sensor its band names in file order, where they differ from the registry's.
+        sensors: per sensor key a pattern of its rasters below `root`, with `{band}` where each band is a file; the
+            first one's pixels are those of the chips.
+        bands: per sensor its band names in file order, where they differ from the registry's; of band files those
+            wanted.
         labels: pattern of label rasters on any grid, or one vector file; none without.
         classes: YAML list of `scenes.LabelClass`, needed with labels.
         column: class column of a vector file.
@@ -80,17 +72,22 @@ def prepare(
         held_out: places of the val split.
         resampling: of sensors that are warped.
         complete: leave out chips that a sensor does not cover whole.
-        distance: chips nearer to one another than this, over any chain, are one place; metres.
+        distance: scenes with chips nearer to one another than this, over any chain, are one place; metres.
 
     Raises:
         DatasetError: a pattern matches nothing, a raster has no CRS, or rasters of a sensor differ.
     """
-    facts, sources = {}, {}
+    if other := [key for key in bands or {} if key not in sensors]:
+        raise DatasetError(f"--bands {other[0]}: no such sensor is prepared.", f"There is {', '.join(sensors)}.")
+    facts, sources, notes = {}, {}, []
     for key, pattern in sensors.items():
-        facts[key], sources[key] = _of_sensor(root, key, pattern, (bands or {}).get(key))
+        facts[key], sources[key], said = scenes_of(root, key, pattern, (bands or {}).get(key))
+        notes += said
     listed, kind, label_files = _labels(root, labels, classes, column)
     reference = next(iter(sensors))
+    called = short_names(sources[reference])
     records: list[dict[str, Any]] = []
+    scene_of: list[str] = []
     gsds = []
     for scene in sources[reference]:
         gsds.append(scene.grid.gsd)
@@ -100,10 +97,9 @@ def prepare(
         label_of = _labels_of(grids, label_files, output)
         for number, (window, grid) in enumerate(zip(spans, grids, strict=True)):
             record = {
-                "id": f"{scene.path.relative_to(root).with_suffix('').as_posix()}/{window[0]}-{window[1]}",
+                "id": f"{scene.name}/{window[0]}-{window[1]}",
                 "label": -1,
-                "geometry": georeference.footprint(scene.path, window),
-                "scene": scene.path.stem,
+                "geometry": georeference.footprint(scene.path, window, files=scene.files),
                 f"{reference}_path": relative_path(scene.path, output),
                 f"{reference}_window": list(window),
             }
@@ -113,12 +109,14 @@ def prepare(
                 record |= _placed(key, grid, sources[key][best[number]] if shares[number] else None, resampling, output)
             if whole or not complete:
                 records.append(record | label_of[number])
+                scene_of.append(called[scene.path])
     if not records:
         raise DatasetError(
             "No chip is left" + (" that every sensor covers whole." if complete else ": the first sensor has no data."),
             "Check that the rasters lie on the same ground; leave --complete away to keep chips that lack a sensor.",
         )
-    held = _split(records, seed, held_out, distance)
+    names, rule = places.places_of(records, scene_of, distance)
+    held = places.divide(records, names, seed, held_out)
     gsd = None if None in gsds else round(float(np.median(gsds)), 4)
     header = CatalogHeader(
         name=root.resolve().name,
@@ -127,10 +125,10 @@ def prepare(
             CatalogClass(name=entry.name, color=entry.color or default_color(i), value=class_value(entry, i, kind))
             for i, entry in enumerate(listed)
         ],
-        split_by=f"place (chips within {distance / 1000:g} km of each other); held out: {', '.join(held) or 'nothing'}",
+        split_by=places.told(rule, held),
         label_kind=kind,
         label_column=column,
-        notes=[_told(key, records, len(sources[key]), resampling) for key in sensors if key != reference],
+        notes=notes + [_told(key, records, len(sources[key]), resampling) for key in sensors if key != reference],
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     if labels is not None:
@@ -140,41 +138,9 @@ def prepare(
     return catalog
 
 
-def _of_sensor(root: Path, key: str, pattern: str, bands: Sequence[str] | None) -> tuple[CatalogSensor, list[Source]]:
-    """What the files of a sensor hold, and their grids."""
-    paths = sorted(path for path in root.glob(pattern) if path.is_file())
-    if not paths:
-        raise DatasetError(f"No raster below {root} matches {pattern}.", f"Change --sensor {key}=PATTERN.")
-    _, names, dtype, nodata = sensor_of(paths[0], key, bands)
-    found = []
-    for path in paths:
-        try:
-            with rasterio.open(path) as source:
-                same = source.count, source.dtypes[0], source.nodata
-                grid = Grid(source.height, source.width, source.transform, source.crs)
-        except RasterioIOError as error:
-            raise DatasetError(f"{path}: {error}") from None
-        if grid.crs is None:
-            raise DatasetError(
-                f"{path} has no coordinate reference system, so it cannot be laid over the other sensors."
-            )
-        if same[:2] != (len(names), dtype) or not _equal(same[2], nodata):
-            raise DatasetError(
-                f"{path} has {same[0]} bands of {same[1]} with nodata {same[2]}; {paths[0].name} has "
-                f"{len(names)} of {dtype} with nodata {nodata}.",
-                "Give them as two sensors, or set nodata with gdal_edit.py -a_nodata.",
-            )
-        found.append(Source(path, grid))
-    return CatalogSensor(bands=names, dtype=dtype, nodata=None if nodata != nodata else nodata), found
-
-
-def _equal(first: float | None, second: float | None) -> bool:
-    return first == second or (first is not None and second is not None and first != first and second != second)
-
-
 def _labels(
     root: Path, labels: str | None, classes: Path | None, column: str | None
-) -> tuple[list[LabelClass], Literal["class", "raster", "palette", "polygons"], list[Source | Path]]:
+) -> tuple[list[LabelClass], Literal["class", "raster", "palette", "polygons"], list[Scene | Path]]:
     """Class list, kind and files of the labels."""
     if labels is None:
         return [], "class", []
@@ -187,17 +153,17 @@ def _labels(
         if column is None:
             raise DatasetError(f"{labels} has polygons; which column is the class?", "Name it with --column.")
         return listed, "polygons", [root / labels]
-    _, found = _of_sensor(root, "labels", labels, ["label"])
+    _, found, _ = scenes_of(root, "labels", labels, ["label"])
     return listed, "palette" if any(entry.mask for entry in listed) else "raster", list(found)
 
 
-def _with_data(scene: Source, spans: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+def _with_data(scene: Scene, spans: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
     """The windows with a valid pixel."""
-    with rasterio.open(scene.path) as source:
+    with rasterio.open(scene.finest) as source:
         return [span for span in spans if source.dataset_mask(window=Window(*span)).any()]
 
 
-def _over(grids: Sequence[Grid], sources: Sequence[Source]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _over(grids: Sequence[Grid], sources: Sequence[Scene]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Per chip the raster that covers most of it (the first of equals), and the share that it covers."""
     shares = np.zeros((len(sources), len(grids)))
     if not grids:
@@ -215,7 +181,7 @@ def _over(grids: Sequence[Grid], sources: Sequence[Source]) -> tuple[NDArray[np.
     return best, shares[best, np.arange(len(grids))]
 
 
-def _placed(key: str, grid: Grid, source: Source | None, resampling: str, output: Path) -> dict[str, Any]:
+def _placed(key: str, grid: Grid, source: Scene | None, resampling: str, output: Path) -> dict[str, Any]:
     """A sensor's columns of a chip: nothing, an exact window, or the grid to warp to."""
     empty = {f"{key}_path": None, f"{key}_window": None, f"{key}_grid": None}
     if source is None:
@@ -225,11 +191,11 @@ def _placed(key: str, grid: Grid, source: Source | None, resampling: str, output
     return empty | {f"{key}_path": relative_path(source.path, output)} | place
 
 
-def _labels_of(grids: Sequence[Grid], files: Sequence[Source | Path], output: Path) -> list[dict[str, Any]]:
+def _labels_of(grids: Sequence[Grid], files: Sequence[Scene | Path], output: Path) -> list[dict[str, Any]]:
     """The label's columns of each chip: the file, and the grid to bring it to."""
     if not files:
         return [{} for _ in grids]
-    rasters = [file for file in files if isinstance(file, Source)]
+    rasters = [file for file in files if isinstance(file, Scene)]
     paths: list[Path | None] = [file for file in files if isinstance(file, Path)][:1] * len(grids)
     if rasters:
         best, shares = _over(grids, rasters)
@@ -243,34 +209,12 @@ def _labels_of(grids: Sequence[Grid], files: Sequence[Source | Path], output: Pa
     ]
 
 
-def _split(records: list[dict[str, Any]], seed: int, held_out: Sequence[str], distance: float) -> list[str]:
-    """Give the records place and split; the names of what is held out. A place is called by its first scene."""
-    middles = [(record["geometry"].centroid.x, record["geometry"].centroid.y) for record in records]
-    scene_of: dict[str, str] = {}
-    for record, place in zip(records, splits.near(middles, distance), strict=True):
-        record["place"] = scene_of.setdefault(place, record.pop("scene"))
-    twice = [name for name in scene_of.values() if list(scene_of.values()).count(name) > 1]
-    if twice:  # one scene may hold several places, when parts of it have no data
-        for record, place in zip(records, splits.near(middles, distance), strict=True):
-            record["place"] = f"{record['place']}-{place.removeprefix('place-')}"
-    places = sorted({record["place"] for record in records})
-    unknown = set(held_out) - set(places)
-    if unknown:
-        raise DatasetError(
-            f"--hold-out {', '.join(sorted(unknown))}: no such place.", f"Places are: {', '.join(places)}"
-        )
-    split = splits.by_place(places, seed, held_out)
-    for record in records:
-        record["split"] = split[record["place"]]
-    return sorted(place for place, side in split.items() if side == "val")
-
-
 def _told(key: str, records: list[dict[str, Any]], files: int, resampling: str) -> str:
     """How a sensor was laid over the chips."""
     exact = sum(record[f"{key}_window"] is not None for record in records)
     warped = sum(record[f"{key}_grid"] is not None for record in records)
     missing = len(records) - exact - warped
-    return f"{key}, {files} files: {exact} chips on the same pixels, {warped} warped ({resampling}), {missing} without"
+    return f"{key}, {files} scenes: {exact} chips on the same pixels, {warped} warped ({resampling}), {missing} without"
 
 
 def _drop_unlabelled(catalog: Catalog) -> None:

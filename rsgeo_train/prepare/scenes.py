@@ -1,7 +1,8 @@
-"""Scenes with dense labels to a catalog of chips: windows of the scenes, read when they are needed.
+"""Scenes of one sensor with labels of the same names to a catalog of chips: windows, read when they are needed.
 
-Labels are rasters of class values, pictures of class colours, or polygons with a class column. A scene's place is the
-first folder of its path below the root (the scene itself at the root); places are never on both sides of the split.
+Labels are rasters of class values, pictures of class colours, or polygons with a class column. A scene belongs to the
+first folder of its path below the root (to itself at the root); folders are never on both sides of the split, nor are
+those that lie near each other. Scenes that labels or other sensors are laid over by geography are in `pairs`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from rsgeo_train.catalog import (
 )
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.label_rasters import read_label
-from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.prepare import georeference, places
 from rsgeo_train.samples import statistics
 
 VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb"}
@@ -66,6 +67,7 @@ def prepare(
     chip: int = 256,
     step: int | None = None,
     held_out: Sequence[str] = (),
+    distance: float = 10_000.0,
 ) -> Catalog:
     """The catalog of labelled scenes.
 
@@ -81,7 +83,8 @@ def prepare(
         bands: band names in file order.
         chip: side of the chips, pixels.
         step: step between chips, pixels.
-        held_out: places of the val split.
+        held_out: folders of the val split.
+        distance: where none is named, folders with chips nearer than this, over any chain, are one place; metres.
 
     Raises:
         DatasetError: nothing matches, a scene has no label, or sizes differ.
@@ -92,14 +95,7 @@ def prepare(
     listed = read_classes(classes)
     label_of, kind = _labels(root, labels, scenes, listed, column)
     key, names, dtype, nodata = sensor_of(scenes[0], sensor, bands)
-    places = {scene: _place(scene, root) for scene in scenes}
-    unknown = set(held_out) - set(places.values())
-    if unknown:
-        raise DatasetError(
-            f"--hold-out {', '.join(sorted(unknown))}: no such place.",
-            f"Places are: {', '.join(sorted(set(places.values())))}",
-        )
-    split = splits.by_place(list(places.values()), seed, held_out)
+    folder_of = {scene: _place(scene, root) for scene in scenes}
     records: list[dict[str, Any]] = []
     gsds = []
     for scene in scenes:
@@ -108,9 +104,8 @@ def prepare(
         for window in windows(height, width, chip, step or chip):
             records.append(
                 {
-                    "id": f"{places[scene]}/{scene.stem}/{window[0]}-{window[1]}",
-                    "split": split[places[scene]],
-                    "place": places[scene],
+                    "id": f"{folder_of[scene]}/{scene.stem}/{window[0]}-{window[1]}",
+                    "place": folder_of[scene],
                     "label": -1,
                     "geometry": georeference.footprint(scene, window),
                     f"{key}_path": relative_path(scene, output),
@@ -118,7 +113,10 @@ def prepare(
                     "label_path": relative_path(label_of[scene], output),
                 }
             )
-    held = sorted(place for place, side in split.items() if side == "val")
+    folders = [record["place"] for record in records]
+    named = (folders, "place (folder)") if held_out else places.places_of(records, folders, distance, "folder")
+    held = places.divide(records, named[0], seed, held_out)
+    near = places.neighbours(records, distance)
     header = CatalogHeader(
         name=root.resolve().name,
         sensors={
@@ -130,9 +128,10 @@ def prepare(
             CatalogClass(name=entry.name, color=entry.color or default_color(i), value=class_value(entry, i, kind))
             for i, entry in enumerate(listed)
         ],
-        split_by=f"place; held out: {', '.join(held) or 'nothing, since there is one place'}",
+        split_by=places.told(named[1], held),
         label_kind=kind,
         label_column=column,
+        notes=[f"held out, but within {distance / 1000:g} km of what is trained on: {', '.join(near)}"] if near else [],
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     _drop_unlabelled(catalog, key)

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.spatial import cKDTree
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -126,8 +125,21 @@ def near(points: Sequence[tuple[float, float]], distance: float = 10_000.0) -> l
     """
     lon, lat = np.radians(np.asarray(points, float).reshape(-1, 2)).T
     globe = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    pairs = cKDTree(globe).query_pairs(2 * np.sin(min(distance / _EARTH, np.pi) / 2), output_type="ndarray")
-    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(globe), len(globe)))
-    _, groups = connected_components(links, directed=False)
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups.tolist()))}
-    return [f"place-{numbers[group]}" for group in groups.tolist()]
+    chord = 2 * np.sin(min(distance / _EARTH, np.pi) / 2)
+    # Points of one cell are near each other, so that not all pairs of a dense archive need be listed.
+    cells, cell = np.unique(np.floor(globe * 3**0.5 / max(chord, 1e-12)), axis=0, return_inverse=True)
+    members = np.split(np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell))[:-1])
+    pairs = cKDTree(cells).query_pairs(2 * 3**0.5, output_type="ndarray")
+    gaps = np.linalg.norm(cells[pairs[:, 0]] - cells[pairs[:, 1]], axis=1)
+    group = DisjointSet(range(len(cells)))
+    for one, other in pairs[np.argsort(gaps, kind="stable")].tolist():
+        if not group.connected(one, other) and _meet(globe[members[one]], globe[members[other]], chord):
+            group.merge(one, other)
+    found = [group[number] for number in cell.tolist()]
+    numbers = {root: number for number, root in enumerate(dict.fromkeys(found))}
+    return [f"place-{numbers[root]}" for root in found]
+
+
+def _meet(first: NDArray[np.float64], second: NDArray[np.float64], reach: float) -> bool:
+    """Whether a point of one set lies within `reach` of one of the other."""
+    return bool(cKDTree(first).query(second, distance_upper_bound=reach * (1 + 1e-12))[0].min() <= reach)

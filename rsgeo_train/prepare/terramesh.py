@@ -1,7 +1,8 @@
 """TerraMesh (Blumenstiel et al., 2025) as GeoTIFF to a catalog: five sensors of a site on one grid, with land cover.
 
-Layout: `<site>/{S1RTC,S2L2A,S2L1C,DEM,LULC}.tif`, any of the sensors missing. The shards of Zarr files that the dataset
-is published in, S1GRD, NDVI and S2RGB are not read: convert the samples wanted to GeoTIFF first.
+Layout: `<site>/{S1RTC,S2L2A,S2L1C,DEM,LULC}.tif`, any of the sensors missing; folders may be links. The shards of Zarr
+files that the dataset is published in (`<split>/<sensor>/*.tar` with a `.zarr.zip` a sample), S1GRD, NDVI and S2RGB are
+not read: convert the samples wanted to GeoTIFF first.
 
 From processing baseline 04.00 on, Sentinel-2 products hold reflectance × 10,000 + 1000, and TerraMesh mixes both forms,
 also between the level 1C and the level 2A of one site. What a file holds is decided by its values (see `offset_of_l1c`
@@ -10,6 +11,8 @@ and `offset_of_l2a`) and kept in the columns `s2_offset` and `s2_l1c_offset`, wh
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,14 @@ from numpy.typing import NDArray
 from rsgeo_core.sensors import BAND_ORDERS
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.prepare import georeference, places
 from rsgeo_train.samples import statistics
 
 SHIFT = 1000
 """What baseline 04.00 and later add to reflectance × 10,000 (ESA, January 2022)."""
+
+NEAR = 10_000.0
+"""Sites nearer than this to each other are one place, metres."""
 
 CLASSES = (
     ("Water", "#419bdf"),
@@ -54,17 +60,15 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
     Args:
         root: any folder above the sites.
         output: path of the catalog.
-        seed: seed of the split by place; sites within 10 km of each other are one place.
+        seed: seed of the split by place; sites within 10 km of each other, over any chain, are one place.
 
     Raises:
         DatasetError: no site, sensors of a site on different grids, or a file with another number of bands.
     """
-    folders = sorted({path.parent for name in FILES.values() for path in root.rglob(f"{name}.tif")})
+    found = list(_below(root))
+    folders = sorted({path.parent for path in found if path.name in {f"{name}.tif" for name in FILES.values()}})
     if not folders:
-        raise DatasetError(
-            f"{root} holds no TerraMesh in GeoTIFF: expected SITE/S2L2A.tif, SITE/S1RTC.tif and the like.",
-            "Zarr shards are not read; convert the samples wanted to GeoTIFF first.",
-        )
+        raise _nothing(root, [path for path in found if path.name.endswith((".zarr.zip", ".zarr", ".tar"))])
     records, notes = [], []
     dtypes: dict[str, str] = {}
     for folder in folders:
@@ -84,17 +88,13 @@ def prepare(root: Path, output: Path, *, seed: int = 0) -> Catalog:
                 "offsets_by": "; ".join(said.values()),
             }
         )
-    middles = [(record["geometry"].centroid.x, record["geometry"].centroid.y) for record in records]
-    places = splits.near(middles)
-    split = splits.by_place(places, seed)
-    for record, place in zip(records, places, strict=True):
-        record |= {"place": place, "split": split[place]}
-    held = sorted(place for place, side in split.items() if side == "val")
+    names, rule = places.places_of(records, [record["id"] for record in records], NEAR, "site")
+    held = places.divide(records, names, seed, ())
     header = CatalogHeader(
         name="TerraMesh",
         sensors={key: CatalogSensor(bands=BANDS[key], dtype=dtypes[key], gsd=10) for key in FILES if key in dtypes},
         classes=[CatalogClass(name=name, color=color, value=str(i + 1)) for i, (name, color) in enumerate(CLASSES)],
-        split_by=f"place (sites within 10 km of each other); held out: {', '.join(held) or 'nothing'}",
+        split_by=places.told(rule, held),
         label_kind="raster",
         notes=_summary(records) + (notes if len(records) <= 10 else []),
     )
@@ -129,6 +129,31 @@ def offset_of_l2a(surface: NDArray[np.number], top: NDArray[np.number] | None = 
         return -SHIFT if float(np.percentile(surface, 1, axis=(1, 2)).min()) >= 0.9 * SHIFT else 0
     apart = float(np.median(surface[-2:].astype(np.float32) - top[-2:].astype(np.float32)))
     return -SHIFT if abs(apart - SHIFT) < abs(apart) else 0
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """All files below a folder, and folders of Zarr, through links too, each folder once."""
+    seen: set[str] = set()
+    for folder, inner, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder) / name for name in (*files, *(name for name in inner if name.endswith(".zarr"))))
+        inner[:] = sorted(name for name in inner if not name.endswith(".zarr"))
+
+
+def _nothing(root: Path, zarr: list[Path]) -> DatasetError:
+    """What is said of a folder without a site in GeoTIFF."""
+    expected = f"{root} holds no TerraMesh in GeoTIFF: expected SITE/S2L2A.tif, SITE/S1RTC.tif and the like"
+    if not zarr:
+        return DatasetError(f"{expected}.", "Give the folder above the sites with --root.")
+    return DatasetError(
+        f"{expected}, found {len(zarr)} in Zarr, such as {min(zarr).relative_to(root)}. Zarr shards are not read.",
+        "Unpack them (tar -xf SHARD.tar) and convert each sample wanted, sensor by sensor:\n"
+        "    rio convert 'ZARR:\"/vsizip/SAMPLE.zarr.zip\":/bands' SITE/S2L2A.tif",
+    )
 
 
 def _offsets(here: dict[str, Path]) -> tuple[dict[str, int], dict[str, str]]:
@@ -188,5 +213,5 @@ def _check(folder: Path, here: dict[str, Path], dtypes: dict[str, str]) -> None:
     ):
         raise DatasetError(
             f"The files of {folder} lie on different grids; TerraMesh has one grid a site.",
-            "Use rsgeo-train prepare pairs, which lays rasters over each other by geography.",
+            "Use rsgeo-train prepare scenes, which lays rasters over each other by geography.",
         )

@@ -49,7 +49,8 @@ def test_pretrain_alone_does_something_sensible(tmp_path: Path, monkeypatch: pyt
     words = [word for setting in short for word in ("--set", setting)]
     done = CliRunner().invoke(cli, ["pretrain", "--method", "csf", *words])
     assert done.exit_code == 0, done.output
-    assert "128 made-up samples of two sensors" in done.output and "csf-small with 200 steps is used" in done.output
+    assert "128 made-up samples of two sensors" in done.output
+    assert "csf-small with 200 steps of 32 samples is used" in done.output
     settings = load_recipe(tmp_path / "runs/csf/config.yaml", kind=CsfRecipe)
     assert settings.method.projector == [64] and settings.trainer.max_steps == 2
     assert (tmp_path / "runs/csf/report/index.html").is_file()

@@ -1,4 +1,4 @@
-"""`rsgeo-train prepare pairs | ombria | sen1floods11 | terramesh` and `show` with pictures, through click's runner."""
+"""`rsgeo-train prepare scenes | ombria | sen1floods11 | terramesh` and `show` with pictures, through click's runner."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ PAIRS = ("--sensor", "s2=s2/*.tif", "--sensor", "s1=s1/*.tif", "--bands", "s2=B0
 
 def test_pairs_are_prepared_told_and_drawn(rasters: Path, tmp_path: Path) -> None:
     catalog = tmp_path / "pairs.parquet"
-    said = done("prepare", "pairs", "--root", rasters, *PAIRS, "-o", catalog)
+    said = done("prepare", "scenes", "--root", rasters, *PAIRS, "-o", catalog)
+    assert "split by: place (whole scenes; those with chips within 10 km of each other are one)" in said
     assert "0 chips on the same pixels, 8 warped (bilinear), 0 without" in said and "no labels" in said
     assert "4 train, 4 val" in said or "4 val" in said
     said = done("show", catalog, "-o", tmp_path / "samples.png")
@@ -64,8 +65,11 @@ def test_pairs_are_prepared_told_and_drawn(rasters: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("prepare", "pairs", "--root", ".", "--sensor", "s2", "-o", "c"), "KEY=VALUE"),
-        (("prepare", "pairs", "--root", ".", "--sensor", "s2=*.tif", "-o", "c"), "matches *.tif"),
+        (("prepare", "scenes", "--root", ".", "--sensor", "s2", "-o", "c"), "KEY=VALUE"),
+        (("prepare", "scenes", "--root", ".", "-o", "c"), "--sensor s2='s2/*.tif'"),
+        (("prepare", "scenes", "--root", ".", "--images", "*", "--sensor", "s2=*", "-o", "c"), "--sensor s2 --bands"),
+        (("prepare", "scenes", "--root", ".", "--images", "*", "--sensor", "s2", "-o", "c"), "--sensor s2=PATTERN"),
+        (("prepare", "scenes", "--root", ".", "--sensor", "s2=*.tif", "-o", "c"), "matches *.tif"),
         (("prepare", "ombria", "--root", ".", "-o", "c"), "OmbriaS1/train/AFTER"),
         (("prepare", "sen1floods11", "--root", ".", "-o", "c"), "Sen1Floods11"),
         (("prepare", "terramesh", "--root", ".", "-o", "c"), "TerraMesh"),

@@ -97,7 +97,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = np.zeros((3, 80, 96), np.uint8)
             pixels[:, :, :48], pixels[:, :, 48:] = 170, 60
             pixels += random.integers(0, 30, pixels.shape, dtype=np.uint8)
-            origin = 500000 + 10000 * p, 5300000 + 2000 * number
+            origin = 500000 + 20000 * p, 5300000 + 2000 * number
             write_raster(root / place / "images" / f"s{number}.tif", pixels, origin=origin)
             colours = np.full((80, 96, 3), (0x9B, 0x9B, 0x9B), np.uint8)
             colours[:, :48], colours[4:, 48:] = (0x84, 0x29, 0xF6), (0xE2, 0xA9, 0x29)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from conftest import write_raster
 from PIL import Image
 
@@ -180,5 +181,78 @@ def test_terramesh_of_two_grids_is_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "x/DEM.tif", np.zeros((1, 8, 8), np.int16), origin=(500005, 5300000))
     with pytest.raises(DatasetError, match="different grids"):
         terramesh.prepare(tmp_path, tmp_path / "c.parquet")
-    with pytest.raises(DatasetError, match="Zarr shards are not read"):
+    with pytest.raises(DatasetError, match=r"expected SITE/S2L2A\.tif"):
         terramesh.prepare(tmp_path / "nothing", tmp_path / "c.parquet")
+
+
+def site(folder: Path, shift_top: int | None, shift_surface: int, origin: tuple[float, float] = (5e5, 5.3e6)) -> None:
+    """A site in the layout of the GeoTIFFs, its levels with or without the 1000 of baseline 04.00."""
+    random = np.random.default_rng(0)
+    surface = 300 + random.gamma(4, 200, (12, 16, 16))
+    top = np.insert(surface * 0.93 + 80, 10, 20 + random.gamma(2, 5, (16, 16)), axis=0)
+    write_raster(folder / "S2L2A.tif", (surface + shift_surface).astype(np.int16), origin=origin)
+    if shift_top is not None:
+        write_raster(folder / "S2L1C.tif", (top + shift_top).astype(np.int16), origin=origin)
+    write_raster(folder / "S1RTC.tif", np.full((2, 16, 16), -12, np.float32), origin=origin)
+    write_raster(folder / "LULC.tif", np.full((1, 16, 16), 4, np.uint8), origin=origin)
+
+
+def test_a_made_terramesh_behind_links_with_every_kind_of_offset(tmp_path: Path) -> None:
+    """Four sites, two of them near each other; the samples of all hold the same reflectance."""
+    store, root = tmp_path / "store", tmp_path / "root"
+    for number, (top, surface) in enumerate(((0, 0), (1000, 0), (0, 1000), (None, 1000))):
+        site(store / f"x{number}", top, surface, (5e5 + (40_000, 0, 45_000, 90_000)[number], 5.3e6))
+    root.mkdir()
+    (root / "linked").symlink_to(store, target_is_directory=True)
+    (store / "again").symlink_to(root, target_is_directory=True)  # a loop
+    path = tmp_path / "c.parquet"
+    catalog = written(terramesh.prepare(root, path), path)
+    table = catalog.table.set_index("id")
+    assert list(table.index) == [f"linked/x{n}" for n in range(4)]
+    assert table["s2_offset"].tolist() == [0, 0, -1000, -1000]
+    assert table["s2_l1c_offset"].tolist()[:3] == [0, -1000, 0] and pd.isna(table["s2_l1c_path"].iloc[3])
+    assert table["place"].tolist() == ["linked/x0", "linked/x1", "linked/x0", "linked/x3"]
+    assert "whole sites; those with chips within 10 km" in catalog.header.split_by
+    samples = Samples(catalog, range(4), {"s2": ["B02", "B12"], "s2_l1c": ["B10"]})
+    for n in range(4):
+        assert (samples[n].images[:2] - samples[0].images[:2]).abs().max() <= 1  # whole numbers are stored
+        assert samples[n].present[2] == (n < 3) and (samples[n].labels == 3).all()
+        assert n == 3 or (samples[n].images[2] - samples[0].images[2]).abs().max() <= 1
+
+
+def test_terramesh_without_coordinates_has_a_place_a_site(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_raster(tmp_path / name / "S1RTC.tif", np.zeros((2, 8, 8), np.float32), crs=None)
+    catalog = terramesh.prepare(tmp_path, tmp_path / "c.parquet")
+    assert catalog.table["place"].tolist() == ["a", "b"] and catalog.header.split_by.startswith("site, since")
+
+
+def test_zarr_shards_are_refused_with_what_to_type_and_that_works(tmp_path: Path) -> None:
+    """A sample as in a shard, by the Zarr 2 specification: the command of the message makes a GeoTIFF of it."""
+    import json
+    import re
+    import zipfile
+    import zlib
+
+    from rasterio.rio.main import main_group
+
+    values = np.random.default_rng(0).integers(0, 4000, (12, 8, 8)).astype("<i2")
+    shard = tmp_path / "root/train/S2L2A"
+    shard.mkdir(parents=True)
+    facts = {"zarr_format": 2, "shape": [12, 8, 8], "chunks": [12, 8, 8], "dtype": "<i2", "fill_value": 0}
+    facts |= {"order": "C", "filters": None, "compressor": {"id": "zlib", "level": 1}}
+    with zipfile.ZipFile(shard / "x_000001.zarr.zip", "w") as archive:
+        archive.writestr(".zgroup", json.dumps({"zarr_format": 2}))
+        archive.writestr("bands/.zarray", json.dumps(facts))
+        archive.writestr("bands/.zattrs", json.dumps({"_ARRAY_DIMENSIONS": ["band", "y", "x"]}))
+        archive.writestr("bands/0.0.0", zlib.compress(values.tobytes()))
+    with pytest.raises(DatasetError, match=r"1 in Zarr, such as train/S2L2A/x_000001\.zarr\.zip") as told:
+        terramesh.prepare(tmp_path / "root", tmp_path / "c.parquet")
+    source, target = re.search(r"rio convert '(.+)' (\S+)", told.value.hint).groups()
+    source = source.replace("SAMPLE.zarr.zip", str(shard / "x_000001.zarr.zip"))
+    (tmp_path / "tif/SITE").mkdir(parents=True)
+    done = CliRunner().invoke(main_group, ["convert", source, str(tmp_path / "tif" / target)])
+    assert done.exit_code == 0, done.output
+    catalog = terramesh.prepare(tmp_path / "tif", tmp_path / "c.parquet")
+    found = Samples(catalog, [0], {"s2": ["B01", "B12"]}, with_labels=False)[0].images
+    assert np.array_equal(found.numpy(), values[[0, 11]].astype(np.float32))

@@ -17,7 +17,9 @@ from test_warping import UTM, middles, write
 from rsgeo_core.grid import Grid
 from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.prepare import bigearthnet
 from rsgeo_train.prepare import pairs as adapter
+from rsgeo_train.rasters import brought
 from rsgeo_train.samples import Samples, statistics
 
 PLACES = {"a": (500000, 5300000), "b": (560000, 5250000), "c": (440000, 5350000)}
@@ -197,3 +199,98 @@ def test_what_cannot_be_paired_is_refused(rasters: Path, tmp_path: Path) -> None
     write(other / "o/2.tif", np.ones((1, 8, 8), np.uint8), UTM, Affine(10, 0, 0, 0, -10, 0), nodata=0)
     with pytest.raises(DatasetError, match="with nodata 0"):
         made(other, tmp_path, sensors={"p": "o/*.tif", "q": "o/1.tif"}, bands={"p": ["a"], "q": ["a"]})
+
+
+def test_bands_may_be_files_of_their_own(tmp_path: Path) -> None:
+    """10, 20 and 60 m beside a mask; on another sensor's chips too; samples equal those of one raster a scene."""
+    random = np.random.default_rng(0)
+    for name, (x, y) in {"p/T1_2020": (500000, 5300000), "q/T2_2021": (560000, 5300000)}.items():
+        bands = {}
+        for token, gsd in (("B02", 10), ("B8A", 20), ("B01", 60), ("MSK", 10)):
+            bands[token] = random.integers(1, 4000, (1, 480 // gsd, 480 // gsd)).astype(np.uint16)
+            write(tmp_path / f"{name}_{token}_x.tif", bands[token], UTM, Affine(gsd, 0, x, 0, -gsd, y), nodata=0)
+        fine = [brought(bands[token], (48, 48), 0) for token in ("B01", "B02", "B8A")]
+        write(tmp_path / f"whole/{name[0]}.tif", np.concatenate(fine), UTM, Affine(10, 0, x, 0, -10, y), nodata=0)
+        other = random.normal(-12, 3, (2, 40, 40)).astype(np.float32)
+        write(tmp_path / f"radar/{name[0]}.tif", other, UTM, Affine(15, 0, x - 20, 0, -15, y + 20))
+    options = {"chip": 16, "held_out": ()}
+    whole = made(tmp_path, tmp_path, sensors={"s2": "whole/*.tif"}, bands={"s2": ["B01", "B02", "B8A"]}, **options)
+    single = made(tmp_path, tmp_path, sensors={"s2": "[pq]/*_{band}_x.tif"}, bands={}, **options)
+    assert single.header.sensors["s2"].files == ["B01", "B02", "B8A"] == single.header.sensors["s2"].bands
+    assert single.header.sensors["s2"].gsd == whole.header.sensors["s2"].gsd and len(single) == len(whole) == 18
+    assert single.table["id"][0] == "p/T1_2020_x/0-0" and set(single.table["place"]) == {"T1_2020_x", "T2_2021_x"}
+    wanted = {"s2": ["B8A", "B02", "B01"]}
+    for row in range(18):
+        images = [Samples(found, [row], wanted, with_labels=False)[0].images for found in (whole, single)]
+        assert (images[0] - images[1]).abs().max() <= 1  # a half is rounded either way
+    assert all(a.equals(b) for a, b in zip(single.table.geometry, whole.table.geometry, strict=True))
+    sensors = {"s1": "radar/*.tif", "s2": "**/*_{band}_x.tif"}
+    warped = made(tmp_path, tmp_path, sensors=sensors, bands={"s2": ["B8A", "B02"]}, **options)
+    assert warped.header.sensors["s2"].files == ["B8A", "B02"]
+    row = int(np.flatnonzero(warped.table["s2_grid"].notna())[4])  # the middle one
+    images, present, *_ = Samples(warped, [row], {"s1": ["VV"], "s2": ["B02"]}, with_labels=False)[0]
+    assert present.all() and images[1].std() > 100
+
+
+def test_band_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    def band(path: str, dtype: str = "uint8", width: int = 8, gsd: float = 10) -> None:
+        write(tmp_path / path, np.ones((1, 8, width), dtype), UTM, Affine(gsd, 0, 0, 0, -gsd, 0))
+
+    def refused(words: str, pattern: str, bands: list[str] | None = None, key: str = "s2") -> None:
+        with pytest.raises(DatasetError, match=words):
+            made(tmp_path, tmp_path, sensors={key: pattern}, bands={key: bands} if bands else {})
+
+    for name in ("a", "b"):
+        band(f"spelt/{name}/{'B2' if name == 'a' else 'b02'}.tif")
+        band(f"some/{name}_B03.tif")
+    band("some/a_B04.tif")
+    band("twice/a_B02.tif"), band("twice/a_blue.tif")
+    band("dtype/a_B02.tif"), band("dtype/a_B03.tif", "uint16")
+    band("cover/a_B02.tif"), band("cover/a_B03.tif", width=9)
+    refused("calls B02 'b02'", "spelt/*/{band}.tif")
+    refused("has no file of B04", "some/*_{band}.tif", ["B03", "B04"])
+    refused("B02 twice", "twice/*_{band}.tif")
+    refused("1 bands of uint16", "dtype/*_{band}.tif")
+    refused("do not cover the same ground", "cover/*_{band}.tif")
+    refused("with a band of s2", "some/{band}_*.tif")
+    refused("Sensor mine is not known", "some/*_{band}.tif", key="mine")
+    catalog = made(tmp_path, tmp_path, sensors={"s2": "some/*_{band}.tif"}, bands={}, held_out=())
+    assert catalog.header.sensors["s2"].bands == ["B03"] and "only some scenes have B04" in catalog.header.notes[0]
+    with pytest.raises(DatasetError, match="--bands s1"):
+        made(tmp_path, tmp_path, sensors={"s2": "some/*_{band}.tif"}, bands={"s1": ["VV"]})
+
+
+def test_a_scene_is_never_cut_and_neighbours_go_with_it(tmp_path: Path) -> None:
+    """A scene with two islands of data 40 km apart; another scene beside one of them; a third far away."""
+    pixels = np.zeros((1, 4, 404), np.uint8)
+    pixels[..., :4] = pixels[..., -4:] = 1
+    write(tmp_path / "wide.tif", pixels, UTM, Affine(100, 0, 500000, 0, -100, 5300000), nodata=0)
+    for name, x in (("near", 545000), ("far", 600000)):
+        write(tmp_path / f"{name}.tif", pixels[..., :4], UTM, Affine(100, 0, x, 0, -100, 5300000), nodata=0)
+    options = {"bands": {"m": ["a"]}, "chip": 4, "held_out": ()}
+    catalog = made(tmp_path, tmp_path, sensors={"m": "*.tif"}, **options)
+    assert catalog.table["place"].tolist() == ["far", "near", "near", "near"]
+    assert catalog.table.groupby("place")["split"].nunique().max() == 1 and set(catalog.splits()) == {"train", "val"}
+    assert catalog.header.split_by.startswith(
+        "place (whole scenes; those with chips within 10 km of each other are one)"
+    )
+    apart = made(tmp_path, tmp_path, sensors={"m": "*.tif"}, distance=1000.0, **options)
+    assert apart.table["place"].tolist() == ["far", "near", "wide", "wide"]
+    single = made(tmp_path, tmp_path, sensors={"m": "wide.tif"}, **options)
+    assert single.table["place"].tolist() == ["wide-1", "wide-2"] and set(single.splits()) == {"train", "val"}
+
+
+def test_real_band_files_of_two_sensors(data: Path, tmp_path: Path) -> None:
+    """BigEarthNet's patches as plain scenes: the pixels of its own adapter."""
+    root = data / "s1s2_pairs/bigearthnet"
+    sensors = {"s2": "BigEarthNet-S2/*/*_{band}.tif", "s1": "BigEarthNet-S1/*/*_{band}.tif"}
+    found = made(root, tmp_path, sensors=sensors, bands={}, chip=120, held_out=())
+    own = bigearthnet.prepare(root, tmp_path / "own.parquet", cloudy=True)
+    bands = {"s2": ["B05", "B02", "B01"], "s1": ["VH"]}
+    assert len(found) == 4 and found.header.notes == [
+        "s1, 4 scenes: 4 chips on the same pixels, 0 warped (bilinear), 0 without"
+    ]
+    paths = own.table["s2_path"].tolist()
+    for row, path in enumerate(found.table["s2_path"]):
+        pair = Samples(found, [row], bands, with_labels=False), Samples(own, [paths.index(path)], bands)
+        assert np.array_equal(*(samples[0].images for samples in pair))

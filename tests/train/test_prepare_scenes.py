@@ -62,6 +62,19 @@ def test_places_are_on_one_side(scenes, tmp_path):
     assert catalog.table.geometry.notna().all()
 
 
+def test_folders_near_each_other_are_one_place(scenes, tmp_path):
+    """The three lie 20 km apart, one beside the other."""
+    options = {"images": "*/images/*.tif", "labels": "*/masks/*.png", "classes": scenes / "classes.yaml", "chip": 64}
+    together = adapter.prepare(scenes, tmp_path / "c.parquet", distance=25_000.0, **options)
+    assert set(together.table["place"]) == {"north"} and together.splits() == {"train": 24}
+    assert "whole folders; those with chips within 25 km" in together.header.split_by
+    apart = adapter.prepare(scenes, tmp_path / "c.parquet", **options)
+    assert set(apart.table["place"]) == {"north", "south", "west"} and apart.splits() == {"train": 16, "val": 8}
+    assert not apart.header.notes and "within 10 km" in apart.header.split_by
+    named = adapter.prepare(scenes, tmp_path / "c.parquet", held_out=["south"], distance=25_000.0, **options)
+    assert named.header.notes == ["held out, but within 25 km of what is trained on: south"]
+
+
 def test_windows_cover_every_pixel_and_stay_inside():
     for height, width, chip, step in ((80, 96, 64, 48), (64, 64, 64, 64), (30, 200, 64, 50), (65, 129, 64, 64)):
         seen = np.zeros((height, width), int)

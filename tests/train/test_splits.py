@@ -66,3 +66,33 @@ def test_without_places_the_split_is_random_and_says_why(middles, places, why):
     split, place, said = splits.placed(middles, labels, seed=0)
     assert split == splits.stratified(labels, 0)
     assert len(place) == places and said.startswith("random") and why in said and "both sides" in said
+
+
+@given(st.lists(st.tuples(st.floats(10, 10.6), st.floats(50, 50.4)), min_size=1, max_size=60))
+def test_near_is_single_linkage(found):
+    """Against all pairs, with distances of their own: the same groups, in the order in which they come."""
+    from pyproj import Geod
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    globe = Geod(a=6_371_000, b=6_371_000)
+    count = len(found)
+    gaps = np.array([[globe.inv(*one, *other)[2] if one != other else 0.0 for other in found] for one in found])
+    if (np.abs(gaps - 10_000) < 0.01).any():
+        return  # on the line
+    groups = fcluster(linkage(squareform(gaps, checks=False)), 10_000, "distance") if count > 1 else [1]
+    numbers = {group: n for n, group in enumerate(dict.fromkeys(list(groups)))}
+    assert splits.near(found) == [f"place-{numbers[group]}" for group in groups]
+
+
+def test_near_takes_dense_archives():
+    """20,000 chips within 10 km of each other have 200 million pairs, none of which is listed."""
+    import tracemalloc
+
+    random = np.random.default_rng(0)
+    dense = np.concatenate([random.uniform((10, 50), (10.05, 50.05), (20_000, 2)), [(11.0, 50.0)]])
+    tracemalloc.start()
+    places = splits.near([tuple(point) for point in dense])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(places[:-1]) == {"place-0"} and places[-1] == "place-1" and peak < 50e6

@@ -54,7 +54,7 @@ class FusionEncoder(nn.Module):
 
 
 class FusionEmbedding(nn.Module):
-    """Sensors stacked, encoded, projected, normalised.
+    """Sensors stacked, encoded, projected, normalised; NaN for a sample without any band, of which nothing is known.
 
     Args:
         encoder: (images, present) → (B, D).
@@ -68,6 +68,8 @@ class FusionEmbedding(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Per sensor (N, C, H, W) in stored units, then (N, all C) of 0 and 1 → (N, D), L2-normalised."""
-        *images, present = inputs
-        found = self.encoder(torch.cat(images, dim=1), present > 0.5)
-        return F.normalize(found if self.projection is None else self.projection(found), dim=1)
+        *images, numbers = inputs
+        present = numbers > 0.5
+        found = self.encoder(torch.cat(images, dim=1), present)
+        found = F.normalize(found if self.projection is None else self.projection(found), dim=1)
+        return torch.where(present.any(dim=1, keepdim=True), found, float("nan"))

@@ -122,6 +122,7 @@ def _samples(catalog: Catalog, taken: Input) -> Sample:
     (batch,) = DataLoader(samples, batch_size=len(samples), collate_fn=collate)
     hidden = torch.rand(batch.present.shape, generator=torch.Generator().manual_seed(0)) < 0.5
     hidden[::2] = False
+    hidden &= (batch.present & ~hidden).any(dim=1, keepdim=True)  # nothing can be said of a sample without any band
     return batch._replace(present=batch.present & ~hidden)
 
 

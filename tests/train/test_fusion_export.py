@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import rasterio
+from conftest import write_raster
 from numpy.typing import NDArray
 
+from rsgeo_core import infer
+from rsgeo_core.errors import BandError
 from rsgeo_train import onnx_graph, training
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.export import CardFacts, export
@@ -53,13 +58,27 @@ def five(run_of: Callable[..., Path]) -> Path:
     return run_of(STACK)
 
 
+@pytest.fixture(scope="module")
+def five_model(five: Path) -> Path:
+    """The model file of that run."""
+    return exported(five)
+
+
 @pytest.fixture(scope="module", params=["share", "rate"])
-def scaled(request: pytest.FixtureRequest, run_of: Callable[..., Path], five: Path) -> tuple[str, Path, Path]:
+def scaled(
+    request: pytest.FixtureRequest, run_of: Callable[..., Path], five: Path, five_model: Path
+) -> tuple[str, Path, Path]:
     """Scaling, run and model file."""
-    run = five if request.param == "share" else run_of(STACK, "method.views.scaling=rate")
+    if request.param == "share":
+        return request.param, five, five_model
+    run = run_of(STACK, "method.views.scaling=rate")
+    return request.param, run, exported(run)
+
+
+def exported(run: Path) -> Path:
     path = run.parent / "model.onnx"
     export(run, path, embedding=8, facts=CardFacts(name="csf", stride=16), tell=lambda line: None)
-    return request.param, run, path
+    return path
 
 
 def moments(catalog: Catalog) -> tuple[list[float], list[float]]:
@@ -140,3 +159,53 @@ def test_of_a_sample_without_any_band_nothing_is_said(scaled: tuple[str, Path, P
     present = np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]], np.float32)
     found = onnx_graph.run(scaled[2].read_bytes(), fed(images, present))
     assert np.isnan(found[1]).all() and np.isfinite(found[[0, 2]]).all()
+
+
+def written(path: Path, pixels: NDArray[np.float32], names: Sequence[str | None]) -> Path:
+    """A raster of bands, of which those without a name are no band of any model."""
+    write_raster(path, pixels)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = tuple(name or "" for name in names)
+    return path
+
+
+def mapped(scene: dict[str, Path], model: Path, out: Path, **options: Any) -> NDArray[np.float32]:
+    infer(scene, out, model, stride=16, quantisation="float32", **options)
+    with rasterio.open(out) as dataset:
+        return dataset.read()
+
+
+@pytest.fixture(scope="module")
+def pixels() -> NDArray[np.float32]:
+    return np.random.default_rng(2).normal(1000, 300, (4, 70, 90)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kept", [(0, 1, 2, 3), (3,), (0, 2), (1, 2, 3)])
+def test_what_a_scene_lacks_plays_no_part_in_the_map(
+    five_model: Path, pixels: NDArray[np.float32], kept: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Bands named in the file, numbered by --bands, in other orders, beside garbage that is no band: the same map."""
+    names = FIVE["s2"]
+    plain = mapped(
+        {"s2": written(tmp_path / "a.tif", pixels[list(kept)], [names[n] for n in kept])},
+        five_model,
+        tmp_path / "1.tif",
+    )
+    assert plain.shape == (8, 5, 6) and np.isfinite(plain).all()
+    random = np.random.default_rng(len(kept))
+    for number, garbage in enumerate((3e38, np.nan)):
+        order = random.permutation(4)
+        spoiled = np.where(np.isin(order, kept)[:, None, None], pixels[order], np.float32(garbage))
+        named = written(tmp_path / f"b{number}.tif", spoiled, [names[n] if n in kept else None for n in order])
+        assert np.array_equal(mapped({"s2": named}, five_model, tmp_path / "2.tif"), plain)
+        bare = written(tmp_path / f"c{number}.tif", spoiled, [None] * 4)
+        typed = {names[n]: int(np.flatnonzero(order == n)[0]) + 1 for n in random.permutation(kept)}
+        assert np.array_equal(mapped({"s2": bare}, five_model, tmp_path / "3.tif", bands=typed), plain)
+
+
+def test_a_scene_without_any_of_the_bands_is_refused(
+    five_model: Path, pixels: NDArray[np.float32], tmp_path: Path
+) -> None:
+    with pytest.raises(BandError, match="B02"):
+        mapped({"s2": written(tmp_path / "a.tif", pixels[:1], ["B11"])}, five_model, tmp_path / "no.tif")
+    assert not (tmp_path / "no.tif").exists()

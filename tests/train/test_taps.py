@@ -191,3 +191,25 @@ def test_cells_are_projected_to_where_they_vary(run: Path, encoder: FusionEncode
     spread = np.diag(covariance)
     assert (np.diff(spread) <= 0).all() and np.abs(covariance - np.diag(spread)).max() < 1e-3 * spread[0]
     assert taps.fitted(encoder, tap, samples, 128, 8) == (None, 128, None)
+
+
+@pytest.mark.slow
+def test_a_transformer_takes_tiles_of_one_size(pairs: Path, tmp_path: Path) -> None:
+    """Each of its cells depends on the whole tile: the card says so, and a map is blended."""
+    vit = ["encoder.name=vit_tiny_patch16_224", "encoder.options={depth: 2, patch_size: 8}", "sensors.s2.bands=[]"]
+    settings = load_recipe(None, [*SETTINGS, *vit], CsfRecipe)
+    training.train("csf", settings, read_catalog(pairs), tmp_path / "run", tell=lambda line: None, source=pairs)
+    facts = CardFacts(name="vit", stride=16)
+    card = export(tmp_path / "run", tmp_path / "m.onnx", taps=["blocks.0"], facts=facts, tell=lambda line: None).card
+    assert card.context.tile_invariant is False and card.context.receptive_field is None
+    item, output = card.inputs[0], card.outputs[1]
+    assert (item.dynamic_size, item.tile_size, item.size_multiple) == (False, 32, 8)
+    assert (output.dense, output.stride, output.dimension) == (True, 8, 192)
+    scene = tmp_path / "s2.tif"
+    write_raster(scene, np.random.default_rng(3).integers(500, 1800, (2, 70, 90)).astype(np.uint16))
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.descriptions = ("B08", "B02")
+    infer(scene, tmp_path / "map.tif", tmp_path / "m.onnx", layer="blocks.0", quantisation="float32")
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        found = dataset.read()
+    assert found.shape == (192, 9, 12) and np.allclose(np.linalg.norm(found, axis=0), 1, atol=1e-5)

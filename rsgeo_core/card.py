@@ -247,12 +247,17 @@ class ModelCard(_Model):
                 return item
         raise KeyError(f"{self.name} has no input {sensor}; it has {', '.join(i.sensor for i in self.inputs)}")
 
-    def output(self, task: Task | None = None) -> Output:
-        """The output that serves `task` (by default the card's own task).
+    def output(self, task: Task | None = None, name: str | None = None) -> Output:
+        """The first output that serves `task` (by default the card's own task), or the one called `name`.
 
         Raises:
-            KeyError: no output serves it; the message says which tasks are served.
+            KeyError: there is none; the message says which there are.
         """
+        if name is not None:
+            for item in self.outputs:
+                if item.name == name and (task is None or task in served_tasks(item)):
+                    return item
+            raise KeyError(f"{self.name} has no output {name}; it has {', '.join(item.name for item in self.outputs)}")
         wanted = task or self.task
         for item in self.outputs:
             if wanted in served_tasks(item):

@@ -224,7 +224,7 @@ class _Run:
 
     def _output(self, model: Model) -> Output:
         try:
-            output = model.card.output(self.request.task)
+            output = model.card.output(self.request.task, self.request.layer)
         except KeyError as error:
             raise RequestError(f"{error.args[0]}.") from None
         has_classes = output.kind in ("logits", "probabilities")
@@ -348,6 +348,8 @@ class _Run:
             "products": [n for n in ("probabilities", "confidence", "entropy") if getattr(request, n) is not None],
             "rsgeo": __version__.rsplit(".", 1)[0],
         }
+        if request.layer is not None:
+            parameters["layer"] = request.layer
         if request.mask is not None:
             parameters["mask"] = sha256(request.mask) if Path(request.mask).is_file() else request.mask
         model_facts = {"name": model.card.name, "version": model.card.version, "sha256": sha256(model.path)}

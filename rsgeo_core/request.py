@@ -21,6 +21,7 @@ class InferRequest(BaseModel):
         sensors: sensor key to files, for models of several sensors.
         bands: band name to 1-based number.
         task: which output of the model; None for its own.
+        layer: which output by name, where several serve the task; None for the first.
         stride: pixels per cell of window models.
         tile: side of the model's input, pixels; None lets rsgeo choose.
         halo: context around each tile's result, pixels, or `auto`.
@@ -44,6 +45,7 @@ class InferRequest(BaseModel):
     sensors: dict[str, tuple[str, ...]] = {}
     bands: dict[str, int] = {}
     task: Task | None = None
+    layer: str | None = None
     stride: int | None = Field(default=None, gt=0)
     tile: int | None = Field(default=None, gt=0)
     halo: int | Literal["auto"] = "auto"

@@ -88,6 +88,10 @@ class Encoder(nn.Module):
         """
         return tapped
 
+    def path_of(self, tap: str) -> str:
+        """The name that a tap has among the encoder's own modules."""
+        return next(name for name, module in self.named_modules() if module is self._tapped(tap))
+
     @property
     def stem(self) -> nn.Conv2d:
         """The convolution that takes the bands."""

@@ -109,6 +109,7 @@ def export(
     facts: CardFacts | None = None,
     metrics: Sequence[Metric] = (),
     embedding: int | None = None,
+    taps: Sequence[str] = (),
     weights: str = "float16",
     catalog: Path | None = None,
     recipe_name: str = "",
@@ -122,6 +123,7 @@ def export(
         facts: name, licence and the like; the run's name where left out.
         metrics: further scores for the card.
         embedding: export the encoder with a projection to that many dimensions instead of the classes.
+        taps: modules of a self-supervised encoder whose maps are outputs too; see `taps`.
         weights: how weights are stored, `float16` or `float32`; the graph computes in float32.
         catalog: the catalog, where the run's own is not to be used.
         recipe_name: the recipe's name for the card.
@@ -136,7 +138,9 @@ def export(
     if is_method(kind):
         from rsgeo_train.fusion_export import export_fusion
 
-        return export_fusion(run, output, facts, metrics, embedding, weights, catalog, recipe_name, tell)
+        return export_fusion(run, output, facts, metrics, embedding, taps, weights, catalog, recipe_name, tell)
+    if taps:
+        raise ExportError(f"--tap {taps[0]}: {run} is a {kind} run; taps are of self-supervised runs.")
     task = build(kind, recipe, samples_catalog)
     load_best(task, run)
     network = task.average.module.eval()
@@ -332,6 +336,7 @@ def agreement(
     weights: str,
     *,
     classes: bool,
+    output: str | None = None,
 ) -> Parity:
     """How the graph's answers compare with the network's on raw values.
 
@@ -342,11 +347,12 @@ def agreement(
         original: the network as trained.
         weights: how they are stored.
         classes: whether the outputs are scores of classes.
+        output: which output of the graph, by default the first; the networks give this one alone.
 
     Raises:
         ExportError: graph and network differ by more than 1e-4.
     """
-    answers, values = onnx_graph.run(model, feeds), [torch.from_numpy(v) for v in feeds.values()]
+    answers, values = onnx_graph.run(model, feeds, output=output), [torch.from_numpy(v) for v in feeds.values()]
     off = float(np.abs(answers - network(*values).numpy()).max())
     if not off <= PARITY_LIMIT:
         raise ExportError(

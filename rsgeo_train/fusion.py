@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,11 @@ class FusionEncoder(nn.Module):
         """Number of pooled features."""
         return self.backbone.width
 
+    @property
+    def bands(self) -> int:
+        """Number of bands of all sensors."""
+        return self.normalise.mean.shape[1]
+
     def prepared(self, images: Tensor, present: Tensor) -> Tensor:
         """Normalised values, 0 where a band is missing, the others scaled."""
         return masked(self.normalise(images), present, scale_of(present, self.scaling, self.rate))
@@ -54,20 +59,70 @@ class FusionEncoder(nn.Module):
 
 
 class FusionEmbedding(nn.Module):
-    """Sensors stacked, encoded, projected, normalised.
+    """Sensors stacked, encoded, projected, normalised; NaN for a sample without any band, of which nothing is known.
 
     Args:
         encoder: (images, present) → (B, D).
         projection: D → the embedding; None keeps all features.
+        taps: modules of the backbone whose maps are given too, each with a projection of its channels.
     """
 
-    def __init__(self, encoder: FusionEncoder, projection: nn.Linear | None) -> None:
+    def __init__(
+        self,
+        encoder: FusionEncoder,
+        projection: nn.Linear | None,
+        taps: Mapping[str, nn.Linear | None] | None = None,
+    ) -> None:
         super().__init__()
+        taps = taps or {}
         self.encoder = encoder
         self.projection = projection
+        self.taps = tuple(taps)
+        self.map_projections = nn.ModuleList(layer or nn.Identity() for layer in taps.values())
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Per sensor (N, C, H, W) in stored units, then (N, all C) of 0 and 1 → L2-normalised vectors.
+
+        Returns:
+            (N, D); with taps a tuple of it and (N, D, h, w) for each of them.
+        """
+        *images, numbers = inputs
+        present = numbers > 0.5
+        stack = torch.cat(images, dim=1)
+        known = present.any(dim=1, keepdim=True)
+        if not self.taps:
+            return self._unit(self._projected(self.encoder(stack, present)), known)
+        found = self.encoder.features(stack, present, self.taps)
+        maps = []
+        for name, layer in zip(self.taps, self.map_projections, strict=True):
+            cells = self.encoder.backbone.as_map(found.taps[name], stack.shape[-2:])
+            if isinstance(layer, nn.Linear):
+                cells = F.conv2d(cells, layer.weight[:, :, None, None], layer.bias)
+            maps.append(self._unit(cells, known[:, :, None, None]))
+        return self._unit(self._projected(found.pooled), known), *maps
+
+    def _projected(self, pooled: Tensor) -> Tensor:
+        return pooled if self.projection is None else self.projection(pooled)
+
+    @staticmethod
+    def _unit(vectors: Tensor, known: Tensor) -> Tensor:
+        return torch.where(known, F.normalize(vectors, dim=1), float("nan"))
+
+
+class OneOutput(nn.Module):
+    """One output of a network that gives several.
+
+    Args:
+        network: what gives them.
+        number: which one, from 0.
+    """
+
+    def __init__(self, network: nn.Module, number: int) -> None:
+        super().__init__()
+        self.network = network
+        self.number = number
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Per sensor (N, C, H, W) in stored units, then (N, all C) of 0 and 1 → (N, D), L2-normalised."""
-        *images, present = inputs
-        found = self.encoder(torch.cat(images, dim=1), present > 0.5)
-        return F.normalize(found if self.projection is None else self.projection(found), dim=1)
+        """The output for the network's inputs."""
+        found = self.network(*inputs)
+        return found[self.number] if isinstance(found, tuple) else found

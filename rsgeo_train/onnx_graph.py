@@ -7,7 +7,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -65,6 +65,37 @@ def folded(network: nn.Module) -> nn.Module:
     return traced.eval()
 
 
+def fold_in_place(network: nn.Module, taps: Sequence[str] = ()) -> nn.Module:
+    """Fold BatchNorm as `folded` does, keeping the modules, so that each can still be tapped.
+
+    Args:
+        network: in eval mode; where it cannot be traced, it stays as it is.
+        taps: modules, by name, whose output must stay what it is.
+    """
+    try:
+        graph = torch.fx.symbolic_trace(network).graph
+    except Exception:  # as in `folded`
+        return network
+    modules = dict(network.named_modules())
+    for node in graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source = node.args[0]
+        if source.op != "call_module" or len(source.users) != 1 or type(modules[source.target]) is not nn.Conv2d:
+            continue
+        if any(_lies_in(source.target, tap) and not _lies_in(node.target, tap) for tap in taps):
+            continue
+        fused = fuse_conv_bn_eval(modules[source.target], modules[node.target])
+        for target, module in ((source.target, fused), (node.target, nn.Identity())):
+            parent, _, name = target.rpartition(".")
+            setattr(network.get_submodule(parent), name, module)
+    return network
+
+
+def _lies_in(name: str, module: str) -> bool:
+    return name == module or name.startswith(module + ".")
+
+
 def rounded(network: nn.Module) -> nn.Module:
     """Round the weights (not biases) in place to what float16 holds; they stay float32."""
     with torch.no_grad():
@@ -79,7 +110,7 @@ def to_onnx(
     *,
     inputs: Mapping[str, int],
     side: int,
-    output: str,
+    output: str | Sequence[str],
     dynamic_size: bool,
     multiple: int = 1,
     takes_missing: bool = False,
@@ -87,10 +118,10 @@ def to_onnx(
     """The serialized ONNX model of a network.
 
     Args:
-        network: per sensor (N, C, H, W) float32, then where `takes_missing` (N, all C) → one output; in eval mode.
+        network: per sensor (N, C, H, W) float32, then where `takes_missing` (N, all C) → the outputs; in eval mode.
         inputs: names of the graph's inputs and their C.
         side: H = W of windows; with a dynamic size, a typical side.
-        output: name of the graph output.
+        output: name of the graph output; names of all where the network gives several.
         dynamic_size: whether H and W may vary; the batch always may.
         multiple: what H and W are multiples of, where they vary.
         takes_missing: whether the graph has the input `present`, 1 for bands that are there and 0 for others.
@@ -119,7 +150,7 @@ def to_onnx(
                 dynamo=True,
                 external_data=False,
                 input_names=names,
-                output_names=[output],
+                output_names=[output] if isinstance(output, str) else list(output),
                 # A network that takes any number of inputs has one parameter, which is a tuple of them.
                 dynamic_shapes=(tuple(dynamic),) if _takes_any_number(network) else tuple(dynamic),
                 verbose=False,
@@ -129,10 +160,7 @@ def to_onnx(
             logging.disable(before)
     model = program.model_proto
     model.producer_name = "rsgeo-train"
-    for value in (*model.graph.input, *model.graph.output):
-        for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "", "height", "width"), strict=False):
-            if name and axis.dim_param:
-                axis.dim_param = name
+    _name_axes(model)
     for node in model.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
@@ -170,15 +198,33 @@ def halved(model: bytes) -> bytes:
     return proto.SerializeToString()
 
 
-def run(model: bytes, feeds: Mapping[str, np.ndarray], *, batch: int = 64) -> np.ndarray:
-    """The graph's output for raw values (N, C, H, W) by input name, by onnxruntime on CPU."""
+def run(model: bytes, feeds: Mapping[str, np.ndarray], *, batch: int = 64, output: str | None = None) -> np.ndarray:
+    """An output of the graph for raw values (N, C, H, W) by input name, by onnxruntime on CPU; by default the first."""
     session = open_session(model)
     count = len(next(iter(feeds.values())))
+    wanted = [output or session.get_outputs()[0].name]
     parts = [
-        session.run(None, {name: values[i : i + batch].astype(np.float32) for name, values in feeds.items()})[0]
+        session.run(wanted, {name: values[i : i + batch].astype(np.float32) for name, values in feeds.items()})[0]
         for i in range(0, count, batch)
     ]
     return np.concatenate(parts)
+
+
+def _name_axes(model: onnx.ModelProto) -> None:
+    """Say which axes may vary; those of an output that are no axes of the input, such as a coarser map's, are its own.
+
+    Two axes of one name would be two axes of one length.
+    """
+    names = ("batch", "", "height", "width")
+    known: dict[str, str] = {}
+    for value in model.graph.input:
+        for axis, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            if name and axis.dim_param:
+                known[axis.dim_param] = axis.dim_param = name
+    for value in model.graph.output:
+        for axis, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            if name and axis.dim_param:
+                axis.dim_param = known.get(axis.dim_param, f"{value.name} {name}")
 
 
 def _takes_any_number(network: nn.Module) -> bool:

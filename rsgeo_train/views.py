@@ -115,10 +115,12 @@ def dropped(present: Tensor, sensors: Sequence[int], rate: float, config: ViewBl
 
 
 def scale_of(present: Tensor, scaling: Scaling, rate: float) -> Tensor:
-    """What the values present are multiplied by, (B, 1)."""
+    """What the values present are multiplied by, (B, 1): the float32 number nearest to the quotient."""
     if scaling == "rate":
-        return torch.full((len(present), 1), 1 / (1 - rate), device=present.device)
-    return present.shape[1] / present.sum(1, keepdim=True).clamp(min=1)
+        return torch.full((present.shape[0], 1), 1 / (1 - rate), device=present.device)  # len() would fix the batch
+    count = present.sum(1, keepdim=True).clamp(min=1).float()
+    # A number over a tensor would be the number times the tensor's reciprocal, which is rounded twice.
+    return torch.full_like(count, present.shape[1]) / count
 
 
 def masked(images: Tensor, present: Tensor, scale: Tensor | float = 1.0) -> Tensor:

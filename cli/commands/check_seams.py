@@ -11,6 +11,7 @@ from rsgeo_cli.options import device_option, json_option, parse_bands
 @click.command("check-seams")
 @click.argument("model", metavar="MODEL")
 @click.argument("scene", metavar="SCENE")
+@click.option("--layer", metavar="NAME", help="Which output by name, for models with several.")
 @click.option("--tile", type=click.IntRange(min=1), metavar="N", help="Side of the model's input, pixels.")
 @click.option("--halo", type=click.IntRange(min=0), metavar="N", help="Context around each tile's result, pixels.")
 @click.option("--bands", callback=parse_bands, metavar="B04=3,...", help="Which band of the file is which.")
@@ -27,6 +28,7 @@ from rsgeo_cli.options import device_option, json_option, parse_bands
 def command(
     model: str,
     scene: str,
+    layer: str | None,
     tile: int | None,
     halo: int | None,
     bands: dict[str, int],
@@ -51,7 +53,11 @@ def command(
     from rsgeo_core.session import Session
 
     found = zoo.find(model)
-    card, output = found.card, found.card.output()
+    card = found.card
+    try:
+        output = card.output(name=layer)
+    except KeyError as error:
+        raise RequestError(f"{error.args[0]}.") from None
     if not output.dense:
         why = (
             f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "
@@ -71,7 +77,8 @@ def command(
                 f"{scene} is smaller than a tile's core of {layout.core} pixels, so it has no seams.",
                 "Take a smaller --tile or a larger scene.",
             )
-        report = measure(opened, Session(found.path, card, output, device), card, output, layout, size)
+        session = Session(found.path, card, output, device, present=opened.present)
+        report = measure(opened, session, card, output, layout, size)
     if as_json:
         click.echo(json.dumps(asdict(report)))
         return

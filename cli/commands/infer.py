@@ -42,6 +42,11 @@ from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sens
     help="What to compute, for models with several outputs.",
 )
 @click.option(
+    "--layer",
+    metavar="NAME",
+    help="Which output by name, for models with several of one task; rsgeo info MODEL lists them.",
+)
+@click.option(
     "--stride",
     type=click.IntRange(min=1),
     metavar="N",

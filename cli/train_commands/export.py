@@ -30,6 +30,13 @@ import rich_click as click
     help="Export the encoder as an embedding of D dimensions instead of the classes.",
 )
 @click.option(
+    "--tap",
+    "taps",
+    multiple=True,
+    metavar="LAYER",
+    help="Also give the map of this module of a self-supervised encoder, a vector a cell, such as layer3; repeatable.",
+)
+@click.option(
     "--weights",
     type=click.Choice(["float16", "float32"]),
     default="float16",
@@ -44,6 +51,7 @@ def command(
     card: Path | None,
     metrics: tuple[Path, ...],
     embedding: int | None,
+    taps: tuple[str, ...],
     weights: str,
     data: Path | None,
     recipe_name: str,
@@ -65,6 +73,7 @@ def command(
         facts=read_facts(card),
         metrics=read_metrics(metrics),
         embedding=embedding,
+        taps=taps,
         weights=weights,
         catalog=data,
         recipe_name=recipe_name,

@@ -262,6 +262,11 @@ def test_embedding_is_a_unit_vector_and_says_how_it_was_chosen(window_run, tmp_p
     assert "nearest-neighbour" in done.card.provenance.notes[0]
 
 
+def test_taps_are_of_self_supervised_runs(window_run, tmp_path):
+    with pytest.raises(ExportError, match=r"--tap layer3: .* is a classification run"):
+        exporting.export(window_run, tmp_path / "e.onnx", taps=["layer3"], tell=quiet)
+
+
 def test_a_graph_that_differs_is_refused(window_run, tmp_path, monkeypatch):
     true = onnx_graph.run
     monkeypatch.setattr(onnx_graph, "run", lambda *a, **k: true(*a, **k) + 1e-3)

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import rich_click as click
-from rsgeo_cli.lazy import LazyGroup
 
+from rsgeo_cli.lazy import LazyGroup
 from rsgeo_core import __version__
 from rsgeo_core.errors import EnvironmentProblem
 

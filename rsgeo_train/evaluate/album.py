@@ -26,6 +26,7 @@ class Album:
         rows: which samples.
         labels: (N,) their classes.
         bands: per sensor its band names; the one that most of the samples have is shown.
+        classes: names of the classes; the catalog's where left out.
         is_told: whether captions tell the class.
     """
 
@@ -36,6 +37,7 @@ class Album:
         labels: NDArray[np.int64],
         bands: dict[str, list[str]],
         *,
+        classes: Sequence[str] | None = None,
         is_told: bool = True,
     ) -> None:
         has = Samples(catalog, rows, bands, with_labels=False).has_sensors()
@@ -44,7 +46,7 @@ class Album:
         self.samples = Samples(catalog, rows, {self.sensor: self.names}, cache=False, with_labels=False)
         self.is_told = is_told
         self.labels = labels
-        self.classes = [entry.name for entry in catalog.header.classes]
+        self.classes = list(classes) if classes is not None else [entry.name for entry in catalog.header.classes]
         shown = np.flatnonzero(self.present)
         spread = shown[np.unique(np.linspace(0, len(shown) - 1, min(len(shown), 60)).astype(int))]
         images = [self.samples[int(number)].images.numpy() for number in spread]

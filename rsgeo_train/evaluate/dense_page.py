@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.evaluate import plots
+from rsgeo_train.evaluate import metrics, plots
+from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
@@ -22,6 +23,7 @@ from rsgeo_train.evaluate.sections import (
     as_numbers,
     described,
     share_curves,
+    stated,
     turned,
 )
 from rsgeo_train.evaluate.sheets import Sheet, Word
@@ -36,13 +38,16 @@ _CELL, _GAP, _TOP = 150, 8, 26  # layout pixels
 def write_figures(
     found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, folder: Path
 ) -> None:
-    """`findings.json`: everything that the page tells."""
+    """`metrics.json` and `findings.json`: everything that the page tells."""
+    metrics.of_maps(found, _with_maps(subjects), catalog, protocol).write(folder)
     facts = {
         "catalog": catalog.header.name,
         "split_by": catalog.header.split_by,
         "design": found.design,
         "samples": found.samples,
         "pixels": found.pixels,
+        "classes": found.classes,
+        "excluded": found.excluded,
         "protocol": protocol.model_dump(),
         "subjects": [described(subject) for subject in subjects],
         "scores": {measure: as_numbers(scores) for measure, scores in found.scores.items()},
@@ -53,7 +58,12 @@ def write_figures(
         "bands": {str(number): as_numbers(scores) for number, scores in found.bands.items()},
         "confusions": {name: np.round(matrix, 1).tolist() for name, matrix in found.confusions.items()},
     }
-    (folder / "findings.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+    put(folder / "findings.json", json.dumps(facts, indent=1, ensure_ascii=False))
+
+
+def _with_maps(subjects: Sequence[Subject]) -> list[Subject]:
+    """Those that were asked; the floors without an encoder are others than those of samples."""
+    return [subject for subject in subjects if subject.members[0].learner is not None]
 
 
 def write_page(
@@ -67,16 +77,16 @@ def write_page(
     """`index.html` with its pictures beside it."""
     methods = [subject.name for subject in subjects if not subject.is_floor]
     page = Page(f"{', '.join(methods)} on {catalog.header.name}")
-    places = next(iter(found.scores["mean IoU"].values())).places
     taps = " + ".join(layers) or "the encoder's own choice of taps"
     page.text(
         f"A linear probe on frozen hypercolumns ({taps}), {PIXELS} labelled pixels a sample: {found.pixels} pixels of "
-        f"{found.samples} samples of {places} places, judged by {found.design}. Intervals (95 %) are over draws of "
-        f"whole places. The catalog is split by: {catalog.header.split_by}."
+        f"{found.spread}; judged by {found.design}. Intervals (95 %) are over draws of whole places. The catalog is "
+        f"split by: {catalog.header.split_by}." + (f" Left out: {', '.join(found.excluded)}." if found.excluded else "")
     )
+    caption = stated(_with_maps(subjects), catalog, protocol, "samples")
     page.heading("Scores")
-    add_scores(page, found.scores, "measure", "—")
-    add_differences(page, found.differences)
+    add_scores(page, found.scores, "measure", "—", caption)
+    add_differences(page, found.differences, caption)
     save = Pictures(page, folder)
     floors = [name for name in found.scores["mean IoU"] if name not in methods]
     if curves := share_curves(found.scores, protocol.fractions, "mean IoU", "samples"):

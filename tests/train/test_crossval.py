@@ -9,7 +9,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from rsgeo_train.evaluate import crossval
-from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, estimate, few, hits
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, few, hits
+from rsgeo_train.evaluate.intervals import estimate
 from rsgeo_train.prepare.splits import near
 
 
@@ -71,13 +72,12 @@ def test_more_features_than_samples_are_answered_as_they_are() -> None:
     labels = np.arange(60) % 4
     features = random.normal(0, 1, (60, 90)) + 0.25 * random.normal(0, 1, (4, 90))[labels]
     design = HeldOut(np.arange(40), np.arange(40, 60), "val", repeats=1)
-    answers: list[np.ndarray] = []
-    hits(features, labels, design, answered=lambda _, found: answers.append(found))
+    found = answers(features, labels, design)
     scaler = StandardScaler().fit(features[:40])
     inner = StratifiedKFold(3, shuffle=True, random_state=0)
     probe = LogisticRegressionCV(Cs=(0.003, 0.01, 0.1, 1.0), cv=inner, max_iter=2000, tol=1e-8)
     expected = probe.fit(scaler.transform(features[:40]), labels[:40]).predict(scaler.transform(features[40:]))
-    np.testing.assert_array_equal(answers[0], expected)
+    np.testing.assert_array_equal(found[0], expected)
     assert 0.3 < (expected == labels[40:]).mean() < 1
 
 

@@ -17,7 +17,7 @@ from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
 from rsgeo_train.evaluate import examination, plots, projections
 from rsgeo_train.evaluate.clustering import k_means, matched
-from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, hits
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, hits
 from rsgeo_train.evaluate.examination import examine
 from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
 from rsgeo_train.evaluate.neighbours import neighbour_shares
@@ -88,9 +88,9 @@ def test_k_means_finds_what_is_apart() -> None:
 def test_a_held_out_split_judges_its_rows_only_and_draws_few_labels_anew() -> None:
     features, labels = blobs()
     train, held = np.arange(40), np.arange(40, 60)
-    asked = []
-    right = hits(features, labels, HeldOut(train, held, "val", repeats=3), answered=lambda rows, _: asked.append(rows))
-    assert right.shape == (20,) and set(right) <= {0.0, 1.0} and len(asked) == 3
+    assert answers(features, labels, HeldOut(train, held, "val", repeats=3)).shape == (3, 20)
+    right = hits(features, labels, HeldOut(train, held, "val", repeats=3))
+    assert right.shape == (20,) and set(right) <= {0.0, 1.0}
     some = hits(features, labels, HeldOut(train, held, "val", repeats=8), fraction=0.1)
     assert len(set(some)) > 2 and some.mean() < right.mean() + 0.05
     spoiled = features.copy()
@@ -216,7 +216,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert len(list((report / "points").glob("*.csv"))) == 4 and (report / "few-labels.png").is_file()
 
     for name in ("k_means", "neighbour_shares", "WidenedSamples"):  # nothing may be computed again
-        monkeypatch.setattr(f"rsgeo_train.evaluate.protocol.{name}", None)
+        monkeypatch.setattr(f"rsgeo_train.evaluate.class_examination.{name}", None)
     again = judge(report)
     assert again.scores == found.scores and again.bands == found.bands
 
@@ -244,11 +244,11 @@ def test_seeds_of_one_recipe_are_one_subject_and_its_score_their_mean(
     runs: list[Path], pairs: Path, tmp_path: Path
 ) -> None:
     both, one, two = (asked(chosen, pairs, tmp_path) for chosen in (runs, runs[:1], runs[1:2]))
-    assert [subject.name for subject in both.subjects] == ["a and 1 more seeds", "c"]
+    assert [subject.name for subject in both.subjects] == ["csf ×2 seeds", "c"]
     mean = (one.scores["linear"]["a"].value + two.scores["linear"]["b"].value) / 2
-    assert both.scores["linear"]["a and 1 more seeds"].value == pytest.approx(mean)
-    assert ("a and 1 more seeds", "c") in both.differences["linear"]
-    assert ("c", "a and 1 more seeds") not in both.differences["linear"]
+    assert both.scores["linear"]["csf ×2 seeds"].value == pytest.approx(mean)
+    assert ("csf ×2 seeds", "c") in both.differences["linear"]
+    assert ("c", "csf ×2 seeds") not in both.differences["linear"]
     shutil.copytree(runs[0], tmp_path / "copy")
     facts = json.loads((tmp_path / "copy/task.json").read_text())
     (tmp_path / "copy/task.json").write_text(json.dumps({**facts, "catalog": str(pairs)}))

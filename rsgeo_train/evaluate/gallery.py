@@ -14,10 +14,11 @@ from rsgeo_train.augment import augment
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.sheets import FAINT, INK, Sheet, Word, letters, shortened
 from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, rgb_of, shown_bands
-from rsgeo_train.methods.registry import Input
+from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.normalisation import Normalise
-from rsgeo_train.recipe import Recipe
+from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.training import input_of
 from rsgeo_train.views import ViewBlock, scale_of, view
 
 _CELL, _GAP, _EDGE = 92.0, 5.0, 16.0
@@ -78,6 +79,33 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
         )
     sheet.height = y + _EDGE - 4
     return sheet.png()
+
+
+def views_of(
+    catalog: Catalog,
+    recipe: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    method: str = "csf",
+    samples: int = 4,
+    views: int = 2,
+    seed: int = 0,
+) -> bytes:
+    """The view gallery of a recipe as it is typed, as PNG.
+
+    Args:
+        catalog: where the scenes come from.
+        recipe: a YAML file or a shipped name; None for the method's defaults.
+        overrides: settings on top.
+        method: the method or task that the recipe is for.
+        samples, views, seed: see `view_gallery`.
+
+    Raises:
+        RecipeError: the recipe or the method is not known, or does not fit the catalog.
+    """
+    settings = load_recipe(recipe, overrides, recipe_kind(method))
+    taken = input_of(method, settings, catalog)
+    return view_gallery(catalog, settings, taken, samples=samples, views=views, seed=seed)
 
 
 def view_gallery(

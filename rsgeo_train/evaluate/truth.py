@@ -117,15 +117,12 @@ def truth_of(catalog: Catalog, excluded: Sequence[str]) -> tuple[Rows, Truth]:
     if catalog.header.label_kind == "class":
         labels = catalog.table["label"].to_numpy().astype(np.int64)
         rows = np.flatnonzero((labels >= 0) & ~np.isin(labels, out))
-        if not len(rows):
-            raise DatasetError(
-                f"{catalog.header.name} has no sample with a class" + (" that is not excluded." if out else "."),
-                "Judge it on a catalog with labels: rsgeo-train show CATALOG",
-            )
+        _check(catalog, rows)
         return rows, OneClass(labels[rows], len(names))
     if catalog.header.label_kind == "multilabel":
         several = catalog.column("labels")
         rows = np.array([n for n, numbers in enumerate(several) if numbers is not None], np.int64)
+        _check(catalog, rows)
         marks = np.zeros((len(rows), len(names)), np.int64)
         for line, row in enumerate(rows.tolist()):
             marks[line, np.asarray(several[row], np.int64)] = 1
@@ -135,6 +132,14 @@ def truth_of(catalog: Catalog, excluded: Sequence[str]) -> tuple[Rows, Truth]:
         "needed.",
         "Give a catalog with classes, or one with label rasters.",
     )
+
+
+def _check(catalog: Catalog, rows: Rows) -> None:
+    if not len(rows):
+        raise DatasetError(
+            f"{catalog.header.name} has no sample with a class to judge by.",
+            "Judge it on a catalog with labels: rsgeo-train show CATALOG",
+        )
 
 
 def excluded_numbers(names: Sequence[str], excluded: Sequence[str]) -> list[int]:

@@ -16,6 +16,7 @@ from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
 from rsgeo_train.evaluate import examination, plots, projections
+from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.clustering import k_means, matched
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, hits
 from rsgeo_train.evaluate.examination import examine
@@ -185,7 +186,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
 ) -> None:
     told: list[str] = []
 
-    def judge(folder: Path, protocol: Protocol = QUICK) -> examination.Findings:
+    def judge(folder: Path, protocol: Protocol = QUICK) -> Findings:
         return examine(runs[:1], read_catalog(pairs), pairs, folder, protocol, floor_seeds=2, tell=told.append)
 
     found = judge(tmp_path / "report")
@@ -221,14 +222,12 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert again.scores == found.scores and again.bands == found.bands
 
 
-def asked(
-    runs: list[Path], pairs: Path, folder: Path, layers: tuple[str, ...] = (), **more: object
-) -> examination.Findings:
+def asked(runs: list[Path], pairs: Path, folder: Path, layers: tuple[str, ...] = (), **more: object) -> Findings:
     """What the protocol finds of runs alone, without floors and page."""
     protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0, **more})
     catalog = read_catalog(pairs)
     subjects = of_runs(runs, catalog, layers)
-    return examination.Examination(subjects, catalog, protocol, Store(folder, 0), lambda line: None).run()
+    return Examination(subjects, catalog, protocol, Store(folder, 0), lambda line: None).run()
 
 
 def test_fewer_bands_may_be_seen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
@@ -277,7 +276,7 @@ def test_a_catalog_may_lack_sensors_and_bands_of_what_learned_to_do_without(
     poor.write(pairs.with_name("poor.parquet"))
     seen = ["B02", "B03", "B08"]
     first, second = (
-        examination.Examination(
+        Examination(
             of_runs(runs[:1], catalog),
             catalog,
             QUICK.model_copy(update={"fractions": [1.0], "band_draws": draws, "bands": bands}),
@@ -311,8 +310,12 @@ def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog:
         judge(runs[0], judge="split")
     with pytest.raises(DatasetError, match="12 sample"):
         judge(runs[0], folds=13)
+    with pytest.raises(RecipeError, match=r"no class texture 9.*\nDid you mean texture"):
+        judge(runs[0], exclude=["texture 9"])
+    with pytest.raises(RecipeError, match=r"leaves 1 class"):
+        judge(runs[0], exclude=["texture 0", "texture 1", "texture 2"])
     catalog.header.label_kind = "multilabel"
-    with pytest.raises(DatasetError, match="kind multilabel"):
+    with pytest.raises(DatasetError, match="no sample with a class"):
         examine(runs[:1], catalog, pairs, tmp_path / "s", Protocol(), tell=lambda line: None)
     assert not list(tmp_path.glob("*/index.html"))
 
@@ -394,13 +397,13 @@ def test_only_what_is_asked_is_answered(runs: list[Path], pairs: Path, tmp_path:
         "fewshot": {"linear, 30 % of the labels"},
         "bands": {"linear"},
     }
+    catalog = read_catalog(pairs)
+    subjects = of_runs(runs[:1], catalog)
     for question, measures in asked.items():
         protocol = QUICK.model_copy(update={"ask": [question]})
-        found = examine(
-            runs[:1], read_catalog(pairs), pairs, tmp_path / "r", protocol, floor_seeds=1, tell=lambda line: None
-        )
-        assert set(found.scores) == measures and bool(found.bands) == (question == "bands")
-        assert next(iter(measures)).split(" of")[0] in (tmp_path / "r/index.html").read_text()
+        found = Examination(subjects, catalog, protocol, Store(tmp_path, 0), lambda line: None).run()
+        assert {name.removesuffix(", macro F1") for name in found.scores} == measures
+        assert bool(found.bands) == (question == "bands")
         assert examination.headline(found).startswith(next(iter(found.scores)))
     with pytest.raises(RecipeError, match="nothing could be asked"):
         protocol = Protocol(ask=["fewshot"], fractions=[1.0])

@@ -14,6 +14,7 @@ from rsgeo_train.evaluate import metrics, plots
 from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
+from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.protocol import Protocol
 from rsgeo_train.evaluate.sections import (
     Pictures,
@@ -28,7 +29,7 @@ from rsgeo_train.evaluate.sections import (
 )
 from rsgeo_train.evaluate.sheets import Sheet, Word
 from rsgeo_train.evaluate.subjects import Subject
-from rsgeo_train.evaluate.thumbnails import classes_picture, rgb_of
+from rsgeo_train.evaluate.thumbnails import classes_picture
 from rsgeo_train.samples import Samples
 from rsgeo_train.widening import shared_bands
 
@@ -110,6 +111,7 @@ def write_page(
 def answers_picture(catalog: Catalog, subject: Subject, answers: dict[int, NDArray[np.int64]]) -> bytes:
     """Samples with truth and answer side by side, as PNG."""
     sensor, bands = next(iter(shared_bands(catalog, subject.taken).items()))
+    prints = Prints(catalog, list(answers), sensor, bands)
     columns = 2 if len(answers) > 3 else 1
     lines = -(-len(answers) // columns)
     block = 3 * (_CELL + _GAP) + 2 * _GAP
@@ -119,10 +121,9 @@ def answers_picture(catalog: Catalog, subject: Subject, answers: dict[int, NDArr
         for number, title in enumerate(("scene", "labels", "answer")):
             sheet.words.append(Word(_GAP + column * block + number * (_CELL + _GAP), 16, title))
     for number, (row, answer) in enumerate(answers.items()):
-        sample = Samples(catalog, [row], {sensor: bands}, cache=False)[0]
-        truth = sample.labels.numpy()
+        truth = Samples(catalog, [row], {sensor: bands}, cache=False)[0].labels.numpy()
         x, y = _GAP + number % columns * block, _TOP + number // columns * (_CELL + _GAP)
-        sheet.place(x, y, _CELL, rgb_of(sample.images.numpy(), bands, sensor=sensor))
+        sheet.place(x, y, _CELL, prints[number])
         sheet.place(x + _CELL + _GAP, y, _CELL, classes_picture(truth, catalog.header.classes), exact=True)
         sheet.place(x + 2 * (_CELL + _GAP), y, _CELL, classes_picture(answer, catalog.header.classes), exact=True)
     bottom = _TOP + lines * (_CELL + _GAP) + 4

@@ -12,8 +12,9 @@ from torch import Tensor
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import Catalog
+from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.sheets import FAINT, INK, Sheet, Word, letters, shortened
-from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, rgb_of, shown_bands
+from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, shown_bands
 from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.normalisation import Normalise
 from rsgeo_train.recipe import Recipe, load_recipe
@@ -28,7 +29,7 @@ _DROPPED = 128  # the grey of a band that a view lacks
 def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: int = 0) -> bytes:
     """Samples of every class (or place, where labels are rasters), each sensor and the label side by side, as PNG.
 
-    Every picture has its own stretch where a sensor has no usual one; pixels without data are hatched.
+    A sensor has one stretch, the same as in reports; pixels without data are hatched.
 
     Args:
         catalog: what is shown.
@@ -53,8 +54,9 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
                 x = _EDGE + side + column * block + number * (_CELL + _GAP)
                 sheet.words.append(Word(x, y, shortened(_shown(catalog, name), _CELL - 8, 7.5), 7.5, FAINT))
         y += 7
-    bands = {sensor: list(catalog.header.sensors[sensor].bands) for sensor in sensors}
-    before = None
+    drawn = [row for _, rows in chosen for row in rows]
+    prints = {sensor: Prints(catalog, drawn, sensor) for sensor in sensors}
+    before, number = None, 0
     for name, rows in chosen:
         if name != before:
             sheet.words.append(Word(_EDGE, y + _CELL / 2, shortened(name, side - 8), 9, bold=True))
@@ -63,12 +65,12 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
         for column, row in enumerate(rows):
             x = _EDGE + side + column * block
             for sensor in sensors:
-                picture = _picture(catalog, row, sensor, bands[sensor])
-                if picture is None:
-                    sheet.missing(x, y, _CELL)
+                if prints[sensor].present[number]:
+                    sheet.place(x, y, _CELL, prints[sensor][number])
                 else:
-                    sheet.place(x, y, _CELL, picture)
+                    sheet.missing(x, y, _CELL)
                 x += _CELL + _GAP
+            number += 1
             if is_dense:
                 sheet.place(x, y, _CELL, _label_picture(catalog, row), exact=True)
         y += _CELL + _GAP + 3
@@ -229,15 +231,6 @@ def _shown(catalog: Catalog, sensor: str) -> str:
         return sensor
     bands = catalog.header.sensors[sensor].bands
     return f"{sensor} {','.join(shown_bands(bands, sensor))}"
-
-
-def _picture(catalog: Catalog, row: int, sensor: str, bands: Sequence[str]) -> NDArray[np.uint8] | None:
-    shown = shown_bands(bands, sensor)
-    nowhere = [float("nan")] * len(shown)
-    if catalog.table[f"{sensor}_path"].isna().iloc[row]:
-        return None
-    sample = Samples(catalog, [row], {sensor: shown}, cache=False, with_labels=False, fills={sensor: nowhere})[0]
-    return rgb_of(sample.images.numpy(), shown, sensor=sensor)
 
 
 def _label_picture(catalog: Catalog, row: int) -> NDArray[np.uint8]:

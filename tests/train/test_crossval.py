@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from rsgeo_train.evaluate import crossval
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, few, hits
 from rsgeo_train.evaluate.intervals import estimate
+from rsgeo_train.evaluate.probes import inner_parts
 from rsgeo_train.prepare.splits import near
 
 
@@ -90,3 +91,30 @@ def test_parts_are_answered_side_by_side_as_one_after_the_other(monkeypatch: pyt
     several = hits(features, labels, design)
     monkeypatch.setattr(crossval, "cpu_count", lambda: 1)
     np.testing.assert_array_equal(hits(features, labels, design), several)
+
+
+def test_the_penalty_is_chosen_with_whole_places_on_one_side() -> None:
+    labels, places = np.arange(60) % 3, np.arange(60) // 6
+    parts = inner_parts(labels, places)
+    assert len(parts) == 3 and all(not set(places[train]) & set(places[held]) for train, held in parts)
+    assert all(set(labels[train]) == {0, 1, 2} for train, _ in parts)
+    several = np.eye(3, dtype=np.int64)[labels]
+    assert all(not set(places[train]) & set(places[held]) for train, held in inner_parts(several, places))
+    many = inner_parts(np.arange(1200) % 3, np.arange(1200) // 6)
+    assert len(many) == 1 and len(many[0][1]) == pytest.approx(400, abs=40)
+    # A class of one place cannot be left out and learned: such parts are not used, and without any it goes by sample.
+    alone = np.repeat([0, 1, 2], 20)
+    assert len(inner_parts(alone, alone)) == 3
+    assert all(set(alone[train]) == {0, 1, 2} for train, _ in inner_parts(alone, alone))
+
+
+def test_several_classes_are_answered_by_what_separates_them() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((90, 3)) < 0.5).astype(np.int64)
+    labels[:, 2] = 1
+    features = labels[:, :2] * 4.0 + random.normal(0, 0.5, (90, 2))
+    for probe in ("linear", "knn"):
+        found = answers(features, labels, CrossValidation(labels, np.arange(90), repeats=2), probe, fraction=0.5)
+        assert found.shape == (2, 90, 3) and ((found > 0) == labels).mean() > 0.97
+    shares = answers(features, labels, CrossValidation(labels, np.arange(90), repeats=1), "majority")
+    assert (shares[..., 2] > 0).all() and np.abs(shares[..., 0]).max() < 0.2

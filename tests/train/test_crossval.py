@@ -15,6 +15,12 @@ from rsgeo_train.evaluate.probes import inner_parts
 from rsgeo_train.prepare.splits import near
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes this small are fitted sooner than processes start."""
+    monkeypatch.setattr(crossval, "cpu_count", lambda: 1)
+
+
 def made(count: int = 120, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     labels = np.arange(count) % 3

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from rsgeo_train.evaluate import crossval
+from rsgeo_train.evaluate import crossval, probes
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, few, hits
 from rsgeo_train.evaluate.intervals import estimate
 from rsgeo_train.evaluate.probes import inner_parts
@@ -112,6 +113,13 @@ def test_the_penalty_is_chosen_with_whole_places_on_one_side() -> None:
     alone = np.repeat([0, 1, 2], 20)
     assert len(inner_parts(alone, alone)) == 3
     assert all(set(alone[train]) == {0, 1, 2} for train, _ in inner_parts(alone, alone))
+
+
+def test_the_loss_of_several_classes_equals_sklearns() -> None:
+    random = np.random.default_rng(3)
+    truth, odds = random.integers(0, 2, (40, 3)), random.normal(0, 2, (40, 3)).astype(np.float32)
+    each = [log_loss(truth[:, k], 1 / (1 + np.exp(-odds[:, k].astype(float)))) for k in range(3)]
+    assert probes._loss(truth, odds) == pytest.approx(np.mean(each), rel=1e-5)
 
 
 def test_several_classes_are_answered_by_what_separates_them() -> None:

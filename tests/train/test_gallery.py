@@ -16,6 +16,7 @@ from rsgeo_train.evaluate import gallery
 from rsgeo_train.evaluate.album import Album
 from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.sheets import Sheet, shortened
+from rsgeo_train.evaluate.thumbnails import rgb_of
 from rsgeo_train.prepare import scenes as scenes_adapter
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
@@ -127,5 +128,8 @@ def test_a_sensor_has_one_stretch_in_sheets_and_reports(pairs: Path) -> None:
         np.concatenate([pixels[n].images.numpy().reshape(3, -1) for n in range(3)], 1), (2, 98), 1
     )
     np.testing.assert_allclose(prints.limits, (low, high), rtol=1e-5)
+    image = pixels[1].images.numpy()
+    np.testing.assert_array_equal(prints[1], rgb_of(image, prints.bands, limits=prints.limits))
+    assert not np.array_equal(prints[1], rgb_of(image, prints.bands))  # its own stretch is another one
     lacking = Prints(catalog, [5], "s1")
     assert not lacking.present.any() and set(np.unique(lacking[0])) == {175, 205}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import rich_click as click
-from rsgeo_cli.lazy import LazyGroup
 
+from rsgeo_cli.lazy import LazyGroup
 from rsgeo_core import __version__
 
 _COMMANDS = "rsgeo_cli.commands"

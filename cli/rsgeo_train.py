@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import rich_click as click
-from rsgeo_cli.lazy import LazyGroup
 
+from rsgeo_cli.lazy import LazyGroup
 from rsgeo_core import __version__
 from rsgeo_core.errors import EnvironmentProblem
 
@@ -31,6 +31,7 @@ class TrainGroup(LazyGroup):
         "finetune": (f"{_COMMANDS}.finetune", "Train a classifier or a segmentation network on a catalog."),
         "evaluate": (f"{_COMMANDS}.evaluate", "Judge a run's frozen encoder on labelled samples, with floors."),
         "compare": (f"{_COMMANDS}.compare", "Judge several runs by one protocol into one table."),
+        "plot": (f"{_COMMANDS}.plot", "Draw what an encoder makes of samples, or the views it learns from."),
         "methods": (f"{_COMMANDS}.methods", "List what can be trained, or all settings of one method or task."),
         "export": (f"{_COMMANDS}.export", "Turn a run into one ONNX file with its card."),
     }

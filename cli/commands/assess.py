@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import rich_click as click
+
 from rsgeo_cli.map_options import layer_option, map_argument, table
 from rsgeo_cli.options import json_option
 
@@ -89,7 +90,6 @@ def command(
     import json
 
     from rsgeo_cli.progress import shown
-
     from rsgeo_core.accuracy import assess
     from rsgeo_core.accuracy_report import (
         area_table,

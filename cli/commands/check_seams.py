@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import rich_click as click
+
 from rsgeo_cli.options import device_option, json_option, parse_bands
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+
 from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sensors
 
 
@@ -149,7 +150,6 @@ def command(
         rsgeo infer night/*.tif -o maps/ --resume
     """
     from rsgeo_cli.progress import closing_line, shown
-
     from rsgeo_core.errors import Cancelled, RequestError, RsgeoError
     from rsgeo_core.events import Failure, Summary
     from rsgeo_core.inference import run

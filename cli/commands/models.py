@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import rich_click as click
+
 from rsgeo_cli.options import json_option
 
 

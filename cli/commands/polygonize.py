@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rich_click as click
+
 from rsgeo_cli.map_options import map_argument, quiet_option
 from rsgeo_cli.options import json_option
 
@@ -55,7 +56,6 @@ def command(
     import json
 
     from rsgeo_cli.progress import shown
-
     from rsgeo_core.polygons import polygonize
 
     wanted = [item.strip() for item in classes.split(",") if item.strip()] if classes else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rich_click as click
+
 from rsgeo_cli.map_options import map_argument, quiet_option
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import rich_click as click
+
 from rsgeo_cli.map_options import layer_option, map_argument, table
 from rsgeo_cli.options import json_option
 
@@ -39,7 +40,6 @@ def command(
     import json
 
     from rsgeo_cli.progress import shown
-
     from rsgeo_core.areas import class_areas, zonal_areas
     from rsgeo_core.errors import RequestError
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+
 from rsgeo_cli.train_commands.evaluate import examination_options, examine_runs
 
 

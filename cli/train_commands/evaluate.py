@@ -43,7 +43,8 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "overrides",
                 multiple=True,
                 metavar="A=B",
-                help="Change how it asks: judge, folds, repeats, seed, fractions, bands, ks, band_draws; repeatable.",
+                help="Change how it asks: judge, folds, repeats, seed, fractions, bands, ks, band_draws, exclude, "
+                "perplexity; repeatable.",
             ),
         )
     ):

@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import rich_click as click
+
 from rsgeo_cli.train_commands.prepare_datasets import DATASETS
 from rsgeo_cli.train_commands.prepare_options import output_option, root_option, seed_option, written
 

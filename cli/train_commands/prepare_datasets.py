@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import rich_click as click
+
 from rsgeo_cli.train_commands.prepare_options import output_option, root_option, seed_option, written
 
 

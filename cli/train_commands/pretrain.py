@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import rich_click as click
+
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
 

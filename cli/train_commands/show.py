@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from rsgeo_cli.train_commands.png_option import png_option
+
 if TYPE_CHECKING:
     from rsgeo_train.catalog import Catalog
 
 
 @click.command()
 @click.argument("catalog", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw samples of every class or place into this PNG; with --views, the views.",
-)
+@png_option("Draw samples of every class or place into this PNG; with --views, the views.")
 @click.option(
     "--views",
     "recipe",
@@ -50,8 +47,6 @@ def command(
 
     if recipe is not None and output is None:
         raise click.UsageError("--views needs a picture to draw into: add -o views.png")
-    if output is not None and output.suffix.lower() != ".png":
-        raise click.UsageError(f"-o {output}: a PNG is drawn; name it {output.with_suffix('.png')}")
     if recipe is None and overrides:
         raise click.UsageError("--set changes the recipe of --views; name one with --views RECIPE")
     found = read_catalog(catalog)
@@ -60,20 +55,12 @@ def command(
     if output is None:
         return
     from rsgeo_train.evaluate import gallery
+    from rsgeo_train.evaluate.files import put
 
     if recipe is None:
-        picture = gallery.contact_sheet(found, seed=seed)
+        put(output, gallery.contact_sheet(found, seed=seed))
     else:
-        from rsgeo_train.methods.registry import recipe_kind
-        from rsgeo_train.recipe import load_recipe
-        from rsgeo_train.training import input_of
-
-        settings = load_recipe(recipe, overrides, recipe_kind(method))
-        picture = gallery.view_gallery(found, settings, input_of(method, settings, found), samples=samples, seed=seed)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_name(output.name + ".part")
-    fresh.write_bytes(picture)
-    fresh.replace(output)
+        put(output, gallery.views_of(found, recipe, overrides, method=method, samples=samples, seed=seed))
     click.echo(f"drawn: {output}")
 
 

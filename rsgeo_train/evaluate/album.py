@@ -11,8 +11,8 @@ from sklearn.preprocessing import StandardScaler
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.neighbours import unit
 from rsgeo_train.evaluate.plots import Tile
+from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.projections import salient
-from rsgeo_train.evaluate.thumbnails import hatched, limits_of, rgb_of
 from rsgeo_train.samples import Samples
 
 _SAME, _OTHER, _QUERY = "#2a9d5c", "#c23b3b", "#222222"
@@ -26,6 +26,7 @@ class Album:
         rows: which samples.
         labels: (N,) their classes.
         bands: per sensor its band names; the one that most of the samples have is shown.
+        classes: names of the classes; the catalog's where left out.
         is_told: whether captions tell the class.
     """
 
@@ -36,19 +37,15 @@ class Album:
         labels: NDArray[np.int64],
         bands: dict[str, list[str]],
         *,
+        classes: Sequence[str] | None = None,
         is_told: bool = True,
     ) -> None:
         has = Samples(catalog, rows, bands, with_labels=False).has_sensors()
-        self.sensor, self.names = list(bands.items())[int(has.sum(0).argmax())]
-        self.present = has[:, int(has.sum(0).argmax())]
-        self.samples = Samples(catalog, rows, {self.sensor: self.names}, cache=False, with_labels=False)
+        sensor, names = list(bands.items())[int(has.sum(0).argmax())]
+        self.prints = Prints(catalog, rows, sensor, names)
         self.is_told = is_told
         self.labels = labels
-        self.classes = [entry.name for entry in catalog.header.classes]
-        shown = np.flatnonzero(self.present)
-        spread = shown[np.unique(np.linspace(0, len(shown) - 1, min(len(shown), 60)).astype(int))]
-        images = [self.samples[int(number)].images.numpy() for number in spread]
-        self.limits = limits_of(images, self.names, sensor=self.sensor)
+        self.classes = list(classes) if classes is not None else [entry.name for entry in catalog.header.classes]
 
     def strips(self, features: NDArray[np.floating], *, length: int = 9, seed: int = 0) -> list[tuple[str, list[Tile]]]:
         """A sample of each class (twelve at most) and its nearest neighbours by cosine, framed by agreement."""
@@ -83,10 +80,7 @@ class Album:
 
     def _tile(self, number: int, frame: str | None) -> Tile:
         caption = self.classes[self.labels[number]] if self.is_told else ""
-        if not self.present[number]:
-            return Tile(hatched(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), bool)), caption, frame)
-        image = self.samples[number].images.numpy()
-        return Tile(rgb_of(image, self.names, sensor=self.sensor, limits=self.limits), caption, frame)
+        return Tile(self.prints[number], caption, frame)
 
 
 def sentence(tiles: Sequence[tuple[str, Sequence[Tile]]]) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from rsgeo_train.catalog import Catalog, digest_of_catalog
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.evaluate import class_page, dense_page
+from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
-from rsgeo_train.evaluate.protocol import Examination, Findings, Protocol
+from rsgeo_train.evaluate.protocol import Protocol, spread_over
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
 from rsgeo_train.widening import lacking_bands
@@ -28,10 +27,10 @@ def examine(
     floor_seeds: int = 3,
     tell: Callable[[str], None] = print,
 ) -> Findings | DenseFindings:
-    """Judge runs and write `index.html`, `findings.json` and the pictures into a folder.
+    """Judge runs and write `index.html`, `metrics.json`, `findings.json` and the pictures into a folder.
 
-    Catalogs with a class a sample are judged by `protocol.Examination`, which adds `scores.csv` and `points/*.csv`;
-    those with dense labels by `hypercolumns.DenseExamination`.
+    Catalogs with one or several classes a sample are judged by `class_examination.Examination`, which adds
+    `scores.csv` and `points/*.csv`; those with dense labels by `hypercolumns.DenseExamination`.
 
     Args:
         runs: run folders.
@@ -44,7 +43,7 @@ def examine(
         tell: takes one line for every answer.
 
     Raises:
-        RsgeoError: see `subjects.of_runs` and `protocol.Examination`.
+        RsgeoError: see `subjects.of_runs` and `class_examination.Examination`.
     """
     if (folder / "checkpoints").exists():
         raise RunFolderError(
@@ -66,7 +65,8 @@ def examine(
         dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
         return dense
     examination = Examination(subjects, catalog, protocol, store, tell)
-    tell(f"{len(examination.rows)} samples, {len(np.unique(examination.places))} places; {examination.design}")
+    facts = examination.findings
+    tell(f"{spread_over(facts.places, facts.unknown, facts.samples)}; {facts.design}")
     found = examination.run()
     folder.mkdir(parents=True, exist_ok=True)
     class_page.write_figures(found, catalog, protocol, layers, folder)

@@ -12,12 +12,14 @@ from torch import Tensor
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import Catalog
+from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.sheets import FAINT, INK, Sheet, Word, letters, shortened
-from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, rgb_of, shown_bands
-from rsgeo_train.methods.registry import Input
+from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, shown_bands
+from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.normalisation import Normalise
-from rsgeo_train.recipe import Recipe
+from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.training import input_of
 from rsgeo_train.views import ViewBlock, scale_of, view
 
 _CELL, _GAP, _EDGE = 92.0, 5.0, 16.0
@@ -27,7 +29,7 @@ _DROPPED = 128  # the grey of a band that a view lacks
 def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: int = 0) -> bytes:
     """Samples of every class (or place, where labels are rasters), each sensor and the label side by side, as PNG.
 
-    Every picture has its own stretch where a sensor has no usual one; pixels without data are hatched.
+    A sensor has one stretch, the same as in reports; pixels without data are hatched.
 
     Args:
         catalog: what is shown.
@@ -52,8 +54,9 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
                 x = _EDGE + side + column * block + number * (_CELL + _GAP)
                 sheet.words.append(Word(x, y, shortened(_shown(catalog, name), _CELL - 8, 7.5), 7.5, FAINT))
         y += 7
-    bands = {sensor: list(catalog.header.sensors[sensor].bands) for sensor in sensors}
-    before = None
+    drawn = [row for _, rows in chosen for row in rows]
+    prints = {sensor: Prints(catalog, drawn, sensor) for sensor in sensors}
+    before, number = None, 0
     for name, rows in chosen:
         if name != before:
             sheet.words.append(Word(_EDGE, y + _CELL / 2, shortened(name, side - 8), 9, bold=True))
@@ -62,12 +65,12 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
         for column, row in enumerate(rows):
             x = _EDGE + side + column * block
             for sensor in sensors:
-                picture = _picture(catalog, row, sensor, bands[sensor])
-                if picture is None:
-                    sheet.missing(x, y, _CELL)
+                if prints[sensor].present[number]:
+                    sheet.place(x, y, _CELL, prints[sensor][number])
                 else:
-                    sheet.place(x, y, _CELL, picture)
+                    sheet.missing(x, y, _CELL)
                 x += _CELL + _GAP
+            number += 1
             if is_dense:
                 sheet.place(x, y, _CELL, _label_picture(catalog, row), exact=True)
         y += _CELL + _GAP + 3
@@ -78,6 +81,33 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
         )
     sheet.height = y + _EDGE - 4
     return sheet.png()
+
+
+def views_of(
+    catalog: Catalog,
+    recipe: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    method: str = "csf",
+    samples: int = 4,
+    views: int = 2,
+    seed: int = 0,
+) -> bytes:
+    """The view gallery of a recipe as it is typed, as PNG.
+
+    Args:
+        catalog: where the scenes come from.
+        recipe: a YAML file or a shipped name; None for the method's defaults.
+        overrides: settings on top.
+        method: the method or task that the recipe is for.
+        samples, views, seed: see `view_gallery`.
+
+    Raises:
+        RecipeError: the recipe or the method is not known, or does not fit the catalog.
+    """
+    settings = load_recipe(recipe, overrides, recipe_kind(method))
+    taken = input_of(method, settings, catalog)
+    return view_gallery(catalog, settings, taken, samples=samples, views=views, seed=seed)
 
 
 def view_gallery(
@@ -201,15 +231,6 @@ def _shown(catalog: Catalog, sensor: str) -> str:
         return sensor
     bands = catalog.header.sensors[sensor].bands
     return f"{sensor} {','.join(shown_bands(bands, sensor))}"
-
-
-def _picture(catalog: Catalog, row: int, sensor: str, bands: Sequence[str]) -> NDArray[np.uint8] | None:
-    shown = shown_bands(bands, sensor)
-    nowhere = [float("nan")] * len(shown)
-    if catalog.table[f"{sensor}_path"].isna().iloc[row]:
-        return None
-    sample = Samples(catalog, [row], {sensor: shown}, cache=False, with_labels=False, fills={sensor: nowhere})[0]
-    return rgb_of(sample.images.numpy(), shown, sensor=sensor)
 
 
 def _label_picture(catalog: Catalog, row: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,11 +25,21 @@ from torch import Tensor
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError, RecipeError
-from rsgeo_train.evaluate.crossval import Estimate
-from rsgeo_train.evaluate.protocol import Protocol, band_draws, few, places_of, seen_places
+from rsgeo_train.evaluate.intervals import Estimate, Floats, Measure, drawn
+from rsgeo_train.evaluate.protocol import (
+    Protocol,
+    band_draws,
+    few,
+    grouped,
+    placeless,
+    places_of,
+    seen_places,
+    spread_over,
+)
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject, random_columns
+from rsgeo_train.evaluate.truth import excluded_numbers
 from rsgeo_train.learner import Learner
 from rsgeo_train.normalisation import Normalise
 from rsgeo_train.samples import Sample
@@ -51,7 +61,9 @@ class DenseFindings:
     Attributes:
         design: who was judged by whom, in words.
         samples, pixels: how many were judged.
-        classes: their names.
+        spread: of how many places they are, in words.
+        classes: their names, without those left out.
+        excluded: classes whose pixels were left out.
         scores: measure → subject → estimate; `mean IoU`, `pixel accuracy`, `mean F1`, `IoU <class>`, and `mean IoU,
             10 % of the samples` and the like.
         differences: measure → (method, other) → estimate of the paired difference.
@@ -63,7 +75,9 @@ class DenseFindings:
     design: str
     samples: int
     pixels: int
+    spread: str
     classes: list[str]
+    excluded: list[str]
     scores: dict[str, dict[str, Estimate]]
     differences: dict[str, dict[tuple[str, str], Estimate]]
     confusions: dict[str, NDArray[np.float64]]
@@ -101,6 +115,7 @@ class DenseExamination:
         self.catalog, self.protocol, self.store, self.tell = catalog, protocol, store, tell
         self.layers = list(layers)
         self.classes = [entry.name for entry in catalog.header.classes]
+        self.out = excluded_numbers(self.classes, protocol.exclude)
         self.places = places_of(catalog)
         self.parts, self.design = self._design()
         self.fractions = self._fractions()
@@ -113,39 +128,44 @@ class DenseExamination:
         first = self.subjects[0]
         asked.append(("values of single pixels", first, [("pixel values", _values(first))]))
         asked.append(("random convolutions", first, [("random convolutions", random_columns(first.taken))]))
-        confusions: dict[str, NDArray[np.float64]] = {}  # (fractions, samples, K, K)
+        confusions: dict[str, NDArray[np.float64]] = {}  # (seeds, fractions, samples, K, K)
         for name, subject, members in asked:
             seen = seen_places(subject, self.catalog, self.protocol)
             found = [self._confusions(source, subject, columns, seen, self.fractions) for source, columns in members]
-            confusions[name] = np.mean(found, axis=0)
-            self._say(name, confusions[name][0])
-        whole = {name: values[0] for name, values in confusions.items()}
-        whole["majority class"] = self._majority(whole[first.name])
+            confusions[name] = np.stack(found)
+            self._say(name, confusions[name][:, 0])
+        whole = {name: values[:, 0] for name, values in confusions.items()}
+        whole["majority class"] = self._majority(whole[first.name][0])[None]
         scores, differences = self._estimates(whole)
         for number, fraction in enumerate(self.fractions[1:], 1):
-            found_with, apart = self._estimates({name: values[number] for name, values in confusions.items()})
+            found_with, apart = self._estimates({name: values[:, number] for name, values in confusions.items()})
             measure = few("mean IoU", fraction, "samples")
             scores[measure], differences[measure] = found_with["mean IoU"], apart["mean IoU"]
         bands = {}
         for number, draws in band_draws(self.catalog, first, self.protocol).items():
             alike = [entry for entry in asked if entry[1].taken.bands == first.taken.bands]
             confusions_with = {
-                name: np.mean([self._confusions(members[0][0], s, members[0][1], d, [1.0])[0] for d in draws], axis=0)
+                name: np.stack([self._confusions(members[0][0], s, members[0][1], d, [1.0])[0] for d in draws])
                 for name, s, members in alike
             }
-            bands[number] = self._estimates(confusions_with)[0]["mean IoU"]
+            # The mean over draws of bands, of one seed: no spread over seeds.
+            found_bands = self._estimates(confusions_with)[0]["mean IoU"]
+            bands[number] = {name: replace(found, std=None) for name, found in found_bands.items()}
             self.tell(f"mean IoU, {number} bands: " + ", ".join(f"{n} {e}" for n, e in bands[number].items()))
         shown = self.parts[0][1][:: max(1, len(self.parts[0][1]) // 6)][:6]
         answers = {s.name: self._answers(s, shown) for s in self.subjects if not s.is_floor}
-        judged = whole[first.name].sum((1, 2)) > 0
+        kept = [number for number, name in enumerate(self.classes) if name not in self.protocol.exclude]
+        judged = np.flatnonzero(whole[first.name][0].sum((1, 2)) > 0)
         return DenseFindings(
             self.design,
-            int(judged.sum()),
-            int(whole[first.name].sum()),
-            self.classes,
+            len(judged),
+            int(whole[first.name][0].sum()),
+            spread_over(len(np.unique(self.places[judged])), placeless(self.catalog, judged), len(judged)),
+            self._kept(),
+            list(self.protocol.exclude),
             scores,
             differences,
-            {name: values.sum(0) for name, values in whole.items()},
+            {name: values.mean(0).sum(0)[np.ix_(kept, kept)] for name, values in whole.items()},
             answers,
             bands,
         )
@@ -183,7 +203,9 @@ class DenseExamination:
         parts = list(
             GroupKFold(folds, shuffle=True, random_state=self.protocol.seed).split(self.places, None, self.places)
         )
-        return parts, f"{folds}-fold cross-validation grouped by place, seed {self.protocol.seed}"
+        rows = np.arange(len(self.catalog))
+        words = grouped(placeless(self.catalog, rows), len(rows))
+        return parts, f"{folds}-fold cross-validation {words}, seed {self.protocol.seed}"
 
     def _confusions(
         self,
@@ -221,7 +243,8 @@ class DenseExamination:
             return result
 
         key = ["hypercolumns", self.layers, source, subject.taken.bands, str(subject.taken.normalisation), seen]
-        return self.store.kept([*key, self.design, self.protocol.seed, PIXELS, list(fractions)], compute)
+        asked = [self.design, self.protocol.seed, PIXELS, list(fractions), self.out]
+        return self.store.kept([*key, *asked], compute)
 
     def _fitted(
         self, pixels: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]], train: NDArray[np.int64]
@@ -246,7 +269,7 @@ class DenseExamination:
         """Hypercolumns (P, D) and classes (P,) of some labelled pixels of a sample."""
         sample = self._sample(subject, row, seen)
         labels = sample.labels.numpy()
-        known = np.flatnonzero((labels.ravel() != IGNORED) & (labels.ravel() >= 0))
+        known = np.flatnonzero(self._is_known(labels.ravel()))
         random = np.random.default_rng([self.protocol.seed, row])
         chosen = np.sort(random.choice(known, min(PIXELS, len(known)), replace=False)) if len(known) else known
         found = columns(sample.images[None], sample.present[None])[0].flatten(1)[:, torch.from_numpy(chosen)]
@@ -290,50 +313,61 @@ class DenseExamination:
     def _labels(self, row: int) -> NDArray[np.int64]:
         """Classes of all labelled pixels of a sample, (P,)."""
         labels = WidenedSamples(self.catalog, [row], self.subjects[0].taken)[0].labels.numpy().ravel()
-        return labels[(labels != IGNORED) & (labels >= 0)]
+        return labels[self._is_known(labels)]
+
+    def _is_known(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pixels have a class that is not left out."""
+        return (labels != IGNORED) & (labels >= 0) & ~np.isin(labels, self.out)
 
     def _estimates(
         self, confusions: dict[str, NDArray[np.float64]]
     ) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[tuple[str, str], Estimate]]]:
-        names, group = np.unique(self.places, return_inverse=True)
-        by_place = {}
+        """Scores and paired differences of confusions (seeds, samples, K, K): means over seeds, drawn by place."""
+        counted = next(iter(confusions.values()))[0].sum((1, 2)) > 0
+        names, group = np.unique(self.places[counted], return_inverse=True)
+        by_place = {name: np.zeros((len(c), len(names), *c.shape[2:])) for name, c in confusions.items()}
         for name, values in confusions.items():
-            by_place[name] = np.zeros((len(names), *values.shape[1:]))
-            np.add.at(by_place[name], group, values)
-        judged = next(iter(by_place.values())).sum((1, 2)) > 0
-        random = np.random.default_rng(self.protocol.seed)
-        picks = random.integers(0, judged.sum(), (1000, int(judged.sum())))
-        drawn = {n: _measures(v[judged][picks].sum(1), self.classes) for n, v in by_place.items()}
-        whole = {n: _measures(v[judged].sum(0)[None], self.classes) for n, v in by_place.items()}
-
-        def told(value: float, draws: NDArray[np.float64]) -> Estimate:
-            draws = draws[~np.isnan(draws)]
-            low, high = np.percentile(draws, (2.5, 97.5)) if len(draws) else (np.nan, np.nan)
-            return Estimate(float(value), float(low), float(high), int(judged.sum()))
-
-        measures = list(next(iter(whole.values())))
-        scores = {m: {n: told(whole[n][m][0], drawn[n][m]) for n in whole} for m in measures}
-        methods = [s.name for s in self.subjects if not s.is_floor]
-        pairs = [(one, other) for n, one in enumerate(methods) for other in whole if other not in methods[: n + 1]]
-        differences = {
-            m: {(a, b): told(whole[a][m][0] - whole[b][m][0], drawn[a][m] - drawn[b][m]) for a, b in pairs}
-            for m in measures
+            for seed, counts in enumerate(values):
+                np.add.at(by_place[name][seed], group, counts[counted])
+        measures = ["mean IoU", "mean F1", "pixel accuracy", *(f"IoU {name}" for name in self._kept())]
+        found = {
+            measure: {
+                name: drawn([_measure(counts, measure, self.classes) for counts in values], len(names), 1000)
+                for name, values in by_place.items()
+            }
+            for measure in measures
         }
-        return scores, differences
+        methods = [s.name for s in self.subjects if not s.is_floor]
+        pairs = [(one, other) for n, one in enumerate(methods) for other in confusions if other not in methods[: n + 1]]
+        differences = {m: {(a, b): found[m][a].minus(found[m][b]) for a, b in pairs} for m in measures}
+        return {m: {name: figure.estimate for name, figure in f.items()} for m, f in found.items()}, differences
 
-    def _say(self, name: str, confusion: NDArray[np.float64]) -> None:
-        self.tell(f"{name}: mean IoU {_measures(confusion.sum(0)[None], self.classes)['mean IoU'][0]:.3f}")
+    def _kept(self) -> list[str]:
+        return [name for name in self.classes if name not in self.protocol.exclude]
+
+    def _say(self, name: str, confusions: NDArray[np.float64]) -> None:
+        value = np.mean([_figure(counts.sum(0), "mean IoU", self.classes) for counts in confusions])
+        self.tell(f"{name}: mean IoU {value:.3f}")
 
 
-def _measures(confusions: NDArray[np.float64], classes: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Measure → (R,) of R confusion matrices; NaN where a class occurs neither in truth nor in answers."""
-    found = [class_scores(confusion) for confusion in confusions]
-    iou, f1 = (np.array([scores[key] for scores in found]) for key in ("iou", "f1"))
+def _measure(counts: NDArray[np.float64], measure: str, classes: Sequence[str]) -> Measure:
+    """A figure of the confusions of places, (P, K, K)."""
+
+    def measured(weights: Floats) -> Floats:
+        return _figure((weights @ counts.reshape(len(counts), -1)).reshape(-1, *counts.shape[1:]), measure, classes)
+
+    return measured
+
+
+def _figure(confusions: NDArray[np.float64], measure: str, classes: Sequence[str]) -> Floats:
+    """A figure of each confusion matrix, (…, K, K) → (…); NaN where it cannot be told."""
+    if measure == "pixel accuracy":
+        return np.trace(confusions, axis1=-2, axis2=-1) / np.maximum(confusions.sum((-2, -1)), 1)
+    if measure.startswith("IoU "):
+        return class_scores(confusions)["iou"][..., list(classes).index(measure.removeprefix("IoU "))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a draw without any class
-        means = {"mean IoU": np.nanmean(iou, axis=1), "mean F1": np.nanmean(f1, axis=1)}
-    hits = np.trace(confusions, axis1=1, axis2=2) / np.maximum(confusions.sum((1, 2)), 1)
-    return {**means, "pixel accuracy": hits, **{f"IoU {name}": iou[:, n] for n, name in enumerate(classes)}}
+        return np.nanmean(class_scores(confusions)["iou" if measure == "mean IoU" else "f1"], axis=-1)
 
 
 def _learner(member: Member) -> Learner:

@@ -21,16 +21,20 @@ def knn_answers(
         queries: (M, D), L2-normalised.
         k: number of neighbours.
     """
-    classes = int(labels.max()) + 1
-    answers = []
-    for start in range(0, len(queries), 1024):
-        similar = queries[start : start + 1024] @ train.T
-        nearest = np.argsort(-similar, axis=1, kind="stable")[:, :k]
-        votes = np.zeros((len(nearest), classes))
-        for rank in range(nearest.shape[1]):
-            votes[np.arange(len(nearest)), labels[nearest[:, rank]]] += 1 - 1e-3 * rank
-        answers.append(votes.argmax(1))
-    return np.concatenate(answers)
+    nearest = nearest_rows(train, queries, k)
+    votes = np.zeros((len(nearest), int(labels.max()) + 1))
+    for rank in range(nearest.shape[1]):
+        votes[np.arange(len(nearest)), labels[nearest[:, rank]]] += 1 - 1e-3 * rank
+    return votes.argmax(1)
+
+
+def nearest_rows(train: NDArray[np.floating], queries: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """The k train rows most similar to each query, (M, at most k), the most similar first; arguments of norm 1."""
+    parts = [
+        np.argsort(-(queries[start : start + 1024] @ train.T), axis=1, kind="stable")[:, :k]
+        for start in range(0, len(queries), 1024)
+    ]
+    return np.concatenate(parts)
 
 
 def neighbour_shares(
@@ -48,14 +52,16 @@ def neighbour_shares(
 
     Args:
         features: (N, D).
-        labels: (N,) classes from 0.
+        labels: (N,) classes from 0; or (N, K) 0 or 1.
         places: (N,) group of each sample.
         ks: numbers of neighbours; those that not every sample has are left out.
         dimension: principal axes at most.
 
     Returns:
         Per k, (N,) each: the share of the neighbours with the sample's class (`frac`), and whether the most frequent
-        class among them, ties to the lower index, is the sample's (`acc`).
+        class among them, ties to the lower index, is the sample's (`acc`). Of several classes a sample `frac` is the
+        mean over neighbours of the share of both samples' classes that both have (`overlap`), which is the same where
+        each has one; `acc` is empty.
     """
     _, group, sizes = np.unique(places, return_inverse=True, return_counts=True)
     ks = [k for k in ks if k <= len(features) - sizes.max()]
@@ -68,6 +74,9 @@ def neighbour_shares(
     wanted = max(ks) + int(sizes.max())
     found = NearestNeighbors(n_neighbors=wanted).fit(rows).kneighbors(rows, return_distance=False)
     near = np.stack([row[group[row] != group[number]][: max(ks)] for number, row in enumerate(found)])
+    if labels.ndim == 2:
+        alike = overlap(labels[:, None], labels[near])
+        return {k: (alike[:, :k].mean(1), np.zeros(0)) for k in ks}
     classes = int(labels.max()) + 1
     result = {}
     for k in ks:
@@ -75,6 +84,12 @@ def neighbour_shares(
         share = votes[np.arange(len(labels)), labels] / k
         result[k] = share, (votes.argmax(1) == labels).astype(float)
     return result
+
+
+def overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the classes of two samples that both have (Jaccard, 1912); (…, K) 0 or 1; 0 where neither has any."""
+    both, either = (one & other).sum(-1), (one | other).sum(-1)
+    return both / np.maximum(either, 1)
 
 
 def unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rsgeo_train.evaluate.crossval import Estimate
+from rsgeo_train.evaluate.intervals import Estimate
 from rsgeo_train.evaluate.sheets import Sheet, Word, shortened
 
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
+
+KINDS = ("PCA", "t-SNE")
+
+
+def planes(
+    features: NDArray[np.floating], kinds: Sequence[str] = KINDS, *, perplexity: float = 30, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """Samples in the plane by each kind of projection, (N, 2); features of one axis alone get a second one of zeros.
+
+    Args:
+        features: (N, D).
+        kinds: of `KINDS`.
+        perplexity, seed: of t-SNE.
+    """
+    found = {}
+    for kind in kinds:
+        points = pca(features, 2) if kind == "PCA" else t_sne(features, perplexity=perplexity, seed=seed)
+        found[kind] = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    return found
 
 
 def pca(features: NDArray[np.floating], dimension: int, *, seed: int = 0) -> NDArray[np.float64]:

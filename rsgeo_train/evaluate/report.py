@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from rsgeo_core.card import Metric
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.evaluate import boundaries, floors, plots, scores
+from rsgeo_train.evaluate import boundaries, floors, metrics, plots, scores
+from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import epoch_records
@@ -54,9 +55,28 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     if log:
         pictures["Curves"] = plots.curves_picture(log)
     best = folder / "checkpoints" / "best.ckpt"
+    checkpoint = hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None
+    rows = metrics.of_supervised(
+        found.metrics,
+        found.floors,
+        method=folder.resolve().name,
+        samples=len(held),
+        facts={
+            "checkpoints": [checkpoint or ""],
+            "sensors": taken.bands,
+            "label_fraction": recipe.data.label_fraction,
+            "seeds": [recipe.seed],
+        },
+    )
+    form = metrics.Metrics(
+        catalog=catalog.header.name,
+        split_by=catalog.header.split_by,
+        design=f"the catalog's {split} split, scored once",
+        protocols={"supervised": rows},
+    )
     facts = {
+        **form.model_dump(),
         "split": split,
-        "split_by": catalog.header.split_by,
         "classes": names,
         "metrics": [m.model_dump(exclude_none=True) for m in found.metrics],
         "floors": [m.model_dump(exclude_none=True) for m in found.floors],
@@ -69,9 +89,9 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
         "selection_score": max((line["score"] for line in log), default=None),
-        "checkpoint_sha256": hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None,
+        "checkpoint_sha256": checkpoint,
     }
-    (report / "metrics.json").write_text(json.dumps(facts, indent=1))
+    put(report / "metrics.json", json.dumps(facts, indent=1))
     _page(folder.name, facts, found, pictures).write(report / "index.html")
     main = found.metrics[0]
     floor = ", ".join(f"{m.name} {m.value:.4f}" for m in found.floors)
@@ -115,16 +135,16 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
         outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
     stack = np.stack(list(per_scene.values()))
     confusion = stack.sum(0)
-    metrics = scores.iou_metrics(stack, names, data)
+    figures = scores.iou_metrics(stack, names, data)
     pixels = Metric(
         name="pixel accuracy",
         value=round(float(np.trace(confusion) / confusion.sum()), 4),
         n=int(confusion.sum()),
         data=data,
     )
-    metrics.append(pixels)
+    figures.append(pixels)
     if outlines[1::2].any():
-        metrics.append(
+        figures.append(
             Metric(
                 name="boundary F1",
                 value=round(float(np.nanmean(boundaries.boundary_f1(outlines))), 4),
@@ -137,7 +157,7 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
     most = floors.majority(some[1], few[1], task.classes)
     colours = floors.pixel_colours(some, few, task.classes)
     return Assessment(
-        metrics,
+        figures,
         [
             _mean_iou("majority class, mean IoU", most, data),
             _mean_iou("colour of single pixels, mean IoU", colours, data),
@@ -163,7 +183,10 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
         + (f"a part cut from train ({chosen})." if chosen is not None else "nothing.")
         + " Floors in grey."
     )
-    metrics = [*found.metrics, *found.floors]
+    listed = [*found.metrics, *found.floors]
+    short = (facts["checkpoint_sha256"] or "none")[:12]
+    seen = "; ".join(f"{sensor} {','.join(names)}" for sensor, names in facts["sensors"].items())
+    share = f"{100 * facts['label_fraction']:g} % of the labels of train"
     page.table(
         ("score", "value", "95 % interval", "n", ""),
         [
@@ -174,9 +197,10 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
                 str(m.n or ""),
                 m.note,
             )
-            for m in metrics
+            for m in listed
         ],
         [""] * len(found.metrics) + ["floor"] * len(found.floors),
+        f"Seed {facts['seeds'][0]}, checkpoint {short}, {seen}, {share}.",
     )
     for name, png in pictures.items():
         page.picture(name, png)

@@ -31,9 +31,14 @@ def accuracy(confusion: NDArray[np.int64], data: str, note: str = "", name: str 
     )
 
 
-def class_scores(confusion: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Precision, recall, F1 and IoU per class, (K,) each; NaN where a class occurs neither in truth nor in answers."""
-    hits, truth, found = np.diag(confusion).astype(float), confusion.sum(1), confusion.sum(0)
+def class_scores(confusion: NDArray[np.number]) -> dict[str, NDArray[np.float64]]:
+    """Precision, recall, F1 and IoU per class, (…, K) each; NaN where a class is neither in truth nor in answers.
+
+    Args:
+        confusion: (…, K, K), true class by row.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    truth, found = confusion.sum(-1), confusion.sum(-2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "precision": hits / found,

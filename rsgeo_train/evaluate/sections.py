@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.evaluate.crossval import Estimate
+from rsgeo_train.evaluate.files import put
+from rsgeo_train.evaluate.intervals import Estimate
 from rsgeo_train.evaluate.page import Page
-from rsgeo_train.evaluate.protocol import few
+from rsgeo_train.evaluate.protocol import Protocol, few, seen_bands
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.widening import lacking_bands
 
@@ -24,19 +25,24 @@ class Pictures:
         """Put a picture under a heading on the page, and beside the page as a file named by its title."""
         self.page.picture(title, png, words)
         name = "".join(letter if letter.isalnum() else "-" for letter in title.lower())
-        (self.folder / f"{name}.png").write_bytes(png)
+        put(self.folder / f"{name}.png", png)
 
 
-def add_scores(page: Page, scores: Mapping[str, Mapping[str, Estimate]], head: str, nothing: str) -> None:
+def add_scores(
+    page: Page, scores: Mapping[str, Mapping[str, Estimate]], head: str, nothing: str, caption: str = ""
+) -> None:
     """Measures by row, subjects by column."""
     names = list(dict.fromkeys(name for row in scores.values() for name in row))
     page.table(
         (head, *names),
         [(measure, *(str(row[name]) if name in row else nothing for name in names)) for measure, row in scores.items()],
+        caption=caption,
     )
 
 
-def add_differences(page: Page, differences: Mapping[str, Mapping[tuple[str, str], Estimate]]) -> None:
+def add_differences(
+    page: Page, differences: Mapping[str, Mapping[tuple[str, str], Estimate]], caption: str = ""
+) -> None:
     """Paired differences, those whose interval leaves zero out in bold."""
     page.heading("Paired differences")
     page.text("Bold where the interval leaves zero out.")
@@ -45,7 +51,36 @@ def add_differences(page: Page, differences: Mapping[str, Mapping[tuple[str, str
         for (one, other), e in pairs.items():
             rows.append((measure, f"{one} − {other}", f"{e.value:+.3f}", f"{e.low:+.3f} to {e.high:+.3f}"))
             kinds.append("clear" if e.low > 0 or e.high < 0 else "")
-    page.table(("measure", "difference", "value", "95 % interval"), rows, kinds)
+    page.table(("measure", "difference", "value", "95 % interval"), rows, kinds, caption)
+
+
+def stated(subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, of: str, *, is_grid: bool = False) -> str:
+    """What holds for each column of a table: seeds, checkpoints, bands seen, share of the labels.
+
+    Args:
+        subjects: what was judged.
+        catalog: on what.
+        protocol: by what.
+        of: `labels` or `samples`.
+        is_grid: whether rows tell the bands, and one seed was asked.
+    """
+    parts = []
+    for subject in subjects:
+        members = subject.members[: 1 if is_grid else None]
+        seeds = ", ".join(str(member.seed) for member in members)
+        words = [f"{len(members)} seeds ({seeds})" if len(members) > 1 else f"seed {seeds}"]
+        if shorts := [member.checkpoint[:12] for member in members if member.checkpoint]:
+            words.append(f"checkpoint{'s' if len(shorts) > 1 else ''} {', '.join(shorts)}")
+        if not is_grid:
+            seen = seen_bands(subject, catalog, protocol)
+            words.append("; ".join(f"{sensor} {','.join(names)}" for sensor, names in seen.items()))
+        parts.append(f"{subject.name}: {', '.join(words)}")
+    share = f"All {of} of the training part, where the row names no share of them."
+    bands = "Bands or sensors as the row says. " if is_grid else ""
+    spread = (
+        "± is the standard deviation over seeds. " if any(len(s.members) > 1 for s in subjects) and not is_grid else ""
+    )
+    return f"{share} {bands}{spread}{'. '.join(parts)}."
 
 
 def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> None:
@@ -77,6 +112,7 @@ def described(subject: Subject) -> dict[str, Any]:
         "is_floor": subject.is_floor,
         "bands": subject.taken.bands,
         "seeds": len(subject.members),
+        "training_seeds": [member.seed for member in subject.members],
         "caution": subject.caution,
         "sources": [member.source for member in subject.members],
     }

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -43,11 +45,15 @@ class Member:
         source: what it is, exactly: it keys what is kept of it.
         features: (samples, positions of the bands that may be seen or None) → (N, D).
         learner: whose encoder it is, for maps; None of what has no encoder.
+        seed: of the training of a run, or of a floor's random weights.
+        checkpoint: SHA-256 of the weights that a run is judged by.
     """
 
     source: str
     features: Callable[[WidenedSamples, Sequence[int] | None], Floats]
     learner: Learner | None = None
+    seed: int = 0
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,27 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
                 "and its copy are no two seeds.",
                 "Name runs of other seeds: rsgeo-train pretrain … --set seed=1",
             )
-        taken = training.input_of(*read_run(members[0]))
-        name = members[0].name if len(members) == 1 else f"{members[0].name} and {len(members) - 1} more seeds"
+        kind, recipe, own = read_run(members[0])
+        taken = training.input_of(kind, recipe, own)
+        name = members[0].name if len(members) == 1 else f"{_shared_name(members) or kind} ×{len(members)} seeds"
         trained = tuple(_trained(run, layers) for run in members)
         found.append(Subject(name, False, taken, trained, _met(members[0], catalog)))
     names = [subject.name for subject in found]
     return [
-        dataclasses.replace(subject, name=str(groups_runs[0])) if names.count(subject.name) > 1 else subject
-        for subject, groups_runs in zip(found, groups.values(), strict=True)
+        dataclasses.replace(subject, name=_full_name(members)) if names.count(subject.name) > 1 else subject
+        for subject, members in zip(found, groups.values(), strict=True)
     ]
+
+
+def _shared_name(runs: Sequence[Path]) -> str:
+    """What the names of runs begin with alike, without what numbers a seed: csf of csf-0 and csf-1, or csf-seed0."""
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(run.name for run in runs), strict=False))
+    shared = "".join(letters[0] for letters in alike)
+    return re.sub(r"[-_. ]+(seed|s)?[-_. ]*\d*$|seed$", "", shared)
+
+
+def _full_name(runs: Sequence[Path]) -> str:
+    return f"{runs[0]}" + (f" ×{len(runs)} seeds" if len(runs) > 1 else "")
 
 
 def _met(run: Path, catalog: Catalog) -> str:
@@ -129,7 +147,7 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
         scaling = getattr(encoder, "scaling", None)
         fused = [scaling, encoder.rate if scaling == "rate" else None]
         config = f"{recipe.encoder.model_dump_json()} {fused} on {taken.normalisation}"
-        members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers))
+        members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers, seed))
     return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))
 
 
@@ -153,7 +171,7 @@ def random_convolutions(taken: Input, *, filters: int = 256, seeds: int = 3) -> 
     members = []
     for seed in range(seeds):
         network = _Convolutions(taken.normalisation, filters, seed)
-        members.append(Member(f"{filters} random 3×3 filters, seed {seed}", partial(pooled, network)))
+        members.append(Member(f"{filters} random 3×3 filters, seed {seed}", partial(pooled, network), seed=seed))
     return Subject("random convolutions", True, taken, tuple(members))
 
 
@@ -206,13 +224,14 @@ def _trained(run: Path, layers: Sequence[str]) -> Member:
     kind, recipe, catalog = read_run(run)
     learner = training.build(kind, recipe, catalog)
     training.load_best(learner, run)
-    return _member(learner, f"{kind}, checkpoint {digest_of(run)}", layers)
+    digest = digest_of(run)
+    return _member(learner, f"{kind}, checkpoint {digest}", layers, recipe.seed, digest)
 
 
-def _member(learner: Learner, source: str, layers: Sequence[str]) -> Member:
+def _member(learner: Learner, source: str, layers: Sequence[str], seed: int, checkpoint: str = "") -> Member:
     learner.eval()
     where = f", {' + '.join(layers)}" if layers else ""
-    return Member(source + where, partial(pooled, Pooled(learner, layers)), learner)
+    return Member(source + where, partial(pooled, Pooled(learner, layers)), learner, seed, checkpoint)
 
 
 def digest_of(run: Path) -> str:

@@ -6,8 +6,8 @@ import io
 
 import pytest
 from rich.console import Console
-from rsgeo_cli.progress import Display
 
+from rsgeo_cli.progress import Display
 from rsgeo_core.events import Progress, Stage
 
 

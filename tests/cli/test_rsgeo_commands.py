@@ -10,6 +10,7 @@ import networks
 import pytest
 from click.testing import CliRunner, Result
 from making import random_scene, rsgeo, write_scene
+
 from rsgeo_cli.rsgeo import cli
 
 BUILT_IN = ("landcover-s2", "embed-s2", "landcover-aerial")

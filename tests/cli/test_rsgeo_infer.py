@@ -18,8 +18,8 @@ import rasterio
 from click.testing import CliRunner
 from making import command, random_scene, read, rsgeo, write_scene
 from pydantic import TypeAdapter
-from rsgeo_cli.rsgeo import cli
 
+from rsgeo_cli.rsgeo import cli
 from rsgeo_core.card import read_card
 from rsgeo_core.events import Event
 from rsgeo_core.onnx_file import write_metadata

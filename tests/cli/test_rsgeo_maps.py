@@ -16,6 +16,7 @@ import rasterio
 import shapely
 from classmaps import patches, write_map
 from click.testing import CliRunner, Result
+
 from rsgeo_cli.rsgeo import cli
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 pytest.importorskip("torch", reason="the train extra is not installed")
 
 import geopandas
+
 from rsgeo_cli.rsgeo_train import cli
 
 sys.path.append(str(Path(__file__).parents[1] / "train"))

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 pytest.importorskip("torch", reason="the train extra is not installed")
 
 from rsgeo_cli.rsgeo_train import cli
-
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.prepare import demo

@@ -13,6 +13,8 @@ from PIL import Image
 pytest.importorskip("torch", reason="the train extra is not installed")
 
 from rsgeo_cli.rsgeo_train import cli
+from rsgeo_cli.train_commands import compare, evaluate
+from rsgeo_train.evaluate.protocol import QUESTIONS
 
 TINY = (
     "trainer.max_steps=1",
@@ -141,3 +143,37 @@ def test_wrong_requests_are_one_message(
     done = typed(command, root / run, *more, "--data", root / "c.parquet", "-o", tmp_path / "r", settings=settings)
     assert done.exit_code == 2 and words in done.stderr and "Traceback" not in done.output
     assert not (tmp_path / "r/index.html").exists()
+
+
+def test_the_questions_offered_are_the_protocols() -> None:
+    for command in (evaluate.command, compare.command):
+        (option,) = [parameter for parameter in command.params if parameter.name == "questions"]
+        assert tuple(option.type.choices) == QUESTIONS
+
+
+def test_single_pictures_are_drawn_with_their_points(root: Path, tmp_path: Path) -> None:
+    shared = (root / "run", "--data", root / "c.parquet", "-o")
+    done = typed("plot", "projection", *shared, tmp_path / "p.png", "--kind", "t-sne", "--perplexity", 4)
+    assert done.exit_code == 0, done.output
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0] == "row,id,class,x,y" and len(lines) == 1 + 18
+    assert {line.split(",")[2] for line in lines[1:]} == {"dark", "light"}
+    done = typed("plot", "neighbours", *shared, tmp_path / "n.png", "--images", 3, "--bands", "red,green")
+    assert done.exit_code == 0 and "of the 6 neighbours shown have the query's class" in done.stdout
+    assert typed("plot", "salient", *shared, tmp_path / "s.png", "--units", 2, "--images", 3).exit_code == 0
+    assert all(Image.open(tmp_path / f"{name}.png").size[0] > 100 for name in "pns")
+    refused = typed("plot", "salient", *shared, tmp_path / "x.png", "--bands", "nir")
+    assert refused.exit_code == 2 and "there is no nir" in refused.stderr
+    assert typed("plot", "salient", *shared, tmp_path / "x.jpg").exit_code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.png", "p.csv", "p.png", "s.png"]
+
+
+def test_views_are_drawn_without_a_model_as_show_draws_them(root: Path, tmp_path: Path) -> None:
+    data, settings = root / "c.parquet", ("method.views.crop=16",)
+    drawn = typed("plot", "views", "--data", data, "--recipe", "csf-small", "-o", tmp_path / "v.png", settings=settings)
+    shown = typed("show", data, "--views", "csf-small", "-o", tmp_path / "s.png", settings=settings)
+    assert drawn.exit_code == 0 == shown.exit_code, drawn.output
+    assert (tmp_path / "v.png").read_bytes() == (tmp_path / "s.png").read_bytes()
+    more = ("--samples", 1, "--views", 3)
+    plain = typed("plot", "views", "--data", data, "-o", tmp_path / "d.png", *more, settings=settings)
+    assert plain.exit_code == 0 and (tmp_path / "d.png").is_file(), plain.output

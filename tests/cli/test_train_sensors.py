@@ -11,6 +11,7 @@ import rasterio
 from affine import Affine
 from click.testing import CliRunner, Result
 from PIL import Image
+
 from rsgeo_cli.rsgeo_train import cli
 
 pytest.importorskip("torch", reason="the train extra is not installed")

@@ -216,6 +216,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def run_in_process(arguments: list[Any]) -> tuple[int, str, str]:
     from click.testing import CliRunner
+
     from rsgeo_cli.rsgeo import cli
 
     result = CliRunner().invoke(cli, [str(a) for a in arguments])

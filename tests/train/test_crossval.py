@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from rsgeo_train.evaluate import crossval
-from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, estimate, few, hits
+from rsgeo_train.evaluate import crossval, probes
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, few, hits
+from rsgeo_train.evaluate.intervals import estimate
+from rsgeo_train.evaluate.probes import inner_parts
 from rsgeo_train.prepare.splits import near
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes this small are fitted sooner than processes start."""
+    monkeypatch.setattr(crossval, "cpu_count", lambda: 1)
 
 
 def made(count: int = 120, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,13 +80,12 @@ def test_more_features_than_samples_are_answered_as_they_are() -> None:
     labels = np.arange(60) % 4
     features = random.normal(0, 1, (60, 90)) + 0.25 * random.normal(0, 1, (4, 90))[labels]
     design = HeldOut(np.arange(40), np.arange(40, 60), "val", repeats=1)
-    answers: list[np.ndarray] = []
-    hits(features, labels, design, answered=lambda _, found: answers.append(found))
+    found = answers(features, labels, design)
     scaler = StandardScaler().fit(features[:40])
     inner = StratifiedKFold(3, shuffle=True, random_state=0)
     probe = LogisticRegressionCV(Cs=(0.003, 0.01, 0.1, 1.0), cv=inner, max_iter=2000, tol=1e-8)
     expected = probe.fit(scaler.transform(features[:40]), labels[:40]).predict(scaler.transform(features[40:]))
-    np.testing.assert_array_equal(answers[0], expected)
+    np.testing.assert_array_equal(found[0], expected)
     assert 0.3 < (expected == labels[40:]).mean() < 1
 
 
@@ -90,3 +98,37 @@ def test_parts_are_answered_side_by_side_as_one_after_the_other(monkeypatch: pyt
     several = hits(features, labels, design)
     monkeypatch.setattr(crossval, "cpu_count", lambda: 1)
     np.testing.assert_array_equal(hits(features, labels, design), several)
+
+
+def test_the_penalty_is_chosen_with_whole_places_on_one_side() -> None:
+    labels, places = np.arange(60) % 3, np.arange(60) // 6
+    parts = inner_parts(labels, places)
+    assert len(parts) == 3 and all(not set(places[train]) & set(places[held]) for train, held in parts)
+    assert all(set(labels[train]) == {0, 1, 2} for train, _ in parts)
+    several = np.eye(3, dtype=np.int64)[labels]
+    assert all(not set(places[train]) & set(places[held]) for train, held in inner_parts(several, places))
+    many = inner_parts(np.arange(1200) % 3, np.arange(1200) // 6)
+    assert len(many) == 1 and len(many[0][1]) == pytest.approx(400, abs=40)
+    # A class of one place cannot be left out and learned: such parts are not used, and without any it goes by sample.
+    alone = np.repeat([0, 1, 2], 20)
+    assert len(inner_parts(alone, alone)) == 3
+    assert all(set(alone[train]) == {0, 1, 2} for train, _ in inner_parts(alone, alone))
+
+
+def test_the_loss_of_several_classes_equals_sklearns() -> None:
+    random = np.random.default_rng(3)
+    truth, odds = random.integers(0, 2, (40, 3)), random.normal(0, 2, (40, 3)).astype(np.float32)
+    each = [log_loss(truth[:, k], 1 / (1 + np.exp(-odds[:, k].astype(float)))) for k in range(3)]
+    assert probes._loss(truth, odds) == pytest.approx(np.mean(each), rel=1e-5)
+
+
+def test_several_classes_are_answered_by_what_separates_them() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((90, 3)) < 0.5).astype(np.int64)
+    labels[:, 2] = 1
+    features = labels[:, :2] * 4.0 + random.normal(0, 0.5, (90, 2))
+    for probe in ("linear", "knn"):
+        found = answers(features, labels, CrossValidation(labels, np.arange(90), repeats=2), probe, fraction=0.5)
+        assert found.shape == (2, 90, 3) and ((found > 0) == labels).mean() > 0.97
+    shares = answers(features, labels, CrossValidation(labels, np.arange(90), repeats=1), "majority")
+    assert (shares[..., 2] > 0).all() and np.abs(shares[..., 0]).max() < 0.2

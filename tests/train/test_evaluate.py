@@ -10,6 +10,7 @@ import torch
 from rsgeo_train import training
 from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.evaluate import floors, scores
+from rsgeo_train.evaluate.metrics import Metrics
 from rsgeo_train.evaluate.neighbours import knn_answers
 from rsgeo_train.evaluate.report import write_report
 from rsgeo_train.losses.dice import dice_loss
@@ -94,6 +95,9 @@ def test_report_is_one_file_with_floors_and_intervals(eurosat_catalog, tmp_path)
     line = write_report(task, settings, catalog, tmp_path)
     facts = json.loads((tmp_path / "report/metrics.json").read_text())
     main = facts["metrics"][0]
+    row = Metrics.read(tmp_path / "report").protocols["supervised"][0]
+    assert (row.score, row.low, row.high, row.n) == (main["value"], main["low"], main["high"], 6)
+    assert row.checkpoints == [facts["checkpoint_sha256"]] and row.floors["image statistics"].score == 1.0
     assert main["name"] == "accuracy" and main["n"] == 6 and main["low"] <= main["value"] <= main["high"]
     assert np.array(facts["confusion"]).sum() == 6
     floor = {m["name"]: m["value"] for m in facts["floors"]}

@@ -10,26 +10,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import BANDS
 
 from rsgeo_train import training
-from rsgeo_train.catalog import read_catalog
+from rsgeo_train.catalog import CatalogClass, read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
-from rsgeo_train.evaluate import examination, plots, projections
+from rsgeo_train.evaluate import class_page, crossval, examination, plots, projections
+from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.clustering import k_means, matched
-from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, hits
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, hits
 from rsgeo_train.evaluate.examination import examine
 from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
+from rsgeo_train.evaluate.metrics import Metrics
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
 from rsgeo_train.evaluate.run_page import write_run_page
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import digest_of, of_runs, random_convolutions
+from rsgeo_train.evaluate.subjects import _Convolutions, digest_of, of_runs, random_convolutions
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
 from rsgeo_train.recipe import load_recipe
-from rsgeo_train.samples import Samples
+from rsgeo_train.samples import Samples, collate
 
 SETTINGS = [
     "encoder.name=compact",
@@ -88,9 +91,9 @@ def test_k_means_finds_what_is_apart() -> None:
 def test_a_held_out_split_judges_its_rows_only_and_draws_few_labels_anew() -> None:
     features, labels = blobs()
     train, held = np.arange(40), np.arange(40, 60)
-    asked = []
-    right = hits(features, labels, HeldOut(train, held, "val", repeats=3), answered=lambda rows, _: asked.append(rows))
-    assert right.shape == (20,) and set(right) <= {0.0, 1.0} and len(asked) == 3
+    assert answers(features, labels, HeldOut(train, held, "val", repeats=3)).shape == (3, 20)
+    right = hits(features, labels, HeldOut(train, held, "val", repeats=3))
+    assert right.shape == (20,) and set(right) <= {0.0, 1.0}
     some = hits(features, labels, HeldOut(train, held, "val", repeats=8), fraction=0.1)
     assert len(set(some)) > 2 and some.mean() < right.mean() + 0.05
     spoiled = features.copy()
@@ -125,6 +128,18 @@ def test_random_convolutions_see_only_what_is_present(pairs: Path) -> None:
     assert not np.allclose(whole, subject.members[1].features(samples, None))
 
 
+def test_random_convolutions_are_the_averages_of_their_maps(pairs: Path) -> None:
+    catalog = read_catalog(pairs)
+    taken = training.input_of("csf", load_recipe(None, SETTINGS, CsfRecipe), catalog)
+    network = _Convolutions(taken.normalisation, 8, 3)
+    samples = Samples(catalog, range(6), BANDS, fills=taken.fills)
+    batch = collate([samples[n] for n in range(6)])
+    assert not batch.present.all()
+    maps = network.maps(batch.images, batch.present)
+    assert maps.shape == (6, 16, 32, 32)
+    torch.testing.assert_close(network(batch.images, batch.present), maps.mean((2, 3)))
+
+
 def test_what_was_computed_is_kept_by_what_it_is_of(tmp_path: Path) -> None:
     calls = []
 
@@ -148,6 +163,12 @@ def test_a_page_escapes_what_it_is_given(tmp_path: Path) -> None:
     text = (tmp_path / "index.html").read_text()
     assert "<script>" not in text and "a &lt; b" in text and "words &amp; more" in text and "class=floor" in text
     assert "data:image/png;base64,iVBORw==" in text and not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes this small are fitted sooner than processes start."""
+    monkeypatch.setattr(crossval, "cpu_count", lambda: 1)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +206,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
 ) -> None:
     told: list[str] = []
 
-    def judge(folder: Path, protocol: Protocol = QUICK) -> examination.Findings:
+    def judge(folder: Path, protocol: Protocol = QUICK) -> Findings:
         return examine(runs[:1], read_catalog(pairs), pairs, folder, protocol, floor_seeds=2, tell=told.append)
 
     found = judge(tmp_path / "report")
@@ -207,28 +228,97 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert difference.value == pytest.approx(scores["a"].value - scores["image statistics"].value)
     assert found.confusions["a"].sum() == 48
     report = tmp_path / "report"
+    check_metrics(Metrics.read(report), found, digest_of(runs[0]))
     facts = json.loads((report / "findings.json").read_text())
     assert facts["subjects"][0]["caution"] == "a met 48 of the 48 samples in training, without their labels"
     assert facts["subjects"][1]["seeds"] == 2 and facts["places"] == 48
     assert "checkpoint" in facts["subjects"][0]["sources"][0]
     page = (report / "index.html").read_text()
     assert page.count("data:image/png") == 6 and "cross-validation grouped by place" in page
+    assert page.count(f"a: seed 0, checkpoint {digest_of(runs[0])[:12]}") == 4  # below every table of scores
+    assert page.count("untrained compact: 2 seeds (0, 1)") == 3 and "± is the standard deviation" in page
     assert len(list((report / "points").glob("*.csv"))) == 4 and (report / "few-labels.png").is_file()
 
     for name in ("k_means", "neighbour_shares", "WidenedSamples"):  # nothing may be computed again
-        monkeypatch.setattr(f"rsgeo_train.evaluate.protocol.{name}", None)
+        monkeypatch.setattr(f"rsgeo_train.evaluate.class_examination.{name}", None)
     again = judge(report)
     assert again.scores == found.scores and again.bands == found.bands
 
 
-def asked(
-    runs: list[Path], pairs: Path, folder: Path, layers: tuple[str, ...] = (), **more: object
-) -> examination.Findings:
+def check_metrics(metrics: Metrics, found: Findings, digest: str) -> None:
+    """The figures in the file are those that were found, each with what it may not be told without."""
+    assert metrics.places == 48 and set(metrics.protocols) == {"linear", "fewshot", "knn", "kmeans", "bands"}
+    (main, f1) = metrics.protocols["linear"]
+    e = found.scores["linear"]["a"]
+    assert (main.measure, main.metric, main.score, main.low, main.high) == (
+        "linear",
+        "accuracy",
+        e.value,
+        e.low,
+        e.high,
+    )
+    assert (main.n, main.checkpoints, main.seeds, main.label_fraction) == (48, [digest], [0], 1.0)
+    assert main.sensors == BANDS and main.std is None and f1.metric == "macro F1"
+    assert main.floors["untrained compact"].seeds == [0, 1] and main.floors["untrained compact"].std is not None
+    assert set(main.floors) == {"untrained compact", "random convolutions", "image statistics", "majority class"}
+    assert main.differences["image statistics"].low == found.differences["linear"]["a", "image statistics"].low
+    assert {row.label_fraction for row in metrics.protocols["fewshot"]} == {0.3}
+    grid = metrics.protocols["bands"]
+    assert [row.bands for row in grid[:5]] == [1, 2, 3, 4, 6] and list(grid[5].sensors) == ["s2"]
+
+
+def test_several_classes_a_sample_without_places(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    """Each sample has its texture, and for each of three bands whether it is brighter than most."""
+    catalog = read_catalog(pairs)
+    samples = Samples(catalog, range(48), {"s2": BANDS["s2"][:3]})
+    means = np.array([samples[n].images.mean((1, 2)).numpy() for n in range(48)])
+    bright = means > np.median(means, axis=0)
+    catalog.header.label_kind = "multilabel"
+    catalog.header.classes += [CatalogClass(name=f"bright {n}", color="#000000") for n in range(3)]
+    catalog.table["labels"] = [[n % 4, *(4 + np.flatnonzero(bright[n])).tolist()] for n in range(48)]
+    catalog.table["place"] = None
+    path = pairs.with_name("several.parquet")
+    catalog.write(path)
+    protocol = QUICK.model_copy(update={"ask": ["linear", "knn", "kmeans"]})
+    found = examine(runs[:1], read_catalog(path), path, tmp_path / "r", protocol, floor_seeds=1, tell=lambda line: None)
+    assert isinstance(found, Findings)
+    for measure in ("linear", "5 nearest neighbours"):
+        assert {measure, f"{measure}, macro F1", f"{measure}, micro F1"} <= set(found.scores)
+    assert "frac of 5 neighbours" in found.scores and "acc of 5 neighbours" not in found.scores
+    chance = found.scores["linear"]["majority class"].value
+    assert chance == pytest.approx((4 * 0.25 + 3 * 0.5) / 7, abs=0.1)  # the classes' shares
+    best = found.scores["linear"]["image statistics"]
+    assert best.low < best.value < best.high and best.value > chance + 0.1
+    (main, *_) = Metrics.read(tmp_path / "r").protocols["linear"]
+    assert main.metric == "mean average precision" and main.differences["majority class"].low is not None
+    assert found.design == "3-fold cross-validation by sample (places unknown), 1 times, seed 0"
+    page = (tmp_path / "r/index.html").read_text()
+    assert "48 samples, places unknown" in page and "k-means is asked of one class" in page
+    with pytest.raises(RecipeError, match="no class draw"):
+        Examination([], catalog, Protocol(exclude=["draw"]), Store(tmp_path, 0), print)
+
+
+def test_classes_left_out_and_unknown_places_are_told(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(pairs)
+    catalog.table["place"] = [None if n < 12 else f"p{n // 4}" for n in range(48)]
+    protocol = QUICK.model_copy(update={"fractions": [1.0], "ask": ["linear"], "exclude": ["texture 1"]})
+    found = Examination(of_runs(runs[:1], catalog), catalog, protocol, Store(tmp_path, 0), lambda line: None).run()
+    assert found.samples == 36 and found.classes == ["texture 0", "texture 2", "texture 3"] and found.places == 18
+    assert found.confusions["a"].shape == (3, 3) and found.confusions["a"].sum() == 36
+    assert "grouped by place (9 of 36 samples have none and stand alone)" in found.design
+    class_page.write_figures(found, catalog, protocol, [], tmp_path)
+    class_page.write_page(found, catalog, protocol, [], tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert "Left out: texture 1." in page and "36 samples of 9 places; 9 of them have no place" in page
+    assert Metrics.read(tmp_path).excluded == ["texture 1"]
+
+
+def asked(runs: list[Path], pairs: Path, folder: Path, layers: tuple[str, ...] = (), **more: object) -> Findings:
     """What the protocol finds of runs alone, without floors and page."""
     protocol = QUICK.model_copy(update={"fractions": [1.0], "band_draws": 0, **more})
     catalog = read_catalog(pairs)
     subjects = of_runs(runs, catalog, layers)
-    return examination.Examination(subjects, catalog, protocol, Store(folder, 0), lambda line: None).run()
+    return Examination(subjects, catalog, protocol, Store(folder, 0), lambda line: None).run()
 
 
 def test_fewer_bands_may_be_seen(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
@@ -244,11 +334,13 @@ def test_seeds_of_one_recipe_are_one_subject_and_its_score_their_mean(
     runs: list[Path], pairs: Path, tmp_path: Path
 ) -> None:
     both, one, two = (asked(chosen, pairs, tmp_path) for chosen in (runs, runs[:1], runs[1:2]))
-    assert [subject.name for subject in both.subjects] == ["a and 1 more seeds", "c"]
+    assert [subject.name for subject in both.subjects] == ["csf ×2 seeds", "c"]
     mean = (one.scores["linear"]["a"].value + two.scores["linear"]["b"].value) / 2
-    assert both.scores["linear"]["a and 1 more seeds"].value == pytest.approx(mean)
-    assert ("a and 1 more seeds", "c") in both.differences["linear"]
-    assert ("c", "a and 1 more seeds") not in both.differences["linear"]
+    assert both.scores["linear"]["csf ×2 seeds"].value == pytest.approx(mean)
+    apart = abs(one.scores["linear"]["a"].value - two.scores["linear"]["b"].value)
+    assert both.scores["linear"]["csf ×2 seeds"].std == pytest.approx(apart / 2**0.5)
+    assert ("csf ×2 seeds", "c") in both.differences["linear"]
+    assert ("c", "csf ×2 seeds") not in both.differences["linear"]
     shutil.copytree(runs[0], tmp_path / "copy")
     facts = json.loads((tmp_path / "copy/task.json").read_text())
     (tmp_path / "copy/task.json").write_text(json.dumps({**facts, "catalog": str(pairs)}))
@@ -277,7 +369,7 @@ def test_a_catalog_may_lack_sensors_and_bands_of_what_learned_to_do_without(
     poor.write(pairs.with_name("poor.parquet"))
     seen = ["B02", "B03", "B08"]
     first, second = (
-        examination.Examination(
+        Examination(
             of_runs(runs[:1], catalog),
             catalog,
             QUICK.model_copy(update={"fractions": [1.0], "band_draws": draws, "bands": bands}),
@@ -311,13 +403,17 @@ def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog:
         judge(runs[0], judge="split")
     with pytest.raises(DatasetError, match="12 sample"):
         judge(runs[0], folds=13)
+    with pytest.raises(RecipeError, match=r"no class texture 9.*\nDid you mean texture"):
+        judge(runs[0], exclude=["texture 9"])
+    with pytest.raises(RecipeError, match=r"leaves 1 class"):
+        judge(runs[0], exclude=["texture 0", "texture 1", "texture 2"])
     catalog.header.label_kind = "multilabel"
-    with pytest.raises(DatasetError, match="kind multilabel"):
+    with pytest.raises(DatasetError, match="no sample with a class"):
         examine(runs[:1], catalog, pairs, tmp_path / "s", Protocol(), tell=lambda line: None)
     assert not list(tmp_path.glob("*/index.html"))
 
 
-def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) -> None:
+def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Land left, water right, told by brightness: every hypercolumn finds it, and the answer's map says where."""
     path = tmp_path / "chips.parquet"
     prepare_scenes(
@@ -333,7 +429,21 @@ def test_dense_labels_are_judged_pixel_by_pixel(scenes: Path, tmp_path: Path) ->
         assert isinstance(found, DenseFindings)
         return found
 
+    fitted: list[np.ndarray] = []
+    plain = DenseExamination._fitted
+
+    def recording(self: DenseExamination, pixels: object, train: np.ndarray) -> object:
+        fitted.append(train)
+        return plain(self, pixels, train)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DenseExamination, "_fitted", recording)
     found = judge(tmp_path / "report")
+    # Of all samples of a part, then of a fifth of them.
+    sizes = [len(train) for train, _ in DenseExamination([], catalog, protocol, [], Store(tmp_path, 0), print).parts]
+    assert [len(train) for train in fitted[:6]] == [*sizes, *(round(0.2 * size) for size in sizes)]
+    assert all(set(few) < set(whole) for few, whole in zip(fitted[3:6], fitted[:3], strict=True))
+    main = Metrics.read(tmp_path / "report").protocols["fewshot"][0]
+    assert (main.label_fraction, main.metric, main.n) == (0.2, "mean IoU", len(catalog))
     floors = {"untrained compact", "values of single pixels", "random convolutions", "majority class"}
     assert set(found.scores["mean IoU"]) == {"run", *floors}
     assert found.samples == len(catalog) and found.pixels == 200 * len(catalog)
@@ -394,13 +504,13 @@ def test_only_what_is_asked_is_answered(runs: list[Path], pairs: Path, tmp_path:
         "fewshot": {"linear, 30 % of the labels"},
         "bands": {"linear"},
     }
+    catalog = read_catalog(pairs)
+    subjects = of_runs(runs[:1], catalog)
     for question, measures in asked.items():
         protocol = QUICK.model_copy(update={"ask": [question]})
-        found = examine(
-            runs[:1], read_catalog(pairs), pairs, tmp_path / "r", protocol, floor_seeds=1, tell=lambda line: None
-        )
-        assert set(found.scores) == measures and bool(found.bands) == (question == "bands")
-        assert next(iter(measures)).split(" of")[0] in (tmp_path / "r/index.html").read_text()
+        found = Examination(subjects, catalog, protocol, Store(tmp_path, 0), lambda line: None).run()
+        assert {name.removesuffix(", macro F1") for name in found.scores} == measures
+        assert bool(found.bands) == (question == "bands")
         assert examination.headline(found).startswith(next(iter(found.scores)))
     with pytest.raises(RecipeError, match="nothing could be asked"):
         protocol = Protocol(ask=["fewshot"], fractions=[1.0])

@@ -13,9 +13,13 @@ from test_csf import recipe
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.evaluate import gallery
+from rsgeo_train.evaluate.album import Album
+from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.sheets import Sheet, shortened
+from rsgeo_train.evaluate.thumbnails import rgb_of
 from rsgeo_train.prepare import scenes as scenes_adapter
 from rsgeo_train.recipe import load_recipe
+from rsgeo_train.samples import Samples
 
 
 @pytest.fixture
@@ -110,3 +114,22 @@ def test_long_names_are_cut_in_the_middle() -> None:
     assert shortened("short", 100) == "short"
     cut = shortened("S2A_MSIL2A_20200101T000000_N0500", 60)
     assert len(cut) < 14 and cut.startswith("S2A") and cut.endswith("500") and "…" in cut
+
+
+def test_a_sensor_has_one_stretch_in_sheets_and_reports(pairs: Path) -> None:
+    catalog = read_catalog(pairs)
+    catalog.header.sensors["s2"].bands = ["a", "b", "c", "d"]  # no usual stretch
+    prints = Prints(catalog, [3, 5, 7], "s2")
+    album = Album(catalog, np.array([3, 5, 7]), np.zeros(3, np.int64), {"s2": ["a", "b", "c", "d"]})
+    for number in range(3):
+        np.testing.assert_array_equal(album._tile(number, None).picture, prints[number])
+    pixels = Samples(catalog, [3, 5, 7], {"s2": prints.bands})
+    low, high = np.percentile(
+        np.concatenate([pixels[n].images.numpy().reshape(3, -1) for n in range(3)], 1), (2, 98), 1
+    )
+    np.testing.assert_allclose(prints.limits, (low, high), rtol=1e-5)
+    image = pixels[1].images.numpy()
+    np.testing.assert_array_equal(prints[1], rgb_of(image, prints.bands, limits=prints.limits))
+    assert not np.array_equal(prints[1], rgb_of(image, prints.bands))  # its own stretch is another one
+    lacking = Prints(catalog, [5], "s1")
+    assert not lacking.present.any() and set(np.unique(lacking[0])) == {175, 205}

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 from conftest import write_raster
-from rsgeo_cli.rsgeo import cli as rsgeo_commands
-from rsgeo_cli.rsgeo_train import cli as train_commands
 from torch import nn
 
+from rsgeo_cli.rsgeo import cli as rsgeo_commands
+from rsgeo_cli.rsgeo_train import cli as train_commands
 from rsgeo_core.card import read_card
 from rsgeo_train import onnx_graph, training
 from rsgeo_train.catalog import IGNORED, read_catalog

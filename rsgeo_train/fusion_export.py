@@ -1,4 +1,4 @@
-"""A self-supervised run over several bands or sensors to one model file that takes missing bands."""
+"""A run over several bands or sensors to one model file that takes missing bands: an embedding, or a task's classes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
 from rsgeo_core.card import Context, Metric, ModelCard, Output, Provenance, SelfTest, SensorInput, StoredArray
 from rsgeo_train import onnx_graph
-from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.export import CardFacts, Exported, agreement, card_bands, commit, identity, publish, with_ranges
+from rsgeo_train.export_samples import first_whole, with_bands_missing
 from rsgeo_train.fusion import FusionEmbedding
-from rsgeo_train.methods.registry import Input
+from rsgeo_train.methods.registry import is_method
 from rsgeo_train.projection import as_linear, principal_axes
 from rsgeo_train.runs import read_run
-from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.samples import Samples
+from rsgeo_train.tasks.network import PooledEncoder
 from rsgeo_train.training import build, input_of, load_best
-
-_CHECKED = 64  # samples that the graph is compared on
 
 
 def export_fusion(
@@ -42,8 +39,9 @@ def export_fusion(
     taken = input_of(kind, recipe, samples_catalog)
     task = build(kind, recipe, samples_catalog, taken)
     load_best(task, run)
-    encoder = task.average.module.encoder.eval()
-    checked = _samples(samples_catalog, taken)
+    network = task.average.module.eval()
+    encoder = network.encoder if is_method(kind) else PooledEncoder(network)
+    feeds = with_bands_missing(samples_catalog, taken)
     projection, notes = None, [*facts.notes, *taken.normalisation.told]
     if dimension:
         if dimension > encoder.width:
@@ -66,15 +64,13 @@ def export_fusion(
     )
     if weights == "float16":
         model = onnx_graph.halved(model)
-    feeds = _feeds(checked, sizes)
     stored = samples_catalog.header.sensors
     known = {
         sensor: with_ranges(facts, stored[sensor].gsd, list(feeds[sensor]), stored[sensor].dtype) for sensor in sizes
     }
     parity = agreement(model, feeds, final, original, weights, classes=False)
     stride = facts.stride or taken.side
-    first = {name: values[:1] for name, values in feeds.items()}
-    first[onnx_graph.PRESENT] = np.ones_like(first[onnx_graph.PRESENT])  # as a self-test asks
+    first = first_whole(feeds)
     card = ModelCard(
         **identity(facts, run),
         task="embedding",
@@ -112,20 +108,3 @@ def export_fusion(
         ),
     )
     return publish(model, card, recipe.encoder.name, final, output)
-
-
-def _samples(catalog: Catalog, taken: Input) -> Sample:
-    """Held-out samples, evenly spread, every other one with half of its bands hidden."""
-    rows = next(found for name in ("test", "val", "train") if len(found := catalog.rows(name)))
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int))]
-    samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
-    (batch,) = DataLoader(samples, batch_size=len(samples), collate_fn=collate)
-    hidden = torch.rand(batch.present.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-    hidden[::2] = False
-    return batch._replace(present=batch.present & ~hidden)
-
-
-def _feeds(batch: Sample, sizes: dict[str, int]) -> dict[str, np.ndarray]:
-    parts = torch.split(batch.images, list(sizes.values()), dim=1)
-    feeds = {sensor: np.ascontiguousarray(part.numpy()) for sensor, part in zip(sizes, parts, strict=True)}
-    return {**feeds, onnx_graph.PRESENT: batch.present.float().numpy()}

@@ -90,6 +90,9 @@ class MethodBlock(_Block):
     """The task's own settings.
 
     Attributes:
+        drop: largest share of bands that is hidden in training: each sample lacks a share of its own, from none to
+            this. The network then takes missing bands, as one of several sensors always does.
+        drop_mode: `band` hides single bands, `sensor` whole sensors, `both` sensors, then bands.
         dice: of segmentation, the share of the Dice loss beside cross-entropy.
         head: of segmentation: a U-Net decoder, or a 1×1 convolution over the hypercolumn of image and taps.
         taps: of the hypercolumn, modules of the backbone; those that span its depth where left out.
@@ -100,6 +103,8 @@ class MethodBlock(_Block):
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    drop_mode: Literal["band", "sensor", "both"] = "band"
     embedding: int | None = Field(default=None, gt=0)
     class_weights: Literal["none", "root"] = "none"
     dice: float = Field(default=0.0, ge=0)

@@ -93,10 +93,10 @@ def build(kind: str, recipe: Recipe, catalog: Catalog, taken: Input | None = Non
 
 
 def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
-    """What a run is fed: the sensors and bands that the recipe names, or all; tasks take one sensor.
+    """What a run is fed: the sensors and bands that the recipe names, or all.
 
     Raises:
-        RecipeError: the catalog has no such sensor, or a task would get several.
+        RecipeError: the catalog has no such sensor or band, or values are made from another sensor's where they cannot.
     """
     known = catalog.header.sensors
     names = list(recipe.sensors) or list(known)
@@ -105,11 +105,6 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
         raise RecipeError(
             f"The recipe asks for sensor(s) {', '.join(unknown_sensors)}; the catalog has {', '.join(known)}.",
             f"Did you mean {near[0]}?" if near else "Leave `sensors` out of the recipe, or give a catalog with them.",
-        )
-    if len(names) != 1 and not is_method(kind):
-        raise RecipeError(
-            f"The catalog has {', '.join(known)}; {kind} takes one sensor.",
-            f"Type: --set sensors.{next(iter(known))}.bands=[]",
         )
     blocks = {name: recipe.sensors.get(name) for name in names}
     bands = {n: list(block.bands) if block and block.bands else list(known[n].bands) for n, block in blocks.items()}
@@ -121,6 +116,13 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
                 f"{', '.join(known[name].bands)}.",
                 f"Type: --set sensors.{name}.bands=[{','.join(known[name].bands[:3])}], or [] for all",
             )
+    made = [name for name, block in blocks.items() if block and block.made_from]
+    if made and not is_method(kind) and (len(names) > 1 or recipe.method.drop):
+        raise RecipeError(
+            f"sensors.{made[0]}.made_from is for {kind} of one sensor with all of its bands; this run takes "
+            + (f"{', '.join(names)}." if len(names) > 1 else "missing bands (method.drop)."),
+            "Prepare a catalog of the raw values, or leave the other sensors and method.drop out.",
+        )
     parts = [
         normalisation_of(name, bands[name], known[name], block.normalise if block else NormaliseBlock())
         for name, block in blocks.items()

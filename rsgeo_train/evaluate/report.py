@@ -86,7 +86,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
 def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
     confusion = np.zeros((task.classes, task.classes), np.int64)
     for batch in DataLoader(held, batch_size=128, collate_fn=collate):
-        confusion += count(batch.labels.numpy(), task.answers(batch.images).numpy(), task.classes)
+        confusion += count(batch.labels.numpy(), task.answers(batch.images, batch.present).numpy(), task.classes)
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
     f1 = Metric(name="macro F1", value=round(scores.mean_f1(confusion), 4), n=len(held), data=data)
@@ -110,7 +110,7 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
     outlines = np.zeros((4, task.classes), np.int64)
     for index, scene in enumerate(scenes):
         sample = held[index]
-        answer = task.answers(sample.images[None])[0].numpy()
+        answer = task.answers(sample.images[None], sample.present[None])[0].numpy()
         per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
         outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
     stack = np.stack(list(per_scene.values()))

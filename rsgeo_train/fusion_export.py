@@ -55,6 +55,10 @@ def export_fusion(
         notes.append(f"projection: PCA of {encoder.width} features of the train split, {share:.1%} of their variance")
     original = FusionEmbedding(encoder, projection).eval()
     final = copy.deepcopy(original)
+    if is_method(kind):
+        final.encoder.backbone = onnx_graph.folded(final.encoder.backbone)
+    else:
+        final.encoder.network.encoder = onnx_graph.folded(final.encoder.network.encoder)
     if weights == "float16":
         final = onnx_graph.rounded(final)
     sizes = {sensor: len(names) for sensor, names in taken.bands.items()}

@@ -167,7 +167,8 @@ class DataBlock(_Block):
         workers: threads that read ahead; 0 reads between steps.
         prefetch: batches that are read ahead.
         cache: keep what was read in memory.
-        label_fraction: share of the training samples that is used.
+        label_fraction: share of the training samples that is used; where they have one class, of every class, at
+            least one sample. Tasks select by the same share of the selection samples.
         splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
         balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
     """

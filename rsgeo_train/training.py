@@ -27,7 +27,7 @@ from timm.layers import convert_sync_batchnorm
 
 from rsgeo_core.errors import RunError
 from rsgeo_core.events import CancelToken, Listener, ignore
-from rsgeo_train import randomness
+from rsgeo_train import label_shares, randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
 from rsgeo_train.checkpoints import read_resumable
@@ -179,9 +179,11 @@ def train(
             "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
         )
     taken = input_of(kind, recipe, catalog)
-    make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
+    data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     if is_first():
         open_run(folder, kind, recipe, source, resume=resume)
+        if recipe.data.label_fraction < 1 and not resume:
+            label_shares.write_list(folder, data.train, data.selection)
     audience = Audience(tell if is_first() else lambda line: None, on_event, lambda: cancel.is_cancelled)
     arguments = (kind, recipe, catalog, folder, taken, resume, start)
     if recipe.trainer.devices > 1 and not is_launched():
@@ -285,10 +287,11 @@ def make_data(
     """
     sensor = next(iter(taken.bands))
     first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed, recipe.data.splits)
-    if recipe.data.label_fraction < 1:
-        order = np.random.default_rng(randomness.seed_of(recipe.seed, "labels")).permutation(len(first))
-        first = np.sort(first[order[: max(1, round(recipe.data.label_fraction * len(first)))]])
     labelled = not is_method(kind)
+    by_class = labelled and catalog.header.label_kind == "class"
+    first = label_shares.share(catalog, first, recipe.data.label_fraction, recipe.seed, by_class=by_class)
+    if labelled:  # the samples that select are looked at with their labels too
+        second = label_shares.share(catalog, second, recipe.data.label_fraction, recipe.seed, by_class=by_class)
     if labelled and recipe.data.splits != ["train"]:
         raise RecipeError(
             f"data.splits is {', '.join(recipe.data.splits)}; {kind} learns from labels, which only train may give.",
@@ -403,7 +406,8 @@ def start_from(task: Learner, run: Path) -> None:
     if other or len(weights) != len(own):
         raise RunFolderError(
             f"{run} is of another network: {', '.join(other[:3]) or 'it has more weights'} differ.",
-            "Start from a run with the same encoder, bands and classes.",
+            "Start from a run with the same encoder, bands and classes, or take its encoder alone: --from random --set "
+            f"encoder.init={run}",
         )
     task.network.load_state_dict(weights)
 

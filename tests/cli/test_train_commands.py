@@ -199,8 +199,9 @@ def data_folder() -> Path:
             "Did you mean trainer.max_epochs?",
         ),
         (
-            ["finetune", "--task", "classification", "--data", "x.parquet", "--from", "imagenet", "-o", "r"],
-            "--from random",
+            [*("finetune", "--task", "classification", "--data", "x.parquet", "--from", "imagenet", "-o", "r")]
+            + ["--set", "encoder.init=runs/a"],
+            "Give one of them",
         ),
         (
             ["finetune", "--task", "classification", "--data", "x.parquet", "--from", "away", "-o", "r"],

@@ -36,12 +36,15 @@ from rsgeo_core.stac import model_item
 from rsgeo_train import onnx_graph
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
+from rsgeo_train.export_samples import Feeds, first_whole, raw_images, windows, with_bands_missing
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
 from rsgeo_train.recipe import Recipe, Stretch
 from rsgeo_train.runs import read_run
-from rsgeo_train.samples import Samples, collate
+from rsgeo_train.samples import Samples
+from rsgeo_train.tasks.network import SeveralInputs, Trunk
+from rsgeo_train.tasks.supervised import SupervisedTask
 from rsgeo_train.training import build, input_of, load_best
 
 PARITY_LIMIT = 1e-4
@@ -49,6 +52,11 @@ SELFTEST_SIDE = 64
 _GLOBAL = (
     "Every pixel's answer depends on the whole tile of {side} pixels around it: tiles are blended, and no overlap "
     "makes them one."
+)
+
+_UNTRIED = (
+    "Training met no sample without some of its bands (method.drop was 0): where a scene lacks some, the classes are "
+    "guesses."
 )
 
 
@@ -141,62 +149,87 @@ def export(
         return export_fusion(run, output, facts, metrics, embedding, taps, weights, catalog, recipe_name, tell)
     if taps:
         raise ExportError(f"--tap {taps[0]}: {run} is a {kind} run; taps are of self-supervised runs.")
-    task = build(kind, recipe, samples_catalog)
+    taken = input_of(kind, recipe, samples_catalog)
+    task = build(kind, recipe, samples_catalog, taken)
+    assert isinstance(task, SupervisedTask)
+    if task.takes_missing and embedding:
+        from rsgeo_train.fusion_export import export_fusion
+
+        return export_fusion(run, output, facts, metrics, embedding, (), weights, catalog, recipe_name, tell)
     load_best(task, run)
     network = task.average.module.eval()
-    taken = input_of(kind, recipe, samples_catalog)
-    ((sensor, bands),) = taken.bands.items()
-    stretch = recipe.sensors[sensor].made_from if sensor in recipe.sensors else None
-    raw, raw_bands = (stretch.sensor, stretch.bands) if stretch else (sensor, bands)
-    images = _sample_images(samples_catalog, taken, stretch)
-    stored = samples_catalog.header.sensors[sensor]
-    facts = with_ranges(facts, stored.gsd, images[:-1] or images, None if stretch else stored.dtype)
+    stretch = _stretch(recipe, taken)
+    if task.takes_missing:
+        feeds = with_bands_missing(samples_catalog, taken)
+        facts = _cautious(facts, recipe, samples_catalog, taken)
+    else:
+        feeds = {_raw(taken, stretch)[0]: raw_images(samples_catalog, taken, stretch)}
     notes = [*facts.notes, *taken.normalisation.told]
     if embedding:
         projection, note = fit_projection(network, recipe, samples_catalog, taken, embedding, tell)
         network, notes = Projected(network, projection).eval(), [*notes, note]
     dense = kind == "segmentation" and not embedding
-    original = onnx_graph.RawInput(network, stretch).eval()
-    final = onnx_graph.folded(original)
-    if weights == "float16":
-        final = onnx_graph.rounded(final)
     multiple = getattr(network, "multiple", 1)
     name = "embedding" if embedding else "logits"
-    side = SELFTEST_SIDE * 2 if dense else images[0].shape[-1]
+    height, width = next(iter(feeds.values())).shape[-2:]
+    side = SELFTEST_SIDE * 2 if dense else width
     is_fixed = dense and (network.encoder.is_global or network.normalise.is_global)
     if is_fixed:
-        side = (recipe.augment.crop or min(image.shape[-1] for image in images)) // multiple * multiple
+        side = (recipe.augment.crop or min(height, width)) // multiple * multiple
         if not side:
             raise ExportError(f"Samples of this run are smaller than a patch of {multiple} pixels.")
-        images = [image[:, :side, :side] for image in images]
+        height = width = side
         facts = facts.model_copy(update={"tile": side, "cautions": [*facts.cautions, _GLOBAL.format(side=side)]})
         seeing = recipe.encoder.name if network.encoder.is_global else "the normalisation by each image's maximum"
         tell(f"{seeing} sees the whole tile at once: the model takes tiles of {side} pixels alone")
+    known = _known(facts, samples_catalog, taken, feeds, stretch)
+    feeds = windows(feeds, height - height % multiple, width - width % multiple)
+    whole = onnx_graph.RawInput(network, stretch).eval()
+    original = SeveralInputs(network.normalise, Trunk(network)).eval() if task.takes_missing else whole
+    final = folded = onnx_graph.folded(whole)
+    if task.takes_missing:
+        final = SeveralInputs(network.normalise, onnx_graph.folded(Trunk(network))).eval()
+    if weights == "float16":
+        final = onnx_graph.rounded(final)
     tell("exporting the graph")
     model = onnx_graph.to_onnx(
         final,
-        inputs={raw: len(raw_bands)},
+        inputs={key: values.shape[1] for key, values in feeds.items() if key != onnx_graph.PRESENT},
         side=side,
         output=name,
         dynamic_size=dense and not is_fixed,
         multiple=multiple,
+        takes_missing=task.takes_missing,
     )
     if weights == "float16":
         model = onnx_graph.halved(model)
-    feeds = {raw: _cut(np.stack(images), multiple)}
     parity = agreement(model, feeds, final, original, weights, classes=not embedding)
+    stride = next(iter(known.values())).stride or side
     context = (
         Context(tile_invariant=False, halo=min(_up(side // 8, multiple), (side - 1) // 2 // multiple * multiple))
         if is_fixed
-        else _context(final, len(raw_bands), multiple, facts, tell)
+        else _context(folded, len(taken.normalisation), multiple, facts, tell)
         if dense
-        else Context(receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - (facts.stride or side)) // 2))
+        else Context(receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - stride) // 2))
     )
     card = ModelCard(
         **identity(facts, run),
         task="embedding" if embedding else kind,
-        inputs=(_input(raw, raw_bands, stretch, network, facts, side, multiple, dense=dense, fixed=is_fixed),),
-        outputs=(_output(name, samples_catalog, facts, final, side, embedding, dense=dense),),
+        inputs=tuple(
+            SensorInput(
+                sensor=sensor,
+                bands=card_bands(sensor, bands, fills, known[sensor]),
+                dtype="float32",
+                gsd=known[sensor].gsd,
+                gsd_range=known[sensor].gsd_range,
+                tile_size=facts.tile if dense else side,
+                size_multiple=multiple if dense else 1,
+                dynamic_size=dense and not is_fixed,
+                missing_bands="present" if task.takes_missing else "refuse",
+            )
+            for sensor, bands, fills in _inputs(taken, stretch)
+        ),
+        outputs=(_output(name, samples_catalog, facts, side, embedding, dense=dense),),
         context=context,
         provenance=Provenance(
             method=f"supervised {kind} from {_start(recipe)} weights, {_architecture(kind, recipe)}",
@@ -209,7 +242,7 @@ def export(
             notes=tuple(notes),
         ),
         parity=parity,
-        selftest=_selftest(model, raw, images[0], name, side if is_fixed else multiple, dense=dense),
+        selftest=_selftest(model, feeds, name, side if is_fixed else multiple, dense=dense),
     )
     return publish(model, card, recipe.encoder.name, final, output)
 
@@ -312,21 +345,6 @@ def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name.lower()).strip("-._") or "model"
 
 
-def _sample_images(
-    catalog: Catalog, taken: Input, stretch: Stretch | None, count: int = 64
-) -> list[NDArray[np.float32]]:
-    """Raw images (C, H, W) to check with: held-out samples, the stretch undone, and values beyond its ends."""
-    rows = catalog.rows("val") if len(catalog.rows("val")) else catalog.rows("train")
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
-    samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
-    values = collate([samples[i] for i in range(len(chosen))]).images.numpy()
-    if stretch:
-        scale, offset = (np.array(v, np.float32)[None, :, None, None] for v in (stretch.scale, stretch.offset))
-        values = np.round((values - offset) / scale)
-        values[-1] *= 4  # saturates, as clouds do
-    return list(values.astype(np.float32))
-
-
 @torch.no_grad()
 def agreement(
     model: bytes,
@@ -370,11 +388,6 @@ def agreement(
     )
 
 
-def _cut(images: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
-    height, width = (side - side % multiple for side in images.shape[-2:])
-    return np.ascontiguousarray(images[..., :height, :width])
-
-
 def _up(pixels: int, multiple: int) -> int:
     return -(-pixels // multiple) * multiple
 
@@ -397,30 +410,43 @@ def _context(network: nn.Module, bands: int, multiple: int, facts: CardFacts, te
     return Context(receptive_field=reach.radius, tile_invariant=reach.tile_invariant, halo=halo)
 
 
-def _input(
-    sensor: str,
-    bands: list[str],
-    stretch: Stretch | None,
-    network: nn.Module,
-    facts: CardFacts,
-    side: int,
-    multiple: int,
-    *,
-    dense: bool,
-    fixed: bool,
-) -> SensorInput:
-    mean = (network.network if isinstance(network, Projected) else network).normalise.mean.flatten().tolist()
-    fills = [(m - o) / k for m, o, k in zip(mean, stretch.offset, stretch.scale, strict=True)] if stretch else mean
-    return SensorInput(
-        sensor=sensor,
-        bands=card_bands(sensor, bands, fills, facts),
-        dtype="float32",
-        gsd=facts.gsd,
-        gsd_range=facts.gsd_range,
-        tile_size=facts.tile if dense else side,
-        size_multiple=multiple if dense else 1,
-        dynamic_size=dense and not fixed,
-    )
+def _stretch(recipe: Recipe, taken: Input) -> Stretch | None:
+    """What makes the only sensor's values from another's raw ones."""
+    return next((block.made_from for key in taken.bands if (block := recipe.sensors.get(key))), None)
+
+
+def _raw(taken: Input, stretch: Stretch | None) -> tuple[str, list[str]]:
+    """The sensor and the bands whose values the graph of a single sensor takes."""
+    return (stretch.sensor, stretch.bands) if stretch else next(iter(taken.bands.items()))
+
+
+def _inputs(taken: Input, stretch: Stretch | None) -> list[tuple[str, list[str], list[float]]]:
+    """Per input of the graph its sensor, its bands and what they are fed where there is no data."""
+    if stretch is None:
+        return [(sensor, names, taken.fills[sensor]) for sensor, names in taken.bands.items()]
+    (zeros,) = taken.fills.values()
+    fills = [(m - o) / k for m, o, k in zip(zeros, stretch.offset, stretch.scale, strict=True)]
+    return [(*_raw(taken, stretch), fills)]
+
+
+def _known(facts: CardFacts, catalog: Catalog, taken: Input, feeds: Feeds, stretch: Stretch | None) -> dict[str, Any]:
+    """Per input of the graph its facts, with resolution and range of values."""
+    found = {}
+    for sensor, (key, _, _) in zip(taken.bands, _inputs(taken, stretch), strict=True):
+        stored = catalog.header.sensors[sensor]
+        images = list(feeds[key])
+        if stretch:
+            images = images[:-1] or images  # the last one is beyond the range
+        found[key] = with_ranges(facts, stored.gsd, images, None if stretch else stored.dtype)
+    return found
+
+
+def _cautious(facts: CardFacts, recipe: Recipe, catalog: Catalog, taken: Input) -> CardFacts:
+    """A caution more where training met no sample without some of its bands."""
+    train = Samples(catalog, catalog.rows("train"), taken.bands, cache=False, with_labels=False)
+    if recipe.method.drop or not train.has_sensors().all():
+        return facts
+    return facts.model_copy(update={"cautions": [*facts.cautions, _UNTRIED]})
 
 
 def card_bands(sensor: str, names: Sequence[str], fills: Sequence[float], facts: CardFacts) -> tuple[CardBand, ...]:
@@ -432,9 +458,7 @@ def card_bands(sensor: str, names: Sequence[str], fills: Sequence[float], facts:
     )
 
 
-def _output(
-    name: str, catalog: Catalog, facts: CardFacts, network: nn.Module, side: int, embedding: int | None, *, dense: bool
-) -> Output:
+def _output(name: str, catalog: Catalog, facts: CardFacts, side: int, embedding: int | None, *, dense: bool) -> Output:
     if embedding:
         return Output(name=name, kind="embedding", dense=False, stride=facts.stride or side, dimension=embedding)
     classes = tuple(
@@ -448,19 +472,12 @@ def _run_metrics(run: Path) -> list[Metric]:
     return read_metrics([path]) if path.is_file() else []
 
 
-def _selftest(
-    model: bytes, sensor: str, image: NDArray[np.float32], output: str, multiple: int, *, dense: bool
-) -> SelfTest:
-    side = max(SELFTEST_SIDE, multiple) if dense else image.shape[-1]
-    window = np.ascontiguousarray(image[None, :, :side, :side])
+def _selftest(model: bytes, feeds: Feeds, output: str, multiple: int, *, dense: bool) -> SelfTest:
+    side = max(SELFTEST_SIDE, multiple)
+    first = first_whole(windows(feeds, side, side) if dense else feeds)
+    answer = onnx_graph.run(model, first)
     return SelfTest(
-        inputs={sensor: StoredArray.from_array(window)},
-        outputs={
-            output: StoredArray.from_array(
-                onnx_graph.run(model, {sensor: window}).astype(np.float16).astype(np.float32)
-                if dense
-                else onnx_graph.run(model, {sensor: window})
-            )
-        },
+        inputs={key: StoredArray.from_array(v) for key, v in first.items() if key != onnx_graph.PRESENT},
+        outputs={output: StoredArray.from_array(answer.astype(np.float16).astype(np.float32) if dense else answer)},
         tolerance=2e-2 if dense else 1e-3,
     )

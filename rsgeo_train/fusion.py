@@ -41,6 +41,11 @@ class FusionEncoder(nn.Module):
         """Number of bands of all sensors."""
         return self.normalise.mean.shape[1]
 
+    @property
+    def is_global(self) -> bool:
+        """Whether every output depends on the whole input, by the backbone or by the normalisation."""
+        return self.backbone.is_global or self.normalise.is_global
+
     def prepared(self, images: Tensor, present: Tensor) -> Tensor:
         """Normalised values, 0 where a band is missing, the others scaled."""
         return masked(self.normalise(images), present, scale_of(present, self.scaling, self.rate))

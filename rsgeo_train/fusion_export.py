@@ -1,4 +1,4 @@
-"""A self-supervised run over several bands or sensors to one model file that takes missing bands."""
+"""A run over several bands or sensors to one model file that takes missing bands: an embedding, or a task's classes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
 from rsgeo_core.card import Context, Metric, ModelCard, Output, Parity, Provenance, SelfTest, SensorInput, StoredArray
 from rsgeo_train import onnx_graph, taps
@@ -16,17 +14,17 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.export import CardFacts, Exported, agreement, card_bands, commit, identity, publish, with_ranges
+from rsgeo_train.export_samples import first_whole, windows, with_bands_missing
 from rsgeo_train.fusion import FusionEmbedding, FusionEncoder, OneOutput
-from rsgeo_train.methods.registry import Input
+from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.projection import as_linear, principal_axes
 from rsgeo_train.runs import read_run
-from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.samples import Samples
+from rsgeo_train.tasks.network import PooledEncoder
 from rsgeo_train.training import build, input_of, load_best
 
 POOLED = "embedding"
 """Name of the output of pooled features."""
-
-_CHECKED = 64  # samples that the graph is compared on
 
 
 def export_fusion(
@@ -49,12 +47,13 @@ def export_fusion(
     taken = input_of(kind, recipe, samples_catalog)
     task = build(kind, recipe, samples_catalog, taken)
     load_best(task, run)
-    encoder = task.average.module.encoder.eval()
+    network = task.average.module.eval()
+    encoder = network.encoder if is_method(kind) else PooledEncoder(network)
     if dimension and dimension > encoder.width:
         raise ExportError(f"--embedding {dimension}: the encoder has {encoder.width} features.")
     found = taps.measured(encoder, tapped)
     multiple = taps.size_multiple(encoder, found)
-    is_fixed = not found or encoder.backbone.is_global
+    is_fixed = not found or encoder.is_global
     side = taken.side // multiple * multiple if found else taken.side
     if not side:
         raise ExportError(f"The samples of this run have {taken.side} pixels, less than a cell of {multiple}.")
@@ -77,7 +76,7 @@ def export_fusion(
     )
     if weights == "float16":
         model = onnx_graph.halved(model)
-    feeds = _feeds(_samples(samples_catalog, taken), sizes, side)
+    feeds = windows(with_bands_missing(samples_catalog, taken), side, side)
     stored = samples_catalog.header.sensors
     known = {
         sensor: with_ranges(facts, stored[sensor].gsd, list(feeds[sensor]), stored[sensor].dtype) for sensor in sizes
@@ -129,7 +128,7 @@ def export_fusion(
 
 
 def _network(
-    encoder: FusionEncoder,
+    encoder: FusionEncoder | PooledEncoder,
     found: Sequence[taps.Tap],
     catalog: Catalog,
     taken: Input,
@@ -172,8 +171,7 @@ def _selftest(
     model: bytes, feeds: Mapping[str, np.ndarray], sensors: Sequence[str], outputs: Sequence[str]
 ) -> SelfTest:
     """One sample with all bands; maps, which are large, are stored as float16 has them: 0.0005 of 1 at most."""
-    first = {name: values[:1] for name, values in feeds.items()}
-    first[onnx_graph.PRESENT] = np.ones_like(first[onnx_graph.PRESENT])  # as a self-test asks
+    first = first_whole(feeds)
     answers = {name: onnx_graph.run(model, first, output=name) for name in outputs}
     return SelfTest(
         inputs={sensor: StoredArray.from_array(first[sensor]) for sensor in sensors},
@@ -183,21 +181,3 @@ def _selftest(
         },
         tolerance=1e-3,
     )
-
-
-def _samples(catalog: Catalog, taken: Input) -> Sample:
-    """Held-out samples, evenly spread, every other one with half of its bands hidden."""
-    rows = next(found for name in ("test", "val", "train") if len(found := catalog.rows(name)))
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int))]
-    samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
-    (batch,) = DataLoader(samples, batch_size=len(samples), collate_fn=collate)
-    hidden = torch.rand(batch.present.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-    hidden[::2] = False
-    hidden &= (batch.present & ~hidden).any(dim=1, keepdim=True)  # nothing can be said of a sample without any band
-    return batch._replace(present=batch.present & ~hidden)
-
-
-def _feeds(batch: Sample, sizes: dict[str, int], side: int) -> dict[str, np.ndarray]:
-    parts = torch.split(batch.images[:, :, :side, :side], list(sizes.values()), dim=1)
-    feeds = {sensor: np.ascontiguousarray(part.numpy()) for sensor, part in zip(sizes, parts, strict=True)}
-    return {**feeds, onnx_graph.PRESENT: batch.present.float().numpy()}

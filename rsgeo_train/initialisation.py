@@ -28,7 +28,7 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.learner import Learner
 from rsgeo_train.recipe import EncoderBlock, Recipe
-from rsgeo_train.runs import read_run, recipe_of
+from rsgeo_train.runs import read_run, recipe_of, run_around
 from rsgeo_train.weights import Match, match, read_weights
 
 Bands = Mapping[str, Sequence[str]]
@@ -194,8 +194,8 @@ def _for_bands(
 
 def _from_path(encoder: Encoder, path: Path, config: EncoderBlock, bands: Bands, tell: Teller, gain: float) -> None:
     """Load from a run folder, a checkpoint of one, or any file of weights; the encoder's input is scaled by `gain`."""
-    run = path if path.is_dir() else path.parent.parent if path.parent.name == "checkpoints" else None
-    if run is None or not (run / "config.yaml").is_file():
+    run = run_around(path)
+    if run is None:
         if path.is_dir():
             raise RecipeError(
                 f"encoder.init: {path} is no run folder.", "Train one with: rsgeo-train pretrain … -o RUN"
@@ -211,7 +211,8 @@ def _from_path(encoder: Encoder, path: Path, config: EncoderBlock, bands: Bands,
         config.name,
         config.channels if before.name == "compact" else None,
     ):
-        channels = f" --set encoder.channels={before.channels}".replace(" [", "[") if before.name == "compact" else ""
+        widths = ",".join(map(str, before.channels))
+        channels = f" --set encoder.channels=[{widths}]" if before.name == "compact" else ""
         raise RecipeError(
             f"encoder.init: {run} is of another network than encoder.name: {before.name}, not {config.name}.",
             f"Type: --set encoder.name={before.name}{channels}",

@@ -31,9 +31,12 @@ class Learner(L.LightningModule):
         part: batches of the step at hand that are done, below `optimizer.accumulate`.
         total_steps: steps of the whole run, for the schedule.
         steps_per_epoch: steps of one epoch, for the schedule.
+        takes_missing: whether the network is told which bands are there, and answers without the others.
         sums: what was noted since the last record of an epoch.
         recent: what was noted since the last record of a step.
     """
+
+    takes_missing = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()

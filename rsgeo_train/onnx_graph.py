@@ -41,10 +41,15 @@ class RawInput(nn.Module):
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy in eval mode with BatchNorm folded into the convolutions before it, where the network can be traced."""
+    """A copy in eval mode with BatchNorm folded into the convolutions before it, where the network can be traced.
+
+    Arguments that have a default are left at it.
+    """
     network = copy.deepcopy(network).eval()
+    parameters = inspect.signature(network.forward).parameters.items()
+    fixed = {name: p.default for name, p in parameters if p.default is not inspect.Parameter.empty}
     try:
-        traced = torch.fx.symbolic_trace(network)
+        traced = torch.fx.symbolic_trace(network, fixed)
     except Exception:  # control flow that depends on data; the runtime folds what it can when it loads the graph
         return network
     modules = dict(traced.named_modules())

@@ -100,6 +100,9 @@ class MethodBlock(_Block):
     """The task's own settings.
 
     Attributes:
+        drop: largest share of bands that is hidden in training: each sample lacks a share of its own, from none to
+            this. The network then takes missing bands, as one of several sensors always does.
+        drop_mode: `band` hides single bands, `sensor` whole sensors, `both` sensors, then bands.
         dice: of segmentation, the share of the Dice loss beside cross-entropy.
         head: of segmentation: a U-Net decoder, or a 1×1 convolution over the hypercolumn of image and taps.
         taps: of the hypercolumn, modules of the backbone; those that span its depth where left out.
@@ -110,6 +113,8 @@ class MethodBlock(_Block):
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    drop_mode: Literal["band", "sensor", "both"] = "band"
     embedding: int | None = Field(default=None, gt=0)
     class_weights: Literal["none", "root"] = "none"
     dice: float = Field(default=0.0, ge=0)
@@ -172,7 +177,8 @@ class DataBlock(_Block):
         workers: threads that read ahead; 0 reads between steps.
         prefetch: batches that are read ahead.
         cache: keep what was read in memory.
-        label_fraction: share of the training samples that is used.
+        label_fraction: share of the training samples that is used; where they have one class, of every class, at
+            least one sample. Tasks select by the same share of the selection samples.
         splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
         balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
     """

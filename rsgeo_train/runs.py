@@ -79,6 +79,12 @@ def recipe_of(run: Path) -> tuple[str, Recipe]:
     return kind, load_recipe(run / "config.yaml", kind=recipe_kind(kind))
 
 
+def run_around(path: Path) -> Path | None:
+    """The run folder that a path is, or that a checkpoint lies in; None where there is none."""
+    run = path if path.is_dir() else path.parent.parent if path.parent.name == "checkpoints" else None
+    return run if run is not None and (run / "config.yaml").is_file() else None
+
+
 def _difference(before: Recipe, now: Recipe) -> str:
     old, new = before.model_dump(), now.model_dump()
     return ", ".join(f"{key}: {old[key]} → {new[key]}" for key in old if old[key] != new[key])

@@ -108,7 +108,7 @@ def context_of(
         side: of the tiles, pixels, where the encoder sees the whole of them.
         tell: takes lines of progress.
     """
-    if network.encoder.backbone.is_global:
+    if network.encoder.is_global:
         halo = min(-(-side // 8 // multiple) * multiple, (side - 1) // 2 // multiple * multiple)
         return Context(tile_invariant=False, halo=halo)
     tell("probing the receptive field")

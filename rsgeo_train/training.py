@@ -28,7 +28,7 @@ from timm.layers import convert_sync_batchnorm
 
 from rsgeo_core.errors import RunError
 from rsgeo_core.events import CancelToken, Listener, ignore
-from rsgeo_train import randomness
+from rsgeo_train import label_shares, randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
 from rsgeo_train.checkpoints import read_resumable
@@ -97,10 +97,10 @@ def build(kind: str, recipe: Recipe, catalog: Catalog, taken: Input | None = Non
 
 
 def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
-    """What a run is fed: the sensors and bands that the recipe names, or all; tasks take one sensor.
+    """What a run is fed: the sensors and bands that the recipe names, or all.
 
     Raises:
-        RecipeError: the catalog has no such sensor, or a task would get several.
+        RecipeError: the catalog has no such sensor or band, or values are made from another sensor's where they cannot.
     """
     known = catalog.header.sensors
     names = list(recipe.sensors) or list(known)
@@ -109,11 +109,6 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
         raise RecipeError(
             f"The recipe asks for sensor(s) {', '.join(unknown_sensors)}; the catalog has {', '.join(known)}.",
             f"Did you mean {near[0]}?" if near else "Leave `sensors` out of the recipe, or give a catalog with them.",
-        )
-    if len(names) != 1 and not is_method(kind):
-        raise RecipeError(
-            f"The catalog has {', '.join(known)}; {kind} takes one sensor.",
-            f"Type: --set sensors.{next(iter(known))}.bands=[]",
         )
     blocks = {name: recipe.sensors.get(name) for name in names}
     bands = {n: list(block.bands) if block and block.bands else list(known[n].bands) for n, block in blocks.items()}
@@ -125,6 +120,13 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
                 f"{', '.join(known[name].bands)}.",
                 f"Type: --set sensors.{name}.bands=[{','.join(known[name].bands[:3])}], or [] for all",
             )
+    made = [name for name, block in blocks.items() if block and block.made_from]
+    if made and not is_method(kind) and (len(names) > 1 or recipe.method.drop):
+        raise RecipeError(
+            f"sensors.{made[0]}.made_from is for {kind} of one sensor with all of its bands; this run takes "
+            + (f"{', '.join(names)}." if len(names) > 1 else "missing bands (method.drop)."),
+            "Prepare a catalog of the raw values, or leave the other sensors and method.drop out.",
+        )
     parts = [
         normalisation_of(name, bands[name], known[name], block.normalise if block else NormaliseBlock())
         for name, block in blocks.items()
@@ -181,9 +183,11 @@ def train(
             "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
         )
     taken = input_of(kind, recipe, catalog)
-    make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
+    data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     if is_first():
         open_run(folder, kind, recipe, source, resume=resume)
+        if recipe.data.label_fraction < 1 and not resume:
+            label_shares.write_list(folder, data.train, data.selection)
     audience = Audience(tell if is_first() else lambda line: None, on_event, lambda: cancel.is_cancelled)
     arguments = (kind, recipe, catalog, folder, taken, resume, start)
     if recipe.trainer.devices > 1 and not is_launched():
@@ -289,10 +293,11 @@ def make_data(
     """
     sensor = next(iter(taken.bands))
     first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed, recipe.data.splits)
-    if recipe.data.label_fraction < 1:
-        order = np.random.default_rng(randomness.seed_of(recipe.seed, "labels")).permutation(len(first))
-        first = np.sort(first[order[: max(1, round(recipe.data.label_fraction * len(first)))]])
     labelled = not is_method(kind)
+    by_class = labelled and catalog.header.label_kind == "class"
+    first = label_shares.share(catalog, first, recipe.data.label_fraction, recipe.seed, by_class=by_class)
+    if labelled:  # the samples that select are looked at with their labels too
+        second = label_shares.share(catalog, second, recipe.data.label_fraction, recipe.seed, by_class=by_class)
     if labelled and recipe.data.splits != ["train"]:
         raise RecipeError(
             f"data.splits is {', '.join(recipe.data.splits)}; {kind} learns from labels, which only train may give.",
@@ -407,7 +412,8 @@ def start_from(task: Learner, run: Path) -> None:
     if other or len(weights) != len(own):
         raise RunFolderError(
             f"{run} is of another network: {', '.join(other[:3]) or 'it has more weights'} differ.",
-            "Start from a run with the same encoder, bands and classes.",
+            "Start from a run with the same encoder, bands and classes, or take its encoder alone: --from random --set "
+            f"encoder.init={run}",
         )
     task.network.load_state_dict(weights)
 

@@ -17,11 +17,12 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import boundaries, floors, metrics, plots, scores
 from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.page import Page
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import epoch_records
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask, count
-from rsgeo_train.training import input_of
+from rsgeo_train.training import input_of, make_data
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     split = next(name for name in ("test", "val", "train") if len(catalog.rows(name)))
     taken = input_of("classification", recipe, catalog)
     held = Samples(catalog, catalog.rows(split), taken.bands, cache=recipe.data.cache, fills=taken.fills)
-    train = Samples(catalog, catalog.rows("train"), taken.bands, cache=recipe.data.cache, fills=taken.fills)
+    rows = _labelled(task, recipe, catalog, taken)
+    train = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     data = f"{catalog.header.name}, {split} split"
     found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
     report = folder / "report"
@@ -88,6 +90,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "sensors": taken.bands,
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
+        "labelled_samples": len(train),
         "selection_score": max((line["score"] for line in log), default=None),
         "checkpoint_sha256": checkpoint,
     }
@@ -104,22 +107,55 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
 
 @torch.no_grad()
 def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
-    confusion = np.zeros((task.classes, task.classes), np.int64)
-    for batch in DataLoader(held, batch_size=128, collate_fn=collate):
-        confusion += count(batch.labels.numpy(), task.answers(batch.images).numpy(), task.classes)
+    confusion = _confusion(task, held)
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
     f1 = Metric(name="macro F1", value=round(scores.mean_f1(confusion), 4), n=len(held), data=data)
     most = floors.majority(train.labels(), held.labels(), task.classes)
     statistics = floors.image_statistics(train, held, task.classes)
+    alone = [
+        scores.accuracy(part, data, note, name=f"accuracy, {sensor} alone")
+        for sensor, part in _each_alone(task, held).items()
+    ]
     return Assessment(
-        [main, f1],
+        [main, f1, *alone],
         [
             scores.accuracy(most, data, name="majority class"),
             scores.accuracy(statistics, data, name="image statistics"),
         ],
         confusion,
     )
+
+
+def _labelled(task: SupervisedTask, recipe: Recipe, catalog: Catalog, taken: Input) -> NDArray[np.int64]:
+    """The rows of train whose labels the run was given: the floors are given the same ones."""
+    if recipe.data.label_fraction == 1:
+        return catalog.rows("train")
+    data = make_data("segmentation" if task.dense else "classification", recipe, catalog, taken, processes=1)
+    return np.unique([*data.train.rows, *data.selection.rows])
+
+
+def _each_alone(task: SupervisedTask, held: Samples) -> dict[str, NDArray[np.int64]]:
+    """Confusion with each sensor alone, over the samples that have it; of a network of several sensors only."""
+    if len(held.bands) < 2:
+        return {}
+    owner = np.repeat(list(held.bands), [len(names) for names in held.bands.values()])
+    found = {sensor: _confusion(task, held, torch.from_numpy(owner == sensor)) for sensor in held.bands}
+    return {sensor: confusion for sensor, confusion in found.items() if confusion.any()}
+
+
+@torch.no_grad()
+def _confusion(task: SupervisedTask, held: Samples, seen: torch.Tensor | None = None) -> NDArray[np.int64]:
+    """Confusion over samples; `seen` (C,) bool says which bands may be seen, and samples without any are left out."""
+    confusion = np.zeros((task.classes, task.classes), np.int64)
+    # Dense samples differ in size, and collating would pad them.
+    for batch in DataLoader(held, batch_size=1 if task.dense else 128, collate_fn=collate):
+        present = batch.present if seen is None else batch.present & seen
+        some = present.any(1)
+        if some.any():
+            answers = task.answers(batch.images[some], present[some])
+            confusion += count(batch.labels[some].numpy(), answers.numpy(), task.classes)
+    return confusion
 
 
 @torch.no_grad()
@@ -130,7 +166,7 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
     outlines = np.zeros((4, task.classes), np.int64)
     for index, scene in enumerate(scenes):
         sample = held[index]
-        answer = task.answers(sample.images[None])[0].numpy()
+        answer = task.answers(sample.images[None], sample.present[None])[0].numpy()
         per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
         outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
     stack = np.stack(list(per_scene.values()))
@@ -153,6 +189,8 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
                 note=f"mean over classes, {boundaries.TOLERANCE} pixel aside counts",
             )
         )
+    for sensor, part in _each_alone(task, held).items():
+        metrics.append(_mean_iou(f"mean IoU, {sensor} alone", part, data))
     some, few = floors.pixel_samples(train), floors.pixel_samples(held)
     most = floors.majority(some[1], few[1], task.classes)
     colours = floors.pixel_colours(some, few, task.classes)
@@ -181,6 +219,7 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
     page.text(
         f"Scored once on the {facts['split']} split; split by: {facts['split_by']}. The epoch was chosen on "
         + (f"a part cut from train ({chosen})." if chosen is not None else "nothing.")
+        + (f" {facts['label_fraction']:.3g} of the labels were used." if facts["label_fraction"] < 1 else "")
         + " Floors in grey."
     )
     listed = [*found.metrics, *found.floors]

@@ -90,7 +90,9 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
     groups: dict[str, list[Path]] = {}
     for run in runs:
         kind, recipe, own = read_run(run)
-        _check_bands(run, kind, training.input_of(kind, recipe, own), catalog)
+        needed = training.input_of(kind, recipe, own)
+        if not (shared_bands(catalog, needed) and training.build(kind, recipe, own, needed).takes_missing):
+            _check_bands(run, needed, catalog)
         settings = recipe.model_copy(update={"seed": 0}).model_dump_json()
         groups.setdefault(f"{kind} {settings} {trained_on(run)}", []).append(run)
     found = []
@@ -146,6 +148,7 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
         encoder = learner.average.module.encoder
         scaling = getattr(encoder, "scaling", None)
         fused = [scaling, encoder.rate if scaling == "rate" else None]
+        fused += [] if learner.takes_missing else ["all bands"]
         config = f"{recipe.encoder.model_dump_json()} {fused} on {taken.normalisation}"
         members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers, seed))
     return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))
@@ -241,11 +244,9 @@ def digest_of(run: Path) -> str:
     return hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
-def _check_bands(run: Path, kind: str, taken: Input, catalog: Catalog) -> None:
-    """Refuse a catalog that lacks bands of a run; one that learned to do without some needs any of them."""
+def _check_bands(run: Path, taken: Input, catalog: Catalog) -> None:
+    """Refuse a catalog that lacks bands of a run."""
     shared = shared_bands(catalog, taken)
-    if shared and is_method(kind):
-        return
     for sensor, names in taken.bands.items():
         lacking = [name for name in names if name not in shared.get(sensor, ())]
         if lacking:

@@ -69,11 +69,11 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
     if kind == "classification":
         from rsgeo_train.tasks.classification import ClassificationTask
 
-        return ClassificationTask(recipe, taken.normalisation, classes)
+        return ClassificationTask(recipe, taken.normalisation, classes, taken.sensors)
     if kind == "segmentation":
         from rsgeo_train.tasks.segmentation import SegmentationTask
 
-        return SegmentationTask(recipe, taken.normalisation, classes)
+        return SegmentationTask(recipe, taken.normalisation, classes, taken.sensors)
     from rsgeo_train.methods.csf import Csf, CsfRecipe
 
     assert isinstance(recipe, CsfRecipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,22 +13,20 @@ from torch import Tensor, nn
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.decoders import Hypercolumn, UNetDecoder
-from rsgeo_train.encoders import build_encoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.boundary import boundary_loss
 from rsgeo_train.losses.dice import dice_loss
-from rsgeo_train.normalisation import Normalisation, Normalise
+from rsgeo_train.normalisation import Normalisation
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.tasks.network import TaskNetwork
 from rsgeo_train.tasks.supervised import SupervisedTask
 
 
-class Segmenter(nn.Module):
+class Segmenter(TaskNetwork):
     """Normalise, encode, decode to the encoder's finest grid, classify, enlarge to the image's grid."""
 
     def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
-        super().__init__()
-        self.normalise = Normalise(normalisation)
-        self.encoder = build_encoder(recipe.encoder, len(normalisation))
+        super().__init__(recipe, normalisation)
         reductions = self.encoder.reductions
         if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
             raise RecipeError(
@@ -43,22 +42,20 @@ class Segmenter(nn.Module):
         self.dropout = nn.Dropout2d(recipe.method.dropout)
         self.head = nn.Conv2d(self.encoder.channels[0], classes, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in the catalog's values, H and W multiples of `multiple` → logits (B, K, H, W)."""
-        logits = self.head(self.dropout(self.decoder(self.encoder.maps(self.normalise(images)))))
+    def decoded(self, values: Tensor) -> Tensor:
+        """(B, C, H, W) normalised values, H and W multiples of `multiple` → logits (B, K, H, W)."""
+        logits = self.head(self.dropout(self.decoder(self.encoder.maps(values))))
         if self.finest == 1:
             return logits
         return F.interpolate(logits, scale_factor=float(self.finest), mode="bilinear", align_corners=False)
 
 
-class HypercolumnSegmenter(nn.Module):
+class HypercolumnSegmenter(TaskNetwork):
     """Normalise, encode, classify every pixel from the image and what taps of the encoder say of its place."""
 
     def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
-        super().__init__()
+        super().__init__(recipe, normalisation)
         method = recipe.method
-        self.normalise = Normalise(normalisation)
-        self.encoder = build_encoder(recipe.encoder, len(normalisation))
         self.taps = method.taps or self.encoder.default_taps
         channels, strides = self._shapes(len(normalisation))
         self.multiple = math.lcm(self.encoder.multiple, *strides)
@@ -73,9 +70,8 @@ class HypercolumnSegmenter(nn.Module):
         self.encoder.requires_grad_(not self.is_probe)
         self.train()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in the catalog's values, H and W multiples of `multiple` → logits (B, K, H, W)."""
-        values = self.normalise(images)
+    def decoded(self, values: Tensor) -> Tensor:
+        """(B, C, H, W) normalised values, H and W multiples of `multiple` → logits (B, K, H, W)."""
         return self.head([values, *self._tapped(values)])
 
     def train(self, mode: bool = True) -> HypercolumnSegmenter:
@@ -110,8 +106,8 @@ class SegmentationTask(SupervisedTask):
 
     dense = True
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
-        super().__init__(recipe, classes)
+    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int, sensors: Sequence[int] = ()) -> None:
+        super().__init__(recipe, classes, sensors)
         if recipe.method.loss == "boundary" and classes != 2:
             raise RecipeError(
                 f"method.loss: boundary is for masks of two classes, the second one's; the catalog has {classes}.",
@@ -120,9 +116,9 @@ class SegmentationTask(SupervisedTask):
         kind = HypercolumnSegmenter if recipe.method.head == "hypercolumn" else Segmenter
         self._set_network(kind(recipe, normalisation, classes))
 
-    def prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def prepared(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""
-        return self._grown(*augment(images, labels, self.recipe.augment, self.random("augment")))
+        return *self._grown(*augment(images, labels, self.recipe.augment, self.random("augment"))), present
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy plus `method.dice` times the Dice loss, or the boundary loss."""
@@ -136,11 +132,11 @@ class SegmentationTask(SupervisedTask):
             value = value + self.recipe.method.dice * dice_loss(outputs, labels)
         return value
 
-    def answers(self, images: Tensor) -> Tensor:
+    def answers(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Class index per pixel by the averaged network, (B, H, W)."""
         height, width = images.shape[-2:]
         grown, _ = self._grown(images, None)
-        return self.average(grown.contiguous(memory_format=torch.channels_last))[..., :height, :width].argmax(1)
+        return self.logits(grown, present)[..., :height, :width].argmax(1)
 
     def _grown(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         multiple = self.network.multiple

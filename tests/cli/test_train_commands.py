@@ -199,8 +199,8 @@ def data_folder() -> Path:
             "Did you mean trainer.max_epochs?",
         ),
         (
-            ["finetune", "--task", "classification", "--data", "x.parquet", "--from", "imagenet", "-o", "r"],
-            "--from random",
+            ["finetune", "--task", "segmentation", "--data", "x", "--from=imagenet", "--set=encoder.init=a", "-o", "r"],
+            "Give one of them",
         ),
         (
             ["finetune", "--task", "classification", "--data", "x.parquet", "--from", "away", "-o", "r"],

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 from conftest import write_raster
-from rsgeo_cli.rsgeo import cli
 
+from rsgeo_cli.rsgeo import cli
 from rsgeo_core import infer
 from rsgeo_core.card import ModelCard, read_card
 from rsgeo_core.errors import RequestError

@@ -13,7 +13,8 @@ demo: $(VENV)/.demo
 	@echo "The map is out/map.tif (open it in QGIS), a picture of it out/map.png."
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -58,7 +58,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         pictures["Curves"] = plots.curves_picture(log)
     best = folder / "checkpoints" / "best.ckpt"
     checkpoint = hashlib.sha256(best.read_bytes()).hexdigest() if best.is_file() else None
-    rows = metrics.of_supervised(
+    scored = metrics.of_supervised(
         found.metrics,
         found.floors,
         method=folder.resolve().name,
@@ -74,7 +74,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         catalog=catalog.header.name,
         split_by=catalog.header.split_by,
         design=f"the catalog's {split} split, scored once",
-        protocols={"supervised": rows},
+        protocols={"supervised": scored},
     )
     facts = {
         **form.model_dump(),
@@ -190,7 +190,7 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
             )
         )
     for sensor, part in _each_alone(task, held).items():
-        metrics.append(_mean_iou(f"mean IoU, {sensor} alone", part, data))
+        figures.append(_mean_iou(f"mean IoU, {sensor} alone", part, data))
     some, few = floors.pixel_samples(train), floors.pixel_samples(held)
     most = floors.majority(some[1], few[1], task.classes)
     colours = floors.pixel_colours(some, few, task.classes)

@@ -54,6 +54,7 @@ def started(*arguments: Any, events: int = 1) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_within_a_second_and_resume_finishes_it(
     number: int, slow_run: tuple[Path, Path], tmp_path: Path

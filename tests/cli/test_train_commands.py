@@ -86,6 +86,7 @@ def labelled(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.alone
 def test_help_is_quick_and_loads_no_torch():
     call("--help")  # compiles the byte code
     spent = []

@@ -126,6 +126,7 @@ def test_importing_the_package_loads_nothing() -> None:
     assert done.stdout.strip() == "infer"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("program", ["rsgeo", "rsgeo_train"])
 def test_help_answers_in_half_a_second(program: str) -> None:
     times = []

@@ -14,6 +14,8 @@ import pytest
 import rasterio
 from making import NORTH_UP, random_scene
 
+pytestmark = pytest.mark.alone
+
 RUN = """
 import json, sys
 from rsgeo_core import infer

@@ -116,6 +116,7 @@ def test_a_graph_that_fails_while_it_runs_is_one_message(tmp_path: Path) -> None
         infer(scene, tmp_path / "map.tif", networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(outputs=3)))
 
 
+@pytest.mark.alone
 def test_a_running_batch_is_stopped(tmp_path: Path) -> None:
     """A batch of some seconds ends within one second of the token: between two operators, not after the last."""
     net = networks.Network(3)

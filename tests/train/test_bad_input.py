@@ -199,7 +199,7 @@ def test_a_batch_larger_than_the_split(pairs: Path, tmp_path: Path) -> None:
     result = pretrain(pairs, tmp_path / "run", "data.batch_size=64")
     assert_told(result, 2, "43 samples are left to train on; a step needs 64", "--set data.batch_size=43")
     result = pretrain(pairs, tmp_path / "run", "data.batch_size=16", "optimizer.accumulate=4")
-    assert_told(result, 2, "needs 64 (data.batch_size 16 · optimizer.accumulate 4)", "--set data.batch_size=11")
+    assert_told(result, 2, "needs 64 (data.batch_size 16 · optimizer.accumulate 4)", "--set data.batch_size=10")
     assert not (tmp_path / "run").exists()
 
 

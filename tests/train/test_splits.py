@@ -33,11 +33,15 @@ def test_about_the_share_is_held_out(classes):
 
 
 def test_a_class_of_one_place_stays_to_be_learnt():
-    """Ten places with two classes each, and a third class in one of them alone."""
-    places, labels = np.repeat(np.arange(10), 6), np.tile([0, 1], 30)
-    labels[:3] = 2
-    for seed in range(20):
-        assert not splits.held_places(places, labels, 0.2, seed)[0]
+    """Twelve places with two classes each, and four of them with one more class each, of their own."""
+    places = np.repeat(np.arange(12), 6)
+    for seed in range(10):
+        lonely = np.random.default_rng(seed).permutation(12)[:4]
+        labels = np.tile([0, 1], 36)
+        for label, place in enumerate(lonely, 2):
+            labels[6 * place : 6 * place + 3] = label
+        held = splits.held_places(places, labels, 0.2, seed)
+        assert held.any() and not set(places[held]) & set(lonely)
 
 
 def points(longitudes):

@@ -32,16 +32,13 @@ def test_about_the_share_is_held_out(classes):
     assert not np.array_equal(held, splits.held_places(places, labels, 0.2, 1))
 
 
-def test_a_class_of_one_place_stays_to_be_learnt():
-    """Twelve places with two classes each, and four of them with one more class each, of their own."""
-    places = np.repeat(np.arange(12), 6)
-    for seed in range(10):
-        lonely = np.random.default_rng(seed).permutation(12)[:4]
-        labels = np.tile([0, 1], 36)
-        for label, place in enumerate(lonely, 2):
-            labels[6 * place : 6 * place + 3] = label
-        held = splits.held_places(places, labels, 0.2, seed)
-        assert held.any() and not set(places[held]) & set(lonely)
+def test_classes_stay_to_be_learnt_where_the_size_would_say_otherwise():
+    """Uneven places and rare classes: what is held out never takes all of a class that another part would leave."""
+    random = np.random.default_rng(386)
+    places = random.integers(0, random.integers(3, 15), random.integers(20, 80))
+    labels = np.minimum(random.geometric(0.4, len(places)) - 1, 5)
+    held = splits.held_places(places, labels, 0.1, 386)
+    assert set(labels[~held]) == set(labels)
 
 
 def points(longitudes):

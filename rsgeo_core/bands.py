@@ -152,6 +152,37 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     return matched
 
 
+def numbers_by_sensor(given: Mapping[str, int], inputs: Sequence[SensorInput]) -> dict[str, dict[str, int]]:
+    """What `--bands` says of each sensor: `s2.B04=3` of that one, `B04=3` of the only one that has such a band.
+
+    Args:
+        given: band names, with their sensor's key before a dot or not, to 1-based numbers.
+        inputs: of the sensors that have files.
+
+    Raises:
+        BandError: no sensor has the band, several have it, or the sensor is not among them.
+    """
+    found: dict[str, dict[str, int]] = {item.sensor: {} for item in inputs}
+    for name, number in given.items():
+        key, dot, band = name.partition(".")
+        if dot and key in found:
+            found[key][band] = number
+            continue
+        owners = [item.sensor for item in inputs if any(b.is_called(name) for b in item.bands)]
+        if len(inputs) == 1:
+            owners = [inputs[0].sensor]  # which says itself what it does not know
+        if not owners:
+            listed = "; ".join(f"{item.sensor} {', '.join(band.name for band in item.bands)}" for item in inputs)
+            raise BandError(f"--bands names {name}; the model's bands are {listed}.")
+        if len(owners) > 1:
+            raise BandError(
+                f"--bands {name}={number} could be of {' or of '.join(owners)}.",
+                f"Type: --bands {owners[0]}.{name}={number}",
+            )
+        found[owners[0]][name] = number
+    return found
+
+
 def _label(dataset: Any, number: int) -> tuple[str, str]:
     description = dataset.descriptions[number - 1]
     if description:

@@ -7,7 +7,7 @@ to the unit the model was made for. Knows cards, not models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rsgeo_core.bands import MatchedBand, listed, match_bands, open_raster, raster_grid
+from rsgeo_core.bands import MatchedBand, listed, match_bands, numbers_by_sensor, open_raster, raster_grid
 from rsgeo_core.card import SensorInput
 from rsgeo_core.errors import ResolutionError, RunError, SceneError, UnitError
 from rsgeo_core.grid import Span
@@ -31,7 +31,8 @@ class ReadOptions:
     """How a scene's values are taken.
 
     Attributes:
-        bands: band name to 1-based band number, where the file does not say or says it wrong.
+        bands: band name (with several sensors `KEY.NAME`, where more than one has it) to 1-based band number, where
+            the file does not say or says it wrong.
         nodata: stored value that means "no data", beside what the file declares.
         nodata_rule: a pixel is nodata where `any` or where `all` of the bands read are.
         value_scale: (scale, offset) of physical values, where the file does not say.
@@ -330,8 +331,11 @@ class Scene:
     def __init__(self, files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput], options: ReadOptions) -> None:
         _check_sensors(files, inputs)
         self._inputs = tuple(inputs)
+        there = [item for item in inputs if item.sensor in files]
+        numbers = numbers_by_sensor(options.bands or {}, there)
         self.sensors = {
-            item.sensor: SensorReader(files[item.sensor], item, options) for item in inputs if item.sensor in files
+            item.sensor: SensorReader(files[item.sensor], item, replace(options, bands=numbers[item.sensor]))
+            for item in there
         }
         first = next(iter(self.sensors.values()))
         self.grid = first.grid

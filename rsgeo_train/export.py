@@ -293,13 +293,14 @@ def with_ranges(
     """Ground resolution and typical values from the samples, where the card's author says nothing.
 
     Resolutions from 0.7 to 1.5 times the samples' own, and scenes whose 99.9th percentile lies from a quarter of the
-    darkest sample's to four times the brightest one's: wide enough for other scenes, too narrow for another unit. No
+    darkest sample's to four times the brightest one's: wide enough for other scenes, too narrow for another unit
+    (decibels: twice their spread further on either side, at least as far as the lowest lies from 0). No
     scene of a small integer `dtype` can go beyond it, and a range that did would refuse it.
     """
     tops = [float(np.percentile(image, 99.9, axis=(1, 2)).max()) for image in images]
     low, high = min(tops), max(tops)
-    spread = high - low
-    typical = (low / 4, high * 4) if low > 0 else (low - 2 * spread, high + 2 * spread)
+    room = max(2 * (high - low), abs(low), abs(high), 1.0)  # a single sample has no spread
+    typical = (low / 4, high * 4) if low > 0 else (low - room, high + room)
     if dtype in ("uint8", "int8"):
         typical = max(typical[0], np.iinfo(dtype).min), min(typical[1], np.iinfo(dtype).max)
     gsd = facts.gsd or gsd

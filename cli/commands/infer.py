@@ -35,7 +35,10 @@ from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sens
     help="Files of one sensor, on one grid, for models that name their sensors.",
 )
 @click.option(
-    "--bands", callback=parse_bands, metavar="B04=3,...", help="Which band of the file is which, counted from 1."
+    "--bands",
+    callback=parse_bands,
+    metavar="B04=3,...",
+    help="Which band of the file is which, counted from 1; s2.B04=3 with several sensors.",
 )
 @click.option(
     "--task",

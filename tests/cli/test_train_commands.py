@@ -237,6 +237,14 @@ def test_a_missing_package_says_what_to_install(tmp_path):
     assert "missing: timm" in result.stderr and "rsgeo[train,cpu]" in result.stderr
 
 
+@pytest.mark.parametrize("place", ["file/catalog.parquet", "/proc/catalog.parquet"])
+def test_a_place_that_cannot_be_written_is_told(pictures, tmp_path, place):
+    (tmp_path / "file").write_text("in the way")
+    result = call("prepare", "folder", "--root", str(pictures), "-o", str(tmp_path / place))
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("Error: ") and "Traceback" not in result.stderr and "defect" not in result.stderr
+
+
 def test_an_unexpected_failure_has_exit_code_5(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import rsgeo_train.catalog as c\ndef broken(path): raise ZeroDivisionError('odd')\nc.read_catalog = broken\n"

@@ -13,7 +13,8 @@ import rasterio
 from making import random_scene, read, write_scene
 
 from rsgeo_core import infer
-from rsgeo_core.card import read_card
+from rsgeo_core.bands import numbers_by_sensor
+from rsgeo_core.card import SensorInput, read_card
 from rsgeo_core.errors import BandError, ResolutionError, UnitError
 from rsgeo_core.events import Warn
 from rsgeo_core.selftest import selftest
@@ -240,3 +241,30 @@ def test_a_real_patch_is_classified_as_its_folder(real_data: Path, tmp_path: Pat
             hits += names[read(tmp_path / "map.tif", 1)[0, 0] - 1] == folder.name
             total += 1
     assert total == 30 and hits >= 24
+
+
+def sensor_input(sensor: str, *names: str) -> SensorInput:
+    return SensorInput.model_validate({"sensor": sensor, "bands": [{"name": name} for name in names], "tile_size": 64})
+
+
+def test_band_numbers_go_to_the_sensor_that_has_the_band() -> None:
+    radar, optical, top = (
+        sensor_input("s1", "VV", "VH"),
+        sensor_input("s2", "B02", "B03"),
+        sensor_input("s2_l1c", "B02", "B10"),
+    )
+    assert numbers_by_sensor({"VV": 1, "B03": 2, "vh": 2}, [radar, optical]) == {
+        "s1": {"VV": 1, "vh": 2},
+        "s2": {"B03": 2},
+    }
+    assert numbers_by_sensor({"s2.B02": 3, "s2_l1c.B02": 1, "B10": 2}, [optical, top]) == {
+        "s2": {"B02": 3},
+        "s2_l1c": {"B02": 1, "B10": 2},
+    }
+    with pytest.raises(BandError, match=r"could be of s2 or of s2_l1c(.|\n)*--bands s2\.B02=3"):
+        numbers_by_sensor({"B02": 3}, [optical, top])
+    with pytest.raises(BandError, match=r"names B99; the model's bands are s1 VV, VH; s2 B02, B03"):
+        numbers_by_sensor({"B99": 3}, [radar, optical])
+    with pytest.raises(BandError, match=r"names s2_l1c\.B02"):
+        numbers_by_sensor({"s2_l1c.B02": 1}, [radar, optical])
+    assert numbers_by_sensor({"B99": 1}, [optical]) == {"s2": {"B99": 1}}  # told where its file is opened

@@ -124,6 +124,13 @@ def raw_of(card):
     return card.selftest.inputs["s2"].array()
 
 
+def test_ranges_of_a_single_sample_of_decibels_have_room():
+    """Its 99.9th percentile is one number; another pass over the same ground is some decibels away."""
+    sample = np.full((2, 8, 8), -6.2, np.float32)
+    low, high = exporting.with_ranges(exporting.CardFacts(), 10, [sample]).typical_top
+    assert low < -10 and -3 < high < 20
+
+
 def test_ranges_come_from_the_samples_where_the_author_says_none(window_run, tmp_path):
     """Else a model exported without a card would take any unit and any resolution."""
     card = exporting.export(window_run, tmp_path / "plain.onnx", tell=quiet).card

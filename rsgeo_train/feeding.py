@@ -44,6 +44,7 @@ class Batches:
         self._workers = workers
         self._prefetch = prefetch
         self._pinned = pinned
+        self.empty: set[int] = set()  # rows read so far that have no data in any band
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -70,6 +71,7 @@ class Batches:
 
     def _read(self, rows: Sequence[int]) -> Sample:
         batch = collate(self._samples.__getitems__(rows))
+        self.empty.update(batch.rows[~batch.present.any(dim=1)].tolist())
         return Sample(*(part.pin_memory() for part in batch)) if self._pinned else batch
 
 
@@ -89,6 +91,7 @@ class TrainingData(L.LightningDataModule):
     Attributes:
         epoch: epochs done.
         position: batches of the epoch at hand that are done.
+        empty: rows of the catalog that were read to train on and have no data in any band.
 
     Raises:
         RecipeError: a batch cannot be shared among the processes, or the samples make none.
@@ -112,6 +115,7 @@ class TrainingData(L.LightningDataModule):
         self.rank, self.processes = rank, processes
         self.epoch = 0
         self.position = 0
+        self.empty: set[int] = set()
         size, accumulate = recipe.data.batch_size, recipe.optimizer.accumulate
         self._check(size, accumulate)
         self.steps_per_epoch = len(train) // (size * accumulate)
@@ -126,7 +130,9 @@ class TrainingData(L.LightningDataModule):
         size, accumulate = self.recipe.data.batch_size, self.recipe.optimizer.accumulate
         steps = min(self.steps_per_epoch, self.total_steps - self.epoch * self.steps_per_epoch)
         whole = [order[i * size : (i + 1) * size].tolist() for i in range(self.position, steps * accumulate)]
-        return self._batches(self.train, whole)
+        batches = self._batches(self.train, whole)
+        batches.empty = self.empty
+        return batches
 
     def _order(self, random: torch.Generator) -> torch.Tensor:
         """All samples once, or as many draws with every set of sensors equally likely."""

@@ -59,6 +59,7 @@ class Keeper(L.Callback):
         self._doubtful: list[tuple[int, torch.Tensor, Sample]] = []
         self._handled = 0  # the step up to which log and checkpoints are done
         self._first_step = 0
+        self._told_empty = 0
         self._started = self._shown = time.monotonic()
 
     @property
@@ -126,6 +127,7 @@ class Keeper(L.Callback):
             self.save(trainer, task, "best")
         self.save(trainer, task, "last")
         self._handled = task.step
+        self._tell_empty()
         spent = time.monotonic() - self._started
         self.audience.tell(
             f"epoch {record['epoch']}/{self.data.epochs}  step {task.step}  "
@@ -195,6 +197,17 @@ class Keeper(L.Callback):
                 f"Stopped after step {task.step} of {task.total_steps}; {self.folder} holds it.",
                 "Go on with the same command and --resume." if task.step else "Start it again.",
             )
+
+    def _tell_empty(self) -> None:
+        """Say once of how many samples nothing is there to learn."""
+        if len(self.data.empty) > self._told_empty:
+            first = self.data.train.catalog.column("id")[min(self.data.empty)]
+            count = len(self.data.empty)
+            self.audience.tell(
+                f"{count} of the {len(self.data.train)} samples to train on have no data in any band, among them "
+                f"{first}: they count as missing throughout"
+            )
+            self._told_empty = count
 
     def _check_loss(self) -> None:
         """Refuse to go on after a loss that is no number: nothing has been saved since."""

@@ -115,6 +115,20 @@ class Samples(Dataset):
         batch = self._batch(indices) if self._is_packed else None
         return self._padded([self[index] for index in indices]) if batch is None else batch
 
+    def check_files(self) -> None:
+        """Refuse samples whose files are not there, before a run begins that would end at them.
+
+        Raises:
+            DatasetError: a file is missing; the message says how many, and names one.
+        """
+        for sensor, images in self._images.items():
+            if gone := images.absent(self.rows):
+                raise DatasetError(
+                    f"{len(gone)} of {len(self.rows)} samples have a file of {sensor} that is not there, among them "
+                    f"{self._names[gone[0]]}: {images.path(gone[0])}.",
+                    "Put the files back, or prepare the catalog again.",
+                )
+
     def has_sensors(self) -> NDArray[np.bool_]:
         """Which of the sensors each sample has, (N, number of sensors)."""
         return np.array([[images.has(row) for images in self._images.values()] for row in self.rows])

@@ -113,6 +113,22 @@ class StoredImages:
         """Whether the images of all rows lie in packed arrays."""
         return all(".npy!" in self._paths[row] for row in rows if self.has(row))
 
+    def absent(self, rows: Sequence[int]) -> list[int]:
+        """The rows whose file, or folder of band files, is not there any more; what lies in a cloud is not asked."""
+        known: dict[str, bool] = {}
+        found = []
+        for row in rows:
+            if not self.has(row) or "://" in self._paths[row] or self._paths[row].startswith("/vsi"):
+                continue
+            path = self.path(row).partition("!")[0]
+            if "{band}" in path:
+                path = path.partition("{band}")[0].rpartition("/")[0]
+            if path not in known:
+                known[path] = Path(path).exists()
+            if not known[path]:
+                found.append(row)
+        return found
+
     def path(self, row: int) -> str:
         """Where the image of a row is stored, as `read_window` takes it."""
         return self._catalog.path(self._paths[row])

@@ -184,6 +184,8 @@ def train(
         )
     taken = input_of(kind, recipe, catalog)
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
+    for samples in (data.train, data.selection):
+        samples.check_files()
     if is_first():
         open_run(folder, kind, recipe, source, resume=resume)
         if recipe.data.label_fraction < 1 and not resume:

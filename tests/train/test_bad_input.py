@@ -71,10 +71,21 @@ def changed(catalog: Path, change) -> Path:
     return catalog
 
 
+def test_a_sample_without_any_data_is_told(copied: Path, tmp_path: Path) -> None:
+    for number in (4, 5, 6):  # of 5 nothing but S2 was there before
+        write_raster(copied.parent / f"s2-{number}.tif", np.full((4, 32, 32), np.nan, np.float32))
+    result = pretrain(copied, tmp_path / "run", "trainer.max_steps=3", "sensors.s2.bands=[]", "data.splits=[train]")
+    assert result.exit_code == 0, result.output
+    assert "have no data in any band, among them p" in result.output and "they count as missing" in result.output
+
+
 def test_files_that_vanished(copied: Path, tmp_path: Path) -> None:
+    """Told before the run begins, and before there is a folder."""
     (copied.parent / "s2-7.tif").unlink()
+    (copied.parent / "s2-9.tif").unlink()
     result = pretrain(copied, tmp_path / "run")
-    assert_told(result, 2, "s2-7.tif cannot be read", "Prepare the catalog again")
+    assert_told(result, 2, "samples have a file of s2 that is not there, among them p", "prepare the catalog again")
+    assert not (tmp_path / "run").exists()
 
 
 def test_files_that_vanish_in_the_middle_lose_nothing(
@@ -117,6 +128,7 @@ def test_some_nan_pixels_are_missing_values(copied: Path, tmp_path: Path) -> Non
             assert_told(result, 2, "Sample p5 has none of s1")
             continue
         assert result.exit_code == 0, result.output
+        assert "no data in any band" not in result.output  # its S2 is there
         weights = training.load_checkpoint(tmp_path / name / "checkpoints/last.ckpt")["task"]
         assert all(torch.isfinite(value).all() for value in weights.values())
 

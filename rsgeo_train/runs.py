@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from rsgeo_train.catalog import Catalog, digest_of_catalog, read_catalog, relative_path
 from rsgeo_train.checkpoints import is_begun
@@ -23,7 +24,7 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
         if before != recipe:
             raise RunFolderError(
                 f"{folder} was started with other settings ({_difference(before, recipe)}).",
-                "Resume with the same ones, or start a new folder.",
+                "Leave --recipe and --set out to go on with the run's own, or start a new folder.",
             )
         began = json.loads((folder / "task.json").read_text()).get("catalog_sha256")
         if source is not None and began is not None and began != digest_of_catalog(source):
@@ -40,6 +41,12 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
     if source is not None:
         facts |= {"catalog": relative_path(source, config), "catalog_sha256": digest_of_catalog(source)}
     (folder / "task.json").write_text(json.dumps(facts))
+
+
+def begun_with(folder: Path, recipe: str | None, *, resume: bool) -> str | None:
+    """The recipe to take: what was named, else for a resume what the run was started with."""
+    own = folder / "config.yaml"
+    return str(own) if resume and recipe is None and own.is_file() else recipe
 
 
 def read_run(run: Path, catalog: Path | None = None) -> tuple[str, Recipe, Catalog]:
@@ -86,5 +93,14 @@ def run_around(path: Path) -> Path | None:
 
 
 def _difference(before: Recipe, now: Recipe) -> str:
-    old, new = before.model_dump(), now.model_dump()
-    return ", ".join(f"{key}: {old[key]} → {new[key]}" for key in old if old[key] != new[key])
+    """The settings that differ, each by its whole name."""
+    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return ", ".join(f"{key}: {old.get(key)} → {new.get(key)}" for key in keys)
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
+    return found

@@ -187,6 +187,7 @@ def train(
     for samples in (data.train, data.selection):
         samples.check_files()
     if is_first():
+        build(kind, recipe, catalog, taken)  # the same of the network
         open_run(folder, kind, recipe, source, resume=resume)
         if recipe.data.label_fraction < 1 and not resume:
             label_shares.write_list(folder, data.train, data.selection)

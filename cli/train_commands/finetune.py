@@ -37,7 +37,7 @@ from rsgeo_cli.progress import shown
 @click.option("--recipe", help="A YAML file or a shipped recipe, such as finetune-eurosat.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="The run folder.")
-@click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint, with its settings.")
 def command(
     kind: str,
     catalog: Path,
@@ -56,7 +56,9 @@ def command(
     """
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.finetuning import plan
+    from rsgeo_train.runs import begun_with
 
+    recipe = begun_with(output, recipe, resume=resume)
     planned = plan(kind, start, recipe, overrides, frozen=freeze, label_fraction=label_fraction)
     settings = planned.recipe
     samples = read_catalog(catalog)

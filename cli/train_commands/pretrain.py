@@ -21,7 +21,7 @@ from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
     type=click.Path(file_okay=False, path_type=Path),
     help="The run folder.  [default: runs/METHOD]",
 )
-@click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from the folder's last checkpoint, with its settings.")
 def command(
     method: str, catalog: Path, recipe: str | None, overrides: tuple[str, ...], output: Path | None, resume: bool
 ) -> None:
@@ -30,7 +30,10 @@ def command(
     A tenth of the train split (data.selection_fraction) selects the best epoch by its loss. A resumed run equals an
     uninterrupted one. Ctrl-C finishes the step and saves it.
     """
+    from rsgeo_train.runs import begun_with
+
     output = output or Path("runs") / method
+    recipe = begun_with(output, recipe, resume=resume)
     if recipe is None:
         recipe, few = f"{method}-small", ""
         if str(catalog) == DEMO:  # a hundred samples, some minutes

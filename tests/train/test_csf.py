@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import BANDS, write_raster
 
+from rsgeo_cli.rsgeo_train import cli
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog, read_catalog
-from rsgeo_train.errors import RecipeError
+from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.evaluate.crossval import CrossValidation, hits
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.losses.similarity import info_nce
@@ -125,6 +127,12 @@ def test_the_recipes_build_their_networks(name: str) -> None:
     )
 
 
+def test_a_tap_that_is_not_there_leaves_no_folder(pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="layer3"):
+        training.train("csf", recipe("method.taps={layer33: 1.0}"), read_catalog(pairs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_crop_larger_than_the_samples_is_refused(pairs: Path) -> None:
     with pytest.raises(RecipeError, match=r"crop is 40; the samples have 32 pixels"):
         learner(recipe("method.views.crop=40"), read_catalog(pairs))
@@ -187,7 +195,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(pairs: Path, tmp_path: Path
     process.kill()
     process.wait()
     assert training.load_checkpoint(last)["step"] < 6
-    training.train("csf", settings, catalog, killed, resume=True, tell=lambda line: None)
+    with pytest.raises(RunFolderError, match=r"other settings \(trainer\.max_epochs: 3 → 4\)"):
+        training.train("csf", recipe(*more, "trainer.max_epochs=4"), catalog, killed, resume=True)
+    resumed = CliRunner().invoke(
+        cli, ["pretrain", "--method", "csf", "--data", str(pairs), "-o", str(killed), "--resume"]
+    )
+    assert resumed.exit_code == 0, resumed.output  # with the settings that it was started with
     assert (whole / "metrics.jsonl").read_text() == (killed / "metrics.jsonl").read_text()
     states = [training.load_checkpoint(run / "checkpoints/last.ckpt") for run in (whole, killed)]
     assert states[0]["step"] == states[1]["step"] == 6

@@ -273,11 +273,12 @@ class Examination:
     ) -> NDArray[Any]:
         return answer(self.features(subject, member, keep))
 
-    def _probe(self, name: str, probe: Probe, asked: Asked) -> None:
-        def answer(features: NDArray[np.float32]) -> NDArray[Any]:
-            found = self._answers(features, probe, asked.fraction)
-            return found.astype(np.int16) if found.dtype == np.int64 else found
+    def _repeated(self, probe: Probe, fraction: float, features: NDArray[np.float32]) -> NDArray[Any]:
+        found = self._answers(features, probe, fraction)
+        return found.astype(np.int16) if found.dtype == np.int64 else found
 
+    def _probe(self, name: str, probe: Probe, asked: Asked) -> None:
+        answer = partial(self._repeated, probe, asked.fraction)
         both = self._asked(["answers", probe, asked.fraction], self.subjects, answer)
         both["majority class"] = [self._answers(np.zeros((len(self.labels), 1), np.float32), "majority", 1.0)]
         if name == "linear" and isinstance(self.truth, OneClass):
@@ -372,13 +373,19 @@ class Examination:
                 self._say(f"linear, {name}", self.findings.sensors[name])
 
     def _with(self, draws: Sequence[Sequence[int]]) -> dict[str, Estimate]:
-        """The linear probe with some bands, asked once of one seed, the mean over draws; of all with the same bands."""
+        """The linear probe with some bands, of one seed, the mean over draws; of all with the same bands.
+
+        Draws of bands are asked in one repetition; all bands, of which there is one draw, in all of them.
+        """
         alike = [subject for subject in self.subjects if subject.taken.bands == self.subjects[0].taken.bands]
         total = len(known_places(self.catalog, alike[0].taken))
         parts: list[dict[str, Measure]] = []
         for draw in draws:
-            keep = list(draw) if len(draw) < total else None
-            found = self._asked(["answers with"], alike, self._answers_once, keep, is_grid=True)
+            if len(draw) < total:
+                found = self._asked(["answers with"], alike, self._answers_once, list(draw), is_grid=True)
+            else:
+                every = partial(self._repeated, "linear", 1.0)
+                found = self._asked(["answers", "linear", 1.0], alike, every, is_grid=True)
             parts.append({name: self._measures(several[0])[self.truth.metric] for name, several in found.items()})
         return {s.name: self._drawn([_mean([part[s.name] for part in parts])]).estimate for s in alike}
 

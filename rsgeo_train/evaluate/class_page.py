@@ -96,7 +96,10 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
         save("Few labels", plots.lines_picture(curves, "share of the labels, %", up, is_log=True, grey=floors))
     if len(found.bands) > 1:
         lines = turned(found.bands)
-        words = f"{up}, mean over {protocol.band_draws} draws of bands for each number, of one seed."
+        words = (
+            f"{up}, of one seed: mean over {protocol.band_draws} draws of bands for each number, in one repetition; "
+        )
+        words += "of all bands in all repetitions."
         save("Fewer bands", plots.lines_picture(lines, "bands present", up, grey=floors), words)
     if found.sensors:
         page.heading("Fewer sensors")

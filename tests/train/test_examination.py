@@ -372,7 +372,7 @@ def test_a_catalog_may_lack_sensors_and_bands_of_what_learned_to_do_without(
         Examination(
             of_runs(runs[:1], catalog),
             catalog,
-            QUICK.model_copy(update={"fractions": [1.0], "band_draws": draws, "bands": bands}),
+            QUICK.model_copy(update={"fractions": [1.0], "band_draws": draws, "bands": bands, "repeats": 2}),
             Store(tmp_path / str(draws), 0),
             lambda line: None,
         ).run()

@@ -152,12 +152,14 @@ def band_labels(dataset: Any) -> list[tuple[int, str, str]]:
     """What an open dataset calls its bands: by their descriptions, else by their colours (red, green, blue).
 
     Returns:
-        Per band but alpha its number from 1, its label, and how that was known; both empty where it has none.
+        Per band but alpha its number from 1, its label, and how that was known; both empty where it has none. GDAL
+        calls the last of four 8-bit bands alpha whatever it is: with a description of its own it is one like others.
     """
+    labels = [(number, *_label(dataset, number)) for number in dataset.indexes]
     return [
-        (number, *_label(dataset, number))
-        for number in dataset.indexes
-        if dataset.colorinterp[number - 1] not in _NOT_DATA
+        (number, label, why)
+        for number, label, why in labels
+        if dataset.colorinterp[number - 1] not in _NOT_DATA or (label and not normal_name(label).startswith("alpha"))
     ]
 
 

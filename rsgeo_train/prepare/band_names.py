@@ -131,6 +131,11 @@ def _bands_of_file(path: Path, key: str, wanted: Sequence[str] | None, option: s
                 f"{path} has band {name} twice: numbers {found[name]} and {number}.", _renamed(path, number)
             )
     described = any(label and why == "its description" for _, label, why in labels)
+    if wanted is None and found and not described and len(names) == count > len(labels):
+        raise DatasetError(
+            f"{path} has {count} bands as {key} has, but says that one is alpha (transparency).",
+            f"If it is a band of {key}, type {option}{','.join(names)}; if not, {option}{','.join(found)}",
+        )
     # Colours are how a picture is shown: they name the bands only where they name all.
     if found and (described or not unknown) and (key in REGISTRY or set(names) <= set(found)):
         if wanted is None:

@@ -106,11 +106,7 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     for path in paths:
         with open_raster(path) as dataset:
             places += [(path, number) for number in dataset.indexes]
-            labels += [
-                (path, number, *_label(dataset, number))
-                for number in dataset.indexes
-                if dataset.colorinterp[number - 1] not in _NOT_DATA
-            ]
+            labels += [(path, *label) for label in band_labels(dataset)]
     known = {normal_name(b.name) for b in wanted.bands} | {
         normal_name(b.common_name) for b in wanted.bands if b.common_name
     }
@@ -181,6 +177,21 @@ def numbers_by_sensor(given: Mapping[str, int], inputs: Sequence[SensorInput]) -
             )
         found[owners[0]][name] = number
     return found
+
+
+def band_labels(dataset: Any) -> list[tuple[int, str, str]]:
+    """What an open dataset calls its bands: by their descriptions, else by their colours (red, green, blue).
+
+    Returns:
+        Per band but alpha its number from 1, its label, and how that was known; both empty where it has none. GDAL
+        calls the last of four 8-bit bands alpha whatever it is: with a description of its own it is one like others.
+    """
+    labels = [(number, *_label(dataset, number)) for number in dataset.indexes]
+    return [
+        (number, label, why)
+        for number, label, why in labels
+        if dataset.colorinterp[number - 1] not in _NOT_DATA or (label and not normal_name(label).startswith("alpha"))
+    ]
 
 
 def _label(dataset: Any, number: int) -> tuple[str, str]:

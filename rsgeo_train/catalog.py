@@ -50,13 +50,14 @@ class CatalogSensor(_Model):
     """What a sensor's files hold, and its statistics over the train split without nodata.
 
     Attributes:
-        bands: band names in the order of the files.
+        bands: band names, in the order of `files` or, without these, of the bands in the rasters.
         dtype: numpy name of the stored type.
         nodata: stored value that means "no measurement"; None where there is none.
         gsd: ground sampling distance, metres; None where unknown.
         mean: per band, stored units.
         std: per band, stored units.
-        files: per band what stands for `{band}` in the paths, or the name of its tensor or channel; see `sources`.
+        files: per band what stands for `{band}` in the paths, its number in the rasters where these have others or in
+            another order, or the name of its tensor or channel; see `sources`.
     """
 
     bands: list[str]

@@ -29,7 +29,7 @@ def read_rasters(
         if "{band}" in path:
             wanted, numbers = opened if bands is None else [opened[n - 1] for n in bands], [1]
         else:
-            wanted, numbers = opened, list(bands) if bands else list(range(1, opened[0].count + 1))
+            wanted, numbers = opened, file_numbers(path, bands, files) or list(range(1, opened[0].count + 1))
         try:
             size = _finest(opened).shape
             parts = [_on_grid_of(source, size, place, numbers) for source in wanted]
@@ -59,6 +59,19 @@ def band_paths(path: str, files: Sequence[str]) -> list[str]:
     if not files:
         raise DatasetError(f"{path} has one file a band, and the catalog does not say which.", "Prepare it again.")
     return [path.replace("{band}", name) for name in files]
+
+
+def file_numbers(path: str, bands: Sequence[int] | None, files: Sequence[str]) -> list[int] | None:
+    """Numbers in a raster of bands of a sensor: those that `files` gives, else the same; None for all in order.
+
+    Raises:
+        DatasetError: `files` has no numbers.
+    """
+    if not files:
+        return None if bands is None else list(bands)
+    if not all(number.isdecimal() for number in files):
+        raise DatasetError(f"{path}: the catalog has no band numbers but {', '.join(files)}.", "Prepare it again.")
+    return [int(number) for number in files] if bands is None else [int(files[n - 1]) for n in bands]
 
 
 def raster_palette(path: str) -> dict[int, tuple[int, ...]]:

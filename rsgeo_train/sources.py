@@ -10,8 +10,9 @@
 
 Rasters and band files may be brought to another grid when they are read; see `warping.grid_text`.
 
-`files` of the sensor says per band what stands for `{band}`, the tensor's name, or `feature:HxWxC:channel`. No file
-stays open but memory maps and LMDB environments, which belong to the process that opened them.
+`files` of the sensor says per band what stands for `{band}`, its number in a raster (none: all bands in order), the
+tensor's name, or `feature:HxWxC:channel`. No file stays open but memory maps and LMDB environments, which belong to the
+process that opened them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from rsgeo_train import tfrecords
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.lmdb_records import read_record
-from rsgeo_train.rasters import MOVED, band_paths, brought, read_rasters
+from rsgeo_train.rasters import MOVED, band_paths, brought, file_numbers, read_rasters
 from rsgeo_train.warping import read_on
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _warped(
 ) -> NDArray[np.float32]:
     """A raster, or each of the band files by itself, on a grid."""
     if "{band}" not in path:
-        return read_on(grid, path, bands, nodata)[0]
+        return read_on(grid, path, file_numbers(path, bands, files), nodata)[0]
     paths = band_paths(path, files)
     wanted = paths if bands is None else [paths[n - 1] for n in bands]
     return np.concatenate([read_on(grid, one, [1], nodata)[0] for one in wanted])

@@ -21,7 +21,10 @@ def command() -> None:
 @output_option
 @seed_option
 @click.option("--sensor", help="Sensor key of the files, such as rgb8 or s2; found from pictures where left out.")
-@click.option("--bands", help="Band names in file order, comma-separated, where they differ from the sensor's.")
+@click.option(
+    "--bands",
+    help="Bands wanted, comma-separated, found by the names in the files; of files without names all, in file order.",
+)
 def folder(root: Path, output: Path, seed: int, sensor: str | None, bands: str | None) -> None:
     """Class folders of pictures or rasters: ROOT/CLASS/*.tif, or ROOT/{train,val}/CLASS/*.tif."""
     from rsgeo_train.prepare import folder as adapter
@@ -45,8 +48,8 @@ def folder(root: Path, output: Path, seed: int, sensor: str | None, bands: str |
     "--bands",
     multiple=True,
     metavar="KEY=NAMES",
-    help="Band names of a sensor in file order, such as s2=B02,B03,B04,B08, where they differ from the sensor's; of "
-    "band files those wanted. With --images the names alone.",
+    help="Bands wanted of a sensor, such as s2=B04,B03,B02, found by the names in its files; of files without names "
+    "all bands, in file order. With --images the names alone.",
 )
 @click.option(
     "--images",

@@ -12,7 +12,6 @@ from rsgeo_train.catalog import (
     Catalog,
     CatalogClass,
     CatalogHeader,
-    CatalogSensor,
     default_color,
     new_table,
     relative_path,
@@ -36,7 +35,7 @@ def prepare(
         output: path of the catalog.
         seed: seed of the split where the folders have none: 80/20, by place where the files tell theirs.
         sensor: sensor key; `rgb8` for three 8-bit bands where left out.
-        bands: band names in file order.
+        bands: names of the bands wanted, or, where the files do not name theirs, of all in file order.
 
     Raises:
         DatasetError: fewer than two class folders with images.
@@ -55,7 +54,7 @@ def prepare(
             f"{root} has {len(classes)} class folders with images; at least two were expected, as in "
             f"{root.name}/forest/1.tif and {root.name}/water/1.tif."
         )
-    sensor_key, names, dtype, nodata = sensor_of(files[0][1], sensor, bands)
+    sensor_key, facts, notes = sensor_of([path for _, path in files], sensor, bands)
     identity = {path: path.relative_to(root).with_suffix("").as_posix() for _, path in files}
     ground = {identity[path]: georeference.footprint(path) for _, path in files}
     middles = {key: None if shape is None else (shape.centroid.x, shape.centroid.y) for key, shape in ground.items()}
@@ -75,9 +74,10 @@ def prepare(
     ]
     header = CatalogHeader(
         name=root.resolve().name,
-        sensors={sensor_key: CatalogSensor(bands=names, dtype=dtype, nodata=nodata)},
+        sensors={sensor_key: facts},
         classes=[CatalogClass(name=name, color=default_color(i)) for i, name in enumerate(classes)],
         split_by="the folders' own split" if given and "" not in bases else split_by,
+        notes=notes,
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     facts = header.sensors[sensor_key]

@@ -61,8 +61,7 @@ def prepare(
         output: path of the catalog.
         sensors: per sensor key a pattern of its rasters below `root`, with `{band}` where each band is a file; the
             first one's pixels are those of the chips.
-        bands: per sensor its band names in file order, where they differ from the registry's; of band files those
-            wanted.
+        bands: per sensor the names of the bands wanted; of rasters that do not name theirs, of all in file order.
         labels: pattern of label rasters on any grid, or one vector file; none without.
         classes: YAML list of `scenes.LabelClass`, needed with labels.
         column: class column of a vector file.
@@ -153,7 +152,7 @@ def _labels(
         if column is None:
             raise DatasetError(f"{labels} has polygons; which column is the class?", "Name it with --column.")
         return listed, "polygons", [root / labels]
-    _, found, _ = scenes_of(root, "labels", labels, ["label"])
+    _, found, _ = scenes_of(root, "labels", labels, ())
     return listed, "palette" if any(entry.mask for entry in listed) else "raster", list(found)
 
 

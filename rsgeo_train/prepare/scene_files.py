@@ -12,10 +12,10 @@ import rasterio
 from rasterio.errors import RasterioIOError
 
 from rsgeo_core.grid import Grid
-from rsgeo_core.sensors import REGISTRY, Band
+from rsgeo_core.sensors import Band
 from rsgeo_train.catalog import CatalogSensor
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.prepare.scenes import sensor_of
+from rsgeo_train.prepare.band_names import bands_of, known_bands
 
 BAND = "{band}"
 _WILD = re.compile(r"(\{band\}|\*\*/|\*|\?|\[[^\]]+\])")
@@ -28,7 +28,7 @@ class Scene:
     Attributes:
         path: the raster, or the band files with `{band}` for what differs.
         grid: its pixels; of band files those of the finest.
-        files: what stands for `{band}`, band by band.
+        files: what stands for `{band}`, or the number in the raster, band by band; see `CatalogSensor`.
         finest: the file that has the grid.
         name: its path below the root, without suffix and band.
     """
@@ -66,10 +66,11 @@ def scenes_of(
         key: the sensor's.
         pattern: of its rasters below `root`; with `{band}` where each band is a file: a name, alias or common name of
             the band, in any case, with or without leading zeros.
-        bands: their names in file order, or those wanted of band files; the registry's where left out.
+        bands: names of those wanted, or, of rasters that do not name theirs, of all in file order; all that the
+            files name, or else the registry's, where left out. `()` takes rasters as they are, such as labels.
 
     Returns:
-        The sensor (its files, where each band is one), its scenes by path, and what is to be told.
+        The sensor (with `files` where they are needed), its scenes by path, and what is to be told.
 
     Raises:
         DatasetError: nothing matches, a file cannot be read or has no CRS, or files of a sensor differ.
@@ -83,7 +84,7 @@ def scenes_of(
         opened = [_opened(member) for member in members]
         first = first or opened[0]
         for raster in opened:
-            _check(raster, first, 1 if files else len(names))
+            _check(raster, first, 1 if BAND in pattern else raster.count)
         finest = max(opened, key=lambda raster: raster.grid.height * raster.grid.width)  # as `rasters` reads them
         for raster in opened:
             _check_cover(raster, finest)
@@ -104,9 +105,10 @@ def short_names(scenes: Iterable[Scene]) -> dict[Path, str]:
 def _rasters(
     root: Path, key: str, pattern: str, bands: Sequence[str] | None
 ) -> tuple[dict[Path, list[Path]], list[str], list[str], list[str]]:
-    """Files by scene, band names, no file names, no notes."""
+    """Files by scene, band names, their numbers in the files (none for all in order), and notes."""
     paths = _matching(root, key, pattern)
-    return {path: [path] for path in paths}, sensor_of(paths[0], key, bands)[1], [], []
+    found = {path: [path] for path in paths}
+    return found, *(([], [], []) if bands == () else bands_of(paths, key, bands, f"--bands {key}="))
 
 
 def _band_files(
@@ -115,7 +117,7 @@ def _band_files(
     """Band files by scene in the order of the bands, band names, what stands for `{band}`, and notes."""
     if pattern.count(BAND) > 1:
         raise DatasetError(f"{pattern} has {BAND} more than once.", "Write * for the others.")
-    known = _known_bands(key, bands)
+    known = known_bands(key, bands, f"--bands {key}=")
     named = _regex(pattern, known)
     found: dict[Path, dict[str, str]] = {}
     for path in _matching(root, key, pattern.replace(BAND, "*")):
@@ -156,22 +158,6 @@ def _matching(root: Path, key: str, pattern: str) -> list[Path]:
     if not paths:
         raise DatasetError(f"No raster below {root} matches {pattern}.", f"Change --sensor {key}=PATTERN.")
     return paths
-
-
-def _known_bands(key: str, bands: Sequence[str] | None) -> list[Band]:
-    """The bands to look for, with what the registry knows of them."""
-    if bands is None:
-        if key not in REGISTRY:
-            raise DatasetError(f"Sensor {key} is not known.", f"Name its bands: --bands {key}=NAMES")
-        return list(REGISTRY[key].bands)
-    known = []
-    for name in bands:
-        try:
-            band = REGISTRY[key].band(name) if key in REGISTRY else Band(name=name)
-        except KeyError:
-            band = Band(name=name)
-        known.append(band)
-    return known
 
 
 def _regex(pattern: str, bands: Sequence[Band]) -> re.Pattern[str]:

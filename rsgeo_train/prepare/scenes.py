@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+from rsgeo_core.bands import band_labels
 from rsgeo_core.sensors import REGISTRY
 from rsgeo_train.catalog import (
     IGNORED,
@@ -32,6 +33,7 @@ from rsgeo_train.catalog import (
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.label_rasters import read_label
 from rsgeo_train.prepare import georeference, places
+from rsgeo_train.prepare.band_names import bands_of
 from rsgeo_train.samples import statistics
 
 VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb"}
@@ -80,7 +82,7 @@ def prepare(
         column: class column of a vector file.
         seed: seed of the split by place, where no place is named.
         sensor: sensor key; `rgb8` for three 8-bit bands where left out.
-        bands: band names in file order.
+        bands: names of the bands wanted, or, where the files do not name theirs, of all in file order.
         chip: side of the chips, pixels.
         step: step between chips, pixels.
         held_out: folders of the val split.
@@ -94,12 +96,12 @@ def prepare(
         raise DatasetError(f"No scene below {root} matches {images}.", "Change --images.")
     listed = read_classes(classes)
     label_of, kind = _labels(root, labels, scenes, listed, column)
-    key, names, dtype, nodata = sensor_of(scenes[0], sensor, bands)
+    key, facts, notes = sensor_of(scenes, sensor, bands)
     folder_of = {scene: _place(scene, root) for scene in scenes}
     records: list[dict[str, Any]] = []
     gsds = []
     for scene in scenes:
-        height, width, gsd = _facts(scene, names, label_of[scene] if kind != "polygons" else None)
+        height, width, gsd = _facts(scene, label_of[scene] if kind != "polygons" else None)
         gsds.append(gsd)
         for window in windows(height, width, chip, step or chip):
             records.append(
@@ -117,13 +119,11 @@ def prepare(
     named = (folders, "place (folder)") if held_out else places.places_of(records, folders, distance, "folder")
     held = places.divide(records, named[0], seed, held_out)
     near = places.neighbours(records, distance)
+    if near:
+        notes.append(f"held out, but within {distance / 1000:g} km of what is trained on: {', '.join(near)}")
     header = CatalogHeader(
         name=root.resolve().name,
-        sensors={
-            key: CatalogSensor(
-                bands=names, dtype=dtype, nodata=nodata, gsd=None if None in gsds else float(np.median(gsds))
-            )
-        },
+        sensors={key: facts.model_copy(update={"gsd": None if None in gsds else float(np.median(gsds))})},
         classes=[
             CatalogClass(name=entry.name, color=entry.color or default_color(i), value=class_value(entry, i, kind))
             for i, entry in enumerate(listed)
@@ -131,7 +131,7 @@ def prepare(
         split_by=places.told(named[1], held),
         label_kind=kind,
         label_column=column,
-        notes=[f"held out, but within {distance / 1000:g} km of what is trained on: {', '.join(near)}"] if near else [],
+        notes=notes,
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     _drop_unlabelled(catalog, key)
@@ -208,39 +208,45 @@ def _labels(
     return pairs, "palette" if any(entry.mask for entry in listed) else "raster"
 
 
-def sensor_of(scene: Path, sensor: str | None, bands: Sequence[str] | None) -> tuple[str, list[str], str, float | None]:
-    """Sensor key, band names, dtype and nodata of scenes, from the first."""
+def sensor_of(
+    scenes: Sequence[Path], sensor: str | None, bands: Sequence[str] | None
+) -> tuple[str, CatalogSensor, list[str]]:
+    """Sensor key of scenes, what they hold (dtype and nodata of the first), and what is to be told.
+
+    Raises:
+        DatasetError: which sensor or which bands they are cannot be known, or they differ in it; see `bands_of`.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(scene) as source:
-            count, dtype, nodata = source.count, source.dtypes[0], source.nodata
+        try:
+            with rasterio.open(scenes[0]) as source:
+                labels, count, dtype, nodata = band_labels(source), source.count, source.dtypes[0], source.nodata
+        except RasterioIOError as error:
+            raise DatasetError(f"{scenes[0]}: {error}") from None
     if sensor is None:
-        if dtype != "uint8" or count not in (3, 4):
+        named = [label for _, label, why in labels if why == "its description"]
+        colours = REGISTRY["rgb8"].bands
+        if (
+            dtype != "uint8"
+            or count not in (3, 4)
+            or not all(any(band.is_called(label) for band in colours) for label in named)
+        ):
             raise DatasetError(
-                f"{scene.name} has {count} bands of {dtype}; which sensor is it?",
-                f"Name it with --sensor ({', '.join(REGISTRY)}) and --bands.",
+                f"{scenes[0].name} has {count} bands of {dtype}{', named ' + ', '.join(named) if named else ''}; "
+                "which sensor is it?",
+                f"Name it with --sensor ({', '.join(REGISTRY)}) and, unless the file names its bands, --bands.",
             )
-        sensor, bands = "rgb8", bands or ["red", "green", "blue"]
-    if bands is None:
-        if sensor not in REGISTRY:
-            raise DatasetError(
-                f"Sensor {sensor} is not known.", f"Name its bands with --bands, or use one of: {', '.join(REGISTRY)}"
-            )
-        bands = [band.name for band in REGISTRY[sensor].bands]
-    if len(bands) > count:
-        raise DatasetError(f"{scene.name} has {count} bands; {len(bands)} were named: {', '.join(bands)}.")
-    names = [*bands, *(f"band{n}" for n in range(len(bands) + 1, count + 1))]
-    return sensor, names, dtype, nodata
+        sensor = "rgb8"
+    names, files, notes = bands_of(scenes, sensor, bands, "--bands ")
+    return sensor, CatalogSensor(bands=names, dtype=dtype, nodata=nodata, files=files), notes
 
 
-def _facts(scene: Path, names: list[str], label: Path | None) -> tuple[int, int, float | None]:
+def _facts(scene: Path, label: Path | None) -> tuple[int, int, float | None]:
     """Height, width and ground sampling distance (m) of a scene, checked against its label."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with rasterio.open(scene) as source:
-                if source.count != len(names):
-                    raise DatasetError(f"{scene} has {source.count} bands; the others have {len(names)}.")
                 shape = source.shape
                 gsd = abs(source.transform.a) if source.crs is not None and source.crs.is_projected else None
             if label is not None:

@@ -13,8 +13,8 @@ import rasterio
 from making import random_scene, read, write_scene
 
 from rsgeo_core import infer
-from rsgeo_core.bands import numbers_by_sensor
-from rsgeo_core.card import SensorInput, read_card
+from rsgeo_core.bands import match_bands, numbers_by_sensor
+from rsgeo_core.card import CardBand, SensorInput, read_card
 from rsgeo_core.errors import BandError, ResolutionError, UnitError
 from rsgeo_core.events import Warn
 from rsgeo_core.selftest import selftest
@@ -268,3 +268,16 @@ def test_band_numbers_go_to_the_sensor_that_has_the_band() -> None:
     with pytest.raises(BandError, match=r"names s2_l1c\.B02"):
         numbers_by_sensor({"s2_l1c.B02": 1}, [radar, optical])
     assert numbers_by_sensor({"B99": 1}, [optical]) == {"s2": {"B99": 1}}  # told where its file is opened
+
+
+def test_a_described_band_is_one_though_gdal_calls_it_alpha(tmp_path: Path) -> None:
+    pixels = random_scene((4, 16, 16), 0)
+    wanted = SensorInput(sensor="s2", bands=tuple(CardBand(name=name) for name in ("B08", "B02")), tile_size=8)
+    path = write_scene(tmp_path / "s.tif", pixels, descriptions=BANDS, photometric="rgb", alpha="yes")
+    with rasterio.open(path) as dataset:
+        assert dataset.colorinterp[3].name == "alpha"
+    assert [match.index for match in match_bands([str(path)], wanted)] == [4, 1]
+    names = ("B02", "B03", "B04", "Alpha")
+    path = write_scene(tmp_path / "a.tif", pixels, descriptions=names, photometric="rgb", alpha="yes")
+    with pytest.raises(BandError, match=r"1 \(B02\), 2 \(B03\), 3 \(B04\); .*not found: B08"):
+        match_bands([str(path)], wanted)

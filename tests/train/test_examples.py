@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ def test_many_classes_leave_those_with_most_errors() -> None:
 def test_a_second_sample_of_a_place_comes_after_all_places(chips: Catalog) -> None:
     rows = np.arange(len(chips)).tolist()
     places = chips.table["place"].to_numpy()
-    for count in (1, 3, 4, 7):
-        found = examples.of_many_places(chips, rows, next(iter(chips.header.sensors)), count)
+    for seed, count in itertools.product(range(5), (1, 3, 4, 7)):
+        found = examples.of_many_places(chips, rows, next(iter(chips.header.sensors)), count, seed=seed)
         assert len(set(found)) == count and len(set(places[found])) == min(3, count)
 
 
@@ -142,7 +143,7 @@ def test_a_sample_without_the_first_sensor_has_its_labels_drawn(chips: Catalog, 
     (own,) = chips.header.sensors
     radar = CatalogSensor(bands=["VV", "VH", "HH"], dtype="uint8", gsd=10, mean=[0] * 3, std=[1] * 3)
     header = chips.header.model_copy(update={"sensors": {"radar": radar, **chips.header.sensors}})
-    table = chips.table.assign(radar_path=chips.table[f"{own}_path"])
+    table = chips.table.assign(**{f"radar_{part}": chips.table[f"{own}_{part}"] for part in ("path", "window")})
     table.loc[0, "radar_path"] = None
     catalog = Catalog(header, table, chips.root)
     truth = Samples(chips, [0, 1], {own: ["red"]}, cache=False)

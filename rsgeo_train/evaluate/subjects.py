@@ -149,9 +149,9 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
     for seed in range(seeds):
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
         encoder = learner.average.module.encoder
-        scaling = getattr(encoder, "scaling", None)
+        # A task that is told what is missing makes up for it by share, as CSF does.
+        scaling = getattr(encoder, "scaling", "share") if learner.takes_missing else "all bands"
         fused = [scaling, encoder.rate if scaling == "rate" else None]
-        fused += [] if learner.takes_missing else ["all bands"]
         # The method and where a run's weights came from do not matter here; what was drawn does.
         block = recipe.encoder.model_dump_json(include={"name", "channels", "options"})
         config = f"{block} {fused} on {taken.bands} {taken.normalisation}"

@@ -102,7 +102,7 @@ def chosen_examples(truth: NDArray[np.int64], shares: NDArray[np.floating], *, s
 
 def classes_examples(
     catalog: Catalog,
-    rows: Sequence[int],
+    rows: Sequence[int] | NDArray[np.int64],
     bands: Mapping[str, Sequence[str]],
     truth: NDArray[np.int64],
     shares: NDArray[np.floating],
@@ -119,7 +119,7 @@ def classes_examples(
     names = [entry.name for entry in catalog.header.classes]
     chosen = chosen_examples(truth, shares)
     drawn = [number for numbers in chosen.values() for number in numbers]
-    prints = BestPrints(catalog, [rows[number] for number in drawn], bands)
+    prints = BestPrints(catalog, np.asarray(rows)[drawn], bands)
     strips, place = [], 0
     for label, numbers in chosen.items():
         tiles = []

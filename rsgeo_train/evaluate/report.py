@@ -118,8 +118,13 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
 
 @torch.no_grad()
 def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
-    parts = [(batch.labels, task.logits(batch.images, batch.present).softmax(1)) for batch in _batches(task, held)]
-    truth, shares = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    parts = []
+    for batch in _batches(task, held):
+        some = batch.present.any(1)
+        if some.any():
+            shares = task.logits(batch.images[some], batch.present[some]).softmax(1)
+            parts.append((batch.rows[some], batch.labels[some], shares))
+    rows, truth, shares = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     confusion = count(truth, shares.argmax(1), task.classes)
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
@@ -137,7 +142,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
             scores.accuracy(statistics, data, name="image statistics"),
         ],
         confusion,
-        classes_examples(held.catalog, held.rows, held.bands, truth, shares),
+        classes_examples(held.catalog, rows, held.bands, truth, shares),
     )
 
 

@@ -386,9 +386,10 @@ def _explained(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]
     """Message and hint for the first mistake of a recipe."""
     # A misspelt block is told before a value in it, whatever pydantic finds first.
     first = min(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", len(e["loc"])))
+    called = getattr(kind, "called", "Recipe")
     where = [str(part) for part in first["loc"]]
     if first["type"] == "value_error":  # of a block as a whole
-        return f"Recipe: {'.'.join(where)}: {first['msg'].removeprefix('Value error, ')}.", ""
+        return f"{called}: {'.'.join(where)}: {first['msg'].removeprefix('Value error, ')}.", ""
     if first["type"] != "extra_forbidden":
         hint = ""
         if first["type"] == "literal_error":
@@ -397,10 +398,10 @@ def _explained(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]
             hint = f"Did you mean {near[0]}?" if near else ""
         elif ":" in where[-1] and first["input"] is None:
             hint = f"YAML wants a space after the colon: {{{where[-1].replace(':', ': ')}}}"
-        return f"Recipe: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", hint
+        return f"{called}: {'.'.join(where)}: {first['msg']}, found {first['input']!r}.", hint
     known = _keys_at(where[:-1], kind)
     right = _nearest(where, known, kind)
-    message = f"Recipe: there is no setting {'.'.join(where)}; known here: {', '.join(known)}."
+    message = f"{called}: there is no setting {'.'.join(where)}; known here: {', '.join(known)}."
     return message, f"Did you mean {right}?" if right else ""
 
 
@@ -432,4 +433,4 @@ def _keys_at(where: Sequence[str], kind: type[BaseModel]) -> list[str]:
             return []
         is_key = typing.get_origin(annotation) is dict
         model = kinds[0]
-    return list(model.model_fields)
+    return [key for key in model.model_fields if key not in getattr(model, "unlisted", ())]

@@ -15,7 +15,7 @@ from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.projections import salient
 from rsgeo_train.samples import Samples
 
-_SAME, _OTHER, _QUERY = "#2a9d5c", "#c23b3b", "#222222"
+SAME, OTHER, _QUERY = "#2a9d5c", "#c23b3b", "#222222"
 
 
 class Album:
@@ -56,7 +56,7 @@ class Album:
             query = int(random.choice(np.flatnonzero(self.labels == label)))
             near = [n for n in np.argsort(-(rows @ rows[query]), kind="stable")[: length + 1].tolist() if n != query]
             tiles = [self._tile(query, _QUERY)]
-            tiles += [self._tile(n, _SAME if self.labels[n] == label else _OTHER) for n in near[:length]]
+            tiles += [self._tile(n, SAME if self.labels[n] == label else OTHER) for n in near[:length]]
             found.append((self.classes[label], tiles))
         return found
 
@@ -85,5 +85,5 @@ class Album:
 
 def sentence(tiles: Sequence[tuple[str, Sequence[Tile]]]) -> str:
     """How many of the neighbours shown have the class of their query."""
-    shown = [tile for _, row in tiles for tile in row if tile.frame in (_SAME, _OTHER)]
-    return f"{sum(tile.frame == _SAME for tile in shown)} of the {len(shown)} neighbours shown have the query's class."
+    shown = [tile for _, row in tiles for tile in row if tile.frame in (SAME, OTHER)]
+    return f"{sum(tile.frame == SAME for tile in shown)} of the {len(shown)} neighbours shown have the query's class."

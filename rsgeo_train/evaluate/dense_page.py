@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import metrics, plots
+from rsgeo_train.evaluate.examples import answers_picture
 from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
-from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.protocol import Protocol
 from rsgeo_train.evaluate.sections import (
     Pictures,
@@ -27,13 +26,8 @@ from rsgeo_train.evaluate.sections import (
     stated,
     turned,
 )
-from rsgeo_train.evaluate.sheets import Sheet, Word
 from rsgeo_train.evaluate.subjects import Subject
-from rsgeo_train.evaluate.thumbnails import classes_picture
-from rsgeo_train.samples import Samples
 from rsgeo_train.widening import shared_bands
-
-_CELL, _GAP, _TOP = 150, 8, 26  # layout pixels
 
 
 def write_figures(
@@ -100,32 +94,9 @@ def write_page(
         subject = next(subject for subject in subjects if subject.name == name)
         save(
             f"Held-out samples, {name}",
-            answers_picture(catalog, subject, found.answers[name]),
+            answers_picture(catalog, shared_bands(catalog, subject.taken), found.answers[name]),
             "Each sample, its labels and what the probe answers.",
         )
         save(f"Confusion, {name}", plots.confusion_picture(found.confusions[name], found.classes))
     add_subjects(page, subjects, catalog)
     page.write(folder / "index.html")
-
-
-def answers_picture(catalog: Catalog, subject: Subject, answers: dict[int, NDArray[np.int64]]) -> bytes:
-    """Samples with truth and answer side by side, as PNG."""
-    sensor, bands = next(iter(shared_bands(catalog, subject.taken).items()))
-    prints = Prints(catalog, list(answers), sensor, bands)
-    columns = 2 if len(answers) > 3 else 1
-    lines = -(-len(answers) // columns)
-    block = 3 * (_CELL + _GAP) + 2 * _GAP
-    entries = [(entry.color, entry.name) for entry in catalog.header.classes]
-    sheet = Sheet(columns * block + _GAP, 10_000)
-    for column in range(columns):
-        for number, title in enumerate(("scene", "labels", "answer")):
-            sheet.words.append(Word(_GAP + column * block + number * (_CELL + _GAP), 16, title))
-    for number, (row, answer) in enumerate(answers.items()):
-        truth = Samples(catalog, [row], {sensor: bands}, cache=False)[0].labels.numpy()
-        x, y = _GAP + number % columns * block, _TOP + number // columns * (_CELL + _GAP)
-        sheet.place(x, y, _CELL, prints[number])
-        sheet.place(x + _CELL + _GAP, y, _CELL, classes_picture(truth, catalog.header.classes), exact=True)
-        sheet.place(x + 2 * (_CELL + _GAP), y, _CELL, classes_picture(answer, catalog.header.classes), exact=True)
-    bottom = _TOP + lines * (_CELL + _GAP) + 4
-    sheet.height = bottom + sheet.legend(_GAP, bottom, entries, sheet.width - 2 * _GAP) + _GAP
-    return sheet.png()

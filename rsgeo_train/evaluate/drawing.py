@@ -149,5 +149,5 @@ def look_of(
         raise DatasetError(f"{catalog.header.name} has {len(rows)} samples to draw.", "Three are needed.")
     protocol = Protocol(bands=list(bands))
     samples = WidenedSamples(catalog, rows, subject.taken, with_labels=False)
-    features = subject.members[0].features(samples, seen_places(subject, catalog, protocol))
+    features = subject.members[0].features(samples, seen_places(subject, catalog, protocol, "--bands {}"))
     return Look(subject.name, catalog, rows, groups_of(catalog, rows), features, seen_bands(subject, catalog, protocol))

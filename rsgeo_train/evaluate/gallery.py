@@ -237,7 +237,6 @@ def _label_picture(catalog: Catalog, row: int) -> NDArray[np.uint8]:
     sensor = next(s for s in catalog.header.sensors if not catalog.table[f"{s}_path"].isna().iloc[row])
     bands = catalog.header.sensors[sensor].bands[:1]
     label = Samples(catalog, [row], {sensor: bands}, cache=False)[0].labels.numpy()
-    label = label[:: max(1, label.shape[0] // 180), :: max(1, label.shape[1] // 180)]  # so that hatching is seen
     return classes_picture(label, catalog.header.classes)
 
 

@@ -25,7 +25,7 @@ _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture (H, W, 3) uint8, what stands above it, and the colour of its frame."""
+    """A small picture (H, W, 3) uint8, what stands below it (lines), and the colour of its frame."""
 
     picture: NDArray[np.uint8]
     caption: str = ""
@@ -173,21 +173,25 @@ def scatter_picture(
     return _png(figure)
 
 
-def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]]) -> bytes:
-    """Rows of small pictures, each with a caption and a frame; (title, tiles) a row."""
-    cell, gap, edge, left = 74, 8, 10, 130
+def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, cell: float = 74) -> bytes:
+    """Rows of small pictures `cell` wide, each with a frame and a caption below; (title, tiles) a row."""
+    gap, edge, left, line = 8, 10, 130, 9
     columns = max(len(tiles) for _, tiles in rows)
-    sheet = Sheet(left + columns * (cell + gap) + edge, edge + len(rows) * (cell + gap + 11) + edge)
+    lines = max(tile.caption.count("\n") + 1 for _, tiles in rows for tile in tiles)
+    step = cell + gap + 2 + line * lines
+    sheet = Sheet(left + columns * (cell + gap) + edge, edge + len(rows) * step + edge)
     for number, (title, tiles) in enumerate(rows):
-        y = edge + 11 + number * (cell + gap + 11)
-        sheet.words.append(Word(edge, y + cell / 2, shortened(title, left - edge), bold=True))
+        y = edge + number * step
+        sheet.words.append(Word(edge, y + cell / 2, shortened(title, left - edge - 8), bold=True))
         for column, tile in enumerate(tiles):
             x = left + column * (cell + gap)
             if tile.frame is not None:
                 colour = [int(tile.frame[n : n + 2], 16) for n in (1, 3, 5)]
                 sheet.place(x - 2.5, y - 2.5, cell + 5, np.full((8, 8, 3), colour, np.uint8))
             sheet.place(x, y, cell, tile.picture)
-            sheet.words.append(Word(x + cell / 2, y - 4, shortened(tile.caption, cell, 6.5), 6.5, align="center"))
+            for below, words in enumerate(tile.caption.split("\n")):
+                words = shortened(words, cell + gap - 2, 6.5)
+                sheet.words.append(Word(x + cell / 2, y + cell + line * (below + 1) + 1, words, 6.5, align="center"))
     return sheet.png()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.evaluate.thumbnails import hatched, limits_of, rgb_of, shown_bands
+from rsgeo_train.evaluate.thumbnails import drawn_best, hatched, limits_of, rgb_of, shown_bands
 from rsgeo_train.samples import Samples
 
 _LOOKED_AT = 60  # samples that the stretch is taken from
@@ -45,3 +45,30 @@ class Prints:
             return hatched(np.zeros((_SIDE, _SIDE, 3), np.uint8), np.ones((_SIDE, _SIDE), bool))
         image = self._samples[number].images.numpy()
         return rgb_of(image, self.bands, sensor=self.sensor, limits=self.limits)
+
+    def has_data(self, number: int) -> bool:
+        """Whether a sample has the sensor, with any data in the bands shown."""
+        return bool(self.present[number]) and bool(self._samples[number].present.any())
+
+
+class BestPrints:
+    """Samples as small pictures, each of the sensor that can be drawn best among those it has.
+
+    Args:
+        catalog: where they are.
+        rows: which ones, positions in its table.
+        bands: per sensor those that may be shown.
+    """
+
+    def __init__(
+        self, catalog: Catalog, rows: Sequence[int] | NDArray[np.int64], bands: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.prints = [Prints(catalog, rows, sensor, bands[sensor]) for sensor in drawn_best(bands)]
+
+    def of(self, number: int) -> Prints:
+        """The prints that a sample is drawn by; those of the best sensor where it has none."""
+        return next((prints for prints in self.prints if prints.has_data(number)), self.prints[0])
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 of a sample."""
+        return self.of(number)[number]

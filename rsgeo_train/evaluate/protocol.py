@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Protocol(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
+    called: ClassVar[str] = "Protocol"
+    unlisted: ClassVar[tuple[str, ...]] = ("ask",)  # `--protocol` sets it
 
     ask: list[Question] = Field(default=list(QUESTIONS), min_length=1)
     judge: Literal["auto", "crossval", "split"] = "auto"
@@ -56,8 +58,14 @@ def few(measure: str, fraction: float, of: str) -> str:
     return f"{measure}, {100 * fraction:g} % of the {of}"
 
 
-def seen_places(subject: Subject, catalog: Catalog, protocol: Protocol) -> list[int] | None:
+def seen_places(
+    subject: Subject, catalog: Catalog, protocol: Protocol, typed: str = "--set bands=[{}]"
+) -> list[int] | None:
     """Positions of the bands that a subject may see; None for all.
+
+    Args:
+        subject, catalog, protocol: who sees what.
+        typed: how a person names bands, for the hint.
 
     Raises:
         RecipeError: the protocol names a band that is not there.
@@ -70,7 +78,7 @@ def seen_places(subject: Subject, catalog: Catalog, protocol: Protocol) -> list[
     if unknown := set(protocol.bands) - {names[number] for number in found}:
         raise RecipeError(
             f"bands: {subject.name} takes {', '.join(names)}; there is no {', '.join(sorted(unknown))} to be seen.",
-            f"For example: --set bands=[{names[known[0]]}]",
+            f"For example: {typed.format(names[known[0]])}",
         )
     return found
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from rsgeo_core.card import Metric
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import boundaries, floors, metrics, plots, scores
+from rsgeo_train.evaluate.examples import RIGHT, WRONG, answers_picture, classes_examples, of_many_places
 from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.methods.registry import Input
@@ -24,14 +25,22 @@ from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask, count
 from rsgeo_train.training import input_of, make_data
 
+_DENSE_WORDS = "Samples drawn at random, of different places where it can be: the scene, its labels, the answer."
+_CLASS_WORDS = (
+    f"By class up to {RIGHT} right answers, drawn at random (green), then up to {WRONG} errors, those that the network "
+    "was surest of (red): true class → answer (probability)."
+)
+_DRAWN = 6  # held-out samples with dense labels in the report
+
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a network reached on the held-out split: the main score first."""
+    """What a network reached on the held-out split: the main score first; and examples of its answers, as PNG."""
 
     metrics: list[Metric]
     floors: list[Metric]
     confusion: NDArray[np.int64]
+    examples: bytes
 
 
 def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder: Path) -> str:
@@ -95,7 +104,9 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "checkpoint_sha256": checkpoint,
     }
     put(report / "metrics.json", json.dumps(facts, indent=1))
-    _page(folder.name, facts, found, pictures).write(report / "index.html")
+    _page(folder.name, facts, found, pictures, _DENSE_WORDS if task.dense else _CLASS_WORDS).write(
+        report / "index.html"
+    )
     main = found.metrics[0]
     floor = ", ".join(f"{m.name} {m.value:.4f}" for m in found.floors)
     interval = "no interval" if main.low is None else f"95 %: {main.low:.4f} to {main.high:.4f}"
@@ -107,7 +118,14 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
 
 @torch.no_grad()
 def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
-    confusion = _confusion(task, held)
+    parts = []
+    for batch in _batches(task, held):
+        some = batch.present.any(1)
+        if some.any():
+            shares = task.logits(batch.images[some], batch.present[some]).softmax(1)
+            parts.append((batch.rows[some], batch.labels[some], shares))
+    rows, truth, shares = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    confusion = count(truth, shares.argmax(1), task.classes)
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
     f1 = Metric(name="macro F1", value=round(scores.mean_f1(confusion), 4), n=len(held), data=data)
@@ -124,6 +142,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
             scores.accuracy(statistics, data, name="image statistics"),
         ],
         confusion,
+        classes_examples(held.catalog, rows, held.bands, truth, shares),
     )
 
 
@@ -148,8 +167,7 @@ def _each_alone(task: SupervisedTask, held: Samples) -> dict[str, NDArray[np.int
 def _confusion(task: SupervisedTask, held: Samples, seen: torch.Tensor | None = None) -> NDArray[np.int64]:
     """Confusion over samples; `seen` (C,) bool says which bands may be seen, and samples without any are left out."""
     confusion = np.zeros((task.classes, task.classes), np.int64)
-    # Dense samples differ in size, and collating would pad them.
-    for batch in DataLoader(held, batch_size=1 if task.dense else 128, collate_fn=collate):
+    for batch in _batches(task, held):
         present = batch.present if seen is None else batch.present & seen
         some = present.any(1)
         if some.any():
@@ -158,17 +176,26 @@ def _confusion(task: SupervisedTask, held: Samples, seen: torch.Tensor | None = 
     return confusion
 
 
+def _batches(task: SupervisedTask, held: Samples) -> DataLoader:
+    # Dense samples differ in size, and collating would pad them.
+    return DataLoader(held, batch_size=1 if task.dense else 128, collate_fn=collate)
+
+
 @torch.no_grad()
 def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> Assessment:
     names = [entry.name for entry in held.catalog.header.classes]
     scenes = held.catalog.scenes(next(iter(held.bands)))[held.rows]
     per_scene = {scene: np.zeros((task.classes, task.classes), np.int64) for scene in dict.fromkeys(scenes)}
     outlines = np.zeros((4, task.classes), np.int64)
+    drawn = of_many_places(held.catalog, held.rows, next(iter(held.bands)), _DRAWN)
+    kept = {}
     for index, scene in enumerate(scenes):
         sample = held[index]
         answer = task.answers(sample.images[None], sample.present[None])[0].numpy()
         per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
         outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
+        if index in drawn:
+            kept[held.rows[index]] = answer
     stack = np.stack(list(per_scene.values()))
     confusion = stack.sum(0)
     figures = scores.iou_metrics(stack, names, data)
@@ -201,6 +228,7 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
             _mean_iou("colour of single pixels, mean IoU", colours, data),
         ],
         confusion,
+        answers_picture(held.catalog, held.bands, kept),
     )
 
 
@@ -213,7 +241,7 @@ def _mean_iou(name: str, confusion: NDArray[np.int64], data: str) -> Metric:
     )
 
 
-def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]) -> Page:
+def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes], words: str) -> Page:
     page = Page(title)
     chosen = facts["selection_score"]
     page.text(
@@ -243,6 +271,7 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
     )
     for name, png in pictures.items():
         page.picture(name, png)
+    page.picture("Held-out samples", found.examples, words)
     page.heading("By class")
     columns = ("precision", "recall", "f1", "iou")
     page.table(

@@ -61,13 +61,16 @@ class Sheet:
         self.place(x, y, side, hatched(np.zeros((count, count, 3), np.uint8), np.ones((count, count), bool)))
 
     def legend(self, x: float, y: float, entries: Sequence[tuple[str, str]], width: float) -> float:
-        """Colour fields with names, wrapped to a width; the height taken."""
+        """Colour fields with names, wrapped to a width; the height taken. An empty colour is hatched: no data."""
         left, top = x, y
         for color, name in entries:
             needed = 26 + letters(name)
             if left > x and left + needed > x + width:
                 left, top = x, top + 17
-            self.swatches.append((left, top, color))
+            if color:
+                self.swatches.append((left, top, color))
+            else:
+                self.missing(left, top, 11)
             self.words.append(Word(left + 15, top + 10, name, 8.5))
             left += needed
         return top + 17 - y

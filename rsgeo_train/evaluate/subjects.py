@@ -139,18 +139,24 @@ def _met(run: Path, catalog: Catalog) -> str:
 
 
 def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:
-    """The encoder of a run with fresh weights, of the seeds 0, 1, …"""
+    """The encoder of a run with fresh weights, of the seeds 0, 1, …
+
+    Its members' sources say what their features hang on and no more, so that runs with one floor are known by it.
+    """
     kind, recipe, catalog = read_run(run)
     taken = training.input_of(kind, recipe, catalog)
     members = []
     for seed in range(seeds):
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
         encoder = learner.average.module.encoder
-        scaling = getattr(encoder, "scaling", None)
+        # A task that is told what is missing makes up for it by share, as CSF does.
+        scaling = getattr(encoder, "scaling", "share") if learner.takes_missing else "all bands"
         fused = [scaling, encoder.rate if scaling == "rate" else None]
-        fused += [] if learner.takes_missing else ["all bands"]
-        config = f"{recipe.encoder.model_dump_json()} {fused} on {taken.normalisation}"
-        members.append(_member(learner, f"{kind}, untrained, seed {seed}, {config}", layers, seed))
+        # The method and where a run's weights came from do not matter here; what was drawn does.
+        block = recipe.encoder.model_dump_json(include={"name", "channels", "options"})
+        config = f"{block} {fused} on {taken.bands} {taken.normalisation}"
+        source = f"untrained, seed {seed}, {_digest(learner.backbone)}, {config}"
+        members.append(_member(learner, source, layers, seed))
     return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))
 
 
@@ -235,6 +241,15 @@ def _member(learner: Learner, source: str, layers: Sequence[str], seed: int, che
     learner.eval()
     where = f", {' + '.join(layers)}" if layers else ""
     return Member(source + where, partial(pooled, Pooled(learner, layers)), learner, seed, checkpoint)
+
+
+def _digest(network: nn.Module) -> str:
+    """SHA-256 of what a network's weights are."""
+    found = hashlib.sha256()
+    for name, values in network.state_dict().items():
+        found.update(name.encode())
+        found.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def digest_of(run: Path) -> str:

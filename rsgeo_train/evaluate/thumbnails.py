@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from rsgeo_train.catalog import CatalogClass
 Limits = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Stored values shown as black and as white, (1,) or (3,) each."""
 
+_COLOURS = (("red", "green", "blue"), ("swir16", "nir", "green"), ("nir", "red", "green"))  # the best first
+_SEEN = 180  # pixels of a small picture's side
 _PALE, _DARK = 205, 175  # the two greys of hatching: neither looks like data of a natural picture
 
 
@@ -53,7 +55,11 @@ def rgb_of(
 
 
 def classes_picture(labels: NDArray[np.integer], classes: Sequence[CatalogClass]) -> NDArray[np.uint8]:
-    """Class indices (H, W) in their classes' colours, (H, W, 3) uint8; pixels of no class are hatched in grey."""
+    """Class indices (H, W) in their classes' colours, (h, w, 3) uint8; pixels of no class are hatched in grey.
+
+    Large labels are thinned out to about `_SEEN` pixels a side first, so that the hatching is seen.
+    """
+    labels = labels[:: max(1, labels.shape[0] // _SEEN), :: max(1, labels.shape[1] // _SEEN)]
     colors = np.array([[int(entry.color[n : n + 2], 16) for n in (1, 3, 5)] for entry in classes], np.uint8)
     known = (labels >= 0) & (labels < len(classes))
     return hatched(colors[np.where(known, labels, 0)], ~known)
@@ -64,11 +70,22 @@ def shown_bands(bands: Sequence[str], sensor: str | None = None) -> list[str]:
 
     One band where there are fewer than three.
     """
+    return _shown(bands, sensor)[1]
+
+
+def drawn_best(bands: Mapping[str, Sequence[str]]) -> list[str]:
+    """Sensors by how well their bands can be drawn: natural colours first, then false colours, one band last."""
+    return sorted(bands, key=lambda sensor: _shown(bands[sensor], sensor)[0])
+
+
+def _shown(bands: Sequence[str], sensor: str | None) -> tuple[int, list[str]]:
+    """How a picture is made, 0 the best way, and of which bands."""
     named = {_meaning(name, sensor): name for name in reversed(list(bands))}
-    for wanted in (("red", "green", "blue"), ("swir16", "nir", "green"), ("nir", "red", "green")):
+    for rank, wanted in enumerate(_COLOURS):
         if all(name in named for name in wanted):
-            return [named[name] for name in wanted]
-    return list(bands[:3]) if len(bands) >= 3 else [bands[0]]
+            return rank, [named[name] for name in wanted]
+    rank = len(_COLOURS)
+    return (rank, list(bands[:3])) if len(bands) >= 3 else (rank + 1, [bands[0]])
 
 
 def limits_of(

@@ -177,3 +177,18 @@ def test_views_are_drawn_without_a_model_as_show_draws_them(root: Path, tmp_path
     more = ("--samples", 1, "--views", 3)
     plain = typed("plot", "views", "--data", data, "-o", tmp_path / "d.png", *more, settings=settings)
     assert plain.exit_code == 0 and (tmp_path / "d.png").is_file(), plain.output
+
+
+def test_words_are_of_what_was_typed(root: Path) -> None:
+    """A protocol is no recipe, what has an option is not listed, and a hint can be typed."""
+    done = typed("evaluate", root / "run", "--data", root / "c.parquet", "-o", root / "x", settings=("repeat=1",))
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2 and "Protocol: there is no setting repeat; known here: judge, folds," in said
+    assert "Did you mean repeats?" in said
+    done = typed(
+        *("plot", "projection", root / "run", "--data", root / "c.parquet", "--bands", "red,B99"),
+        *("-o", root / "x.png"),
+    )
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2 and "there is no B99" in said and "For example: --bands red" in said
+    assert "--set" not in said and not (root / "x.png").exists()

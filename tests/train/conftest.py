@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,22 @@ def write_raster(
         nodata=nodata,
     ) as target:
         target.write(pixels)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The sheets that are drawn."""
+    from rsgeo_train.evaluate.sheets import Sheet
+
+    kept: list[Any] = []
+    normal = Sheet.png
+
+    def png(self: Sheet) -> bytes:
+        kept.append(self)
+        return normal(self)
+
+    monkeypatch.setattr(Sheet, "png", png)
+    return kept
 
 
 @pytest.fixture(scope="session")

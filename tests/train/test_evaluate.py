@@ -104,7 +104,7 @@ def test_report_is_one_file_with_floors_and_intervals(eurosat_catalog, tmp_path)
     assert floor["majority class"] == pytest.approx(1 / 3, abs=1e-4) and floor["image statistics"] == 1.0
     assert facts["split"] == "val" and len(facts["checkpoint_sha256"]) == 64
     page = (tmp_path / "report/index.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert f"{main['value']:.4f}" in page and f"{main['value']:.4f}" in line
 

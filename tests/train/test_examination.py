@@ -201,6 +201,28 @@ def test_every_figure_of_a_log_is_drawn() -> None:
     assert picture.startswith(b"\x89PNG") and picture != fewer
 
 
+def test_runs_that_begin_with_one_untrained_encoder_share_its_floor(
+    runs: list[Path], tmp_path: Path, pairs: Path
+) -> None:
+    """Where their weights came from does not matter, nor the method's settings; other bands do."""
+    catalog = read_catalog(pairs)
+    small = [setting for setting in SETTINGS if "views" not in setting]
+    tasks = []
+    for number, more in enumerate(([], [f"encoder.init={runs[0]}"], ["sensors.s2.bands=[B02,B03,B04]"])):
+        settings = load_recipe(None, [*small, *more])
+        tasks.append(tmp_path / f"task{number}")
+        training.train("classification", settings, catalog, tasks[-1], tell=lambda line: None, source=pairs)
+
+    def floors(*chosen: Path) -> list[str]:
+        found = examination._floors(chosen, of_runs(chosen, catalog), [], 1)
+        return [subject.name for subject in found if "untrained" in subject.name]
+
+    assert floors(*runs) == ["untrained compact"]
+    assert floors(*tasks[:2]) == ["untrained compact"]
+    assert floors(runs[0], *tasks[:2]) == ["untrained compact"]
+    assert floors(*tasks) == ["untrained compact (1)", "untrained compact (2)"]
+
+
 def test_a_run_is_judged_beside_its_floors_and_goes_on(
     runs: list[Path], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,20 +22,6 @@ from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Sheet]:
-    """The sheets that are drawn."""
-    kept: list[Sheet] = []
-    normal = Sheet.png
-
-    def png(self: Sheet) -> bytes:
-        kept.append(self)
-        return normal(self)
-
-    monkeypatch.setattr(Sheet, "png", png)
-    return kept
-
-
 def words(sheet: Sheet) -> list[str]:
     return [word.text for word in sheet.words]
 

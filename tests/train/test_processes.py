@@ -70,10 +70,12 @@ def test_two_processes_train_what_one_does(pairs: Path, tmp_path: Path, faithful
 def test_a_failure_in_a_process_is_told_as_it_is(pairs: Path, tmp_path: Path) -> None:
     """And before it, that BatchNorm on a CPU looks at each process's own rows."""
     catalog = read_catalog(pairs)
-    catalog.table.loc[:, "s2_path"] = ["gone.tif" if n > 8 else path for n, path in enumerate(catalog.table["s2_path"])]
+    (tmp_path / "torn.tif").write_text("no raster any more")
+    torn = os.path.relpath(tmp_path / "torn.tif", catalog.root)
+    catalog.table.loc[:, "s2_path"] = [torn if n > 8 else path for n, path in enumerate(catalog.table["s2_path"])]
     said: list[str] = []
     settings = recipe("trainer.devices=2", "encoder={name: resnet10t, options: {}}")
-    with pytest.raises(DatasetError, match=r"gone\.tif"):
+    with pytest.raises(DatasetError, match=r"torn\.tif"):
         training.train("csf", settings, catalog, tmp_path / "run", tell=said.append)
     assert any("synchronised statistics" in line and "GPUs" in line for line in said)
 

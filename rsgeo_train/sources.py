@@ -115,13 +115,13 @@ class StoredImages:
         return all(".npy!" in self._paths[row] for row in rows if self.has(row))
 
     def absent(self, rows: Sequence[int]) -> list[int]:
-        """The rows whose file, or folder of band files, is not there any more; what lies in a cloud is not asked."""
+        """The rows whose file, archive or folder of band files is not there any more; a cloud is not asked."""
         known: dict[str, bool] = {}
         found = []
         for row in rows:
             if not self.has(row) or "://" in self._paths[row] or self._paths[row].startswith("/vsi"):
                 continue
-            path = self.path(row).partition("!")[0]
+            path = self._catalog.path(self._paths[row].partition("!")[0])  # of a member its archive
             if "{band}" in path:
                 path = path.partition("{band}")[0].rpartition("/")[0]
             if path not in known:

@@ -186,6 +186,9 @@ def train(
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     for samples in (data.train, data.selection):
         samples.check_files()
+    if not is_method(kind):  # its report is about the held-out split
+        held = next((rows for name in ("test", "val") if len(rows := catalog.rows(name))), ())
+        Samples(catalog, held, taken.bands, cache=False, with_labels=False, fills=taken.fills).check_files()
     if is_first():
         build(kind, recipe, catalog, taken)  # the same of the network
         open_run(folder, kind, recipe, source, resume=resume)

@@ -88,6 +88,17 @@ def test_files_that_vanished(copied: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_held_out_files_that_vanished_are_told_before_a_task_is_trained(copied: Path, tmp_path: Path) -> None:
+    def hold(catalog) -> None:
+        catalog.table.loc[7:9, "split"] = "val"
+
+    changed(copied, hold)
+    (copied.parent / "s2-8.tif").unlink()
+    result = finetune(copied, tmp_path / "run")
+    assert_told(result, 2, "1 of 3 samples have a file of s2 that is not there, among them p8")
+    assert not (tmp_path / "run").exists()
+
+
 def test_files_that_vanish_in_the_middle_lose_nothing(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,11 @@ def test_zip_archives_with_listed_splits(tmp_path):
     assert "samples.csv" in catalog.header.split_by
     image = Samples(catalog, [0], {"rgb8": ["red", "green", "blue"]})[0].images
     assert abs(float(image[0].mean()) - 180) < 8
+    whole = Samples(catalog, range(9), {"rgb8": ["red"]})
+    whole.check_files()
+    (root / "SeaLake.zip").unlink()
+    with pytest.raises(DatasetError, match=r"3 of 9 samples have a file of rgb8 that is not there.*SeaLake"):
+        whole.check_files()
 
 
 def test_thirteen_bands_have_places_and_the_files_band_order(tmp_path):

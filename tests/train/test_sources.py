@@ -173,6 +173,7 @@ def stored(request, tmp_path):
 def test_every_kind_gives_what_was_stored(stored):
     _, images, catalog, _ = stored
     samples = Samples(catalog, range(8), {"k": ["q", "p"]}, cache=False)
+    samples.check_files()
     assert all(np.array_equal(samples[n].images.numpy(), images[n, ::-1]) for n in range(8))
     path = catalog.path(catalog.table["k_path"][5])
     part = read_window(path, (1, 2, 3, 4), files=catalog.header.sensors["k"].files)
@@ -201,6 +202,9 @@ def test_a_vanished_file_is_told_with_the_sample(stored):
     kind, _, catalog, vanishing = stored
     vanishing.unlink()
     samples = Samples(catalog, range(8), {"k": ["p", "q"]}, cache=False)
+    if kind not in ("files", "lmdb"):  # of these only the folder is looked at
+        with pytest.raises(DatasetError, match="that is not there, among them x"):
+            samples.check_files()
     with pytest.raises(DatasetError, match="cannot be read") as told:
         samples[3]
     assert str(vanishing.parent) in str(told.value) and "again" in told.value.hint

@@ -1,0 +1,1 @@
+"""The Processing algorithms, all read from one table."""

@@ -1,0 +1,1 @@
+"""The managed environment: made, verified, upgraded and removed. The standard library alone."""

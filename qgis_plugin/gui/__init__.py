@@ -1,0 +1,1 @@
+"""Dialogs, the options page and what they show."""

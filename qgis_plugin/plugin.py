@@ -1,0 +1,35 @@
+"""The plugin: registers the Processing provider and, where there is a window, the menu, dialogs and options page."""
+
+from __future__ import annotations
+
+from qgis.core import QgsApplication
+
+from .provider import RsgeoProvider
+
+
+class RsgeoPlugin:
+    """What QGIS loads.
+
+    Args:
+        iface: the window, or None in qgis_process.
+    """
+
+    def __init__(self, iface) -> None:
+        self.iface = iface
+        self.provider = None
+
+    def initProcessing(self) -> None:  # noqa: N802 - QGIS's name
+        """Add the provider; called alone by qgis_process."""
+        if self.provider is None:
+            self.provider = RsgeoProvider()
+            QgsApplication.processingRegistry().addProvider(self.provider)
+
+    def initGui(self) -> None:  # noqa: N802 - QGIS's name
+        """Add the provider and what is seen."""
+        self.initProcessing()
+
+    def unload(self) -> None:
+        """Take everything away again."""
+        if self.provider is not None:
+            QgsApplication.processingRegistry().removeProvider(self.provider)
+            self.provider = None

@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -81,9 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = {"device": arguments[1]} if len(arguments) == 2 else {}
         first = {"type": "run", "protocol": PROTOCOL, "task": "selftest", "request": wanted}
         return _work(json.dumps(first), channel, listens=False)
-    if len(arguments) == 1 and os.path.isfile(arguments[0]):
-        with open(arguments[0], encoding="utf-8") as file:
-            return _work(file.read(), channel, listens=False)
+    if len(arguments) == 1 and Path(arguments[0]).is_file():
+        return _work(Path(arguments[0]).read_text(encoding="utf-8"), channel, listens=False)
     sys.stderr.write("usage: python -I -m rsgeo_core.worker [FILE | --selftest [DEVICE]]\n")
     return 2
 
@@ -184,8 +184,6 @@ class _Guard:
 
     def discard(self) -> None:
         """Delete what the run has left unfinished."""
-        from pathlib import Path
-
         from rsgeo_core import leftovers
 
         self._done.set()

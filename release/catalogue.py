@@ -1,4 +1,4 @@
-"""The catalogues of the plugin's texts: `python -m release.catalogue` updates each qgis_plugin/i18n/rsgeo_<language>.ts.
+"""The catalogues of the plugin's texts: `python -m release.catalogue` updates qgis_plugin/i18n/rsgeo_<language>.ts.
 
 Qt's own tools do not fit: lupdate 5 reads no Python, pylupdate and lupdate 6 take the context from the class or leave
 it empty, and a bare `tr("...")` is looked up in one fixed context.

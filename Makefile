@@ -1,10 +1,12 @@
 # make demo    a map from the real scene in examples/, in a minute or two
 # make test    everything the tests need, then all of them
+# make plugin  the zip for QGIS, in dist/; make plugin-install [PROFILE=default] puts it into your QGIS profile
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROFILE ?= default
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench plugin plugin-install translations clean
 
 demo: $(VENV)/.demo
 	mkdir -p out
@@ -25,6 +27,16 @@ bench: $(VENV)/.test
 	$(BIN)/pip install -q geodeep
 	$(BIN)/python benchmarks/inference.py
 
+plugin:
+	$(PYTHON) -m release.archive
+
+plugin-install:
+	$(PYTHON) -m release.installation --profile "$(PROFILE)"
+
+# The texts of the plugin into qgis_plugin/i18n/*.ts; prints what is not translated.
+translations:
+	$(PYTHON) -m release.catalogue
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
@@ -34,8 +46,8 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q -e ".[cpu,train,dev,wandb,mlflow]"
+	$(BIN)/python -m pip install -q -e ".[cpu,train,dev,plugin,wandb,mlflow]"
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) out build dist *.egg-info

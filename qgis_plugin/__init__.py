@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def classFactory(iface):  # noqa: N802 - the name that QGIS asks for
+def classFactory(iface):
     """The plugin, for QGIS; `iface` is None in qgis_process."""
     from .plugin import RsgeoPlugin
 

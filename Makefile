@@ -3,15 +3,16 @@
 # make wheelhouse [WHEELHOUSE=folder] [VARIANT=gpu]    all that an offline installation of the QGIS environment needs,
 #              for this system and the Python of PYTHON
 # make lock    the newest versions of what the QGIS environment installs, with their hashes
+# make plugin  the zip for QGIS, in dist/; make plugin-install [PROFILE=default] puts it into your QGIS profile
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-
+PROFILE ?= default
 WHEELHOUSE ?= wheelhouse
 VARIANT ?= cpu
 LOCKS := qgis_plugin/environment/locks
 
-.PHONY: demo test lint bench clean lock wheelhouse
+.PHONY: demo test lint bench plugin plugin-install translations lock wheelhouse clean
 
 demo: $(VENV)/.demo
 	mkdir -p out
@@ -32,6 +33,16 @@ bench: $(VENV)/.test
 	$(BIN)/pip install -q geodeep
 	$(BIN)/python benchmarks/inference.py
 
+plugin:
+	$(PYTHON) -m release.archive
+
+plugin-install:
+	$(PYTHON) -m release.installation --profile "$(PROFILE)"
+
+# The texts of the plugin into qgis_plugin/i18n/*.ts; prints what is not translated.
+translations:
+	$(PYTHON) -m release.catalogue
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
@@ -41,7 +52,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q -e ".[cpu,train,dev,wandb,mlflow]"
+	$(BIN)/python -m pip install -q -e ".[cpu,train,dev,plugin,wandb,mlflow]"
 	touch $@ $(VENV)/.demo
 
 lock: | $(BIN)/python
@@ -59,4 +70,4 @@ wheelhouse: | $(BIN)/python
 	@echo "$(WHEELHOUSE) is complete; choose it under Settings > Options > rsgeo, or run rsgeo:setup with SOURCE=wheelhouse."
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) out build dist *.egg-info

@@ -1,4 +1,4 @@
-"""The rsgeo plugin for QGIS: a thin client of rsgeo's worker. Only the factory lives here; nothing heavy is imported."""
+"""The rsgeo plugin for QGIS, a thin client of the worker. Only the factory lives here; nothing heavy is imported."""
 
 from __future__ import annotations
 

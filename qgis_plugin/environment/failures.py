@@ -92,7 +92,7 @@ _CLASSES = (
         r"Max retries exceeded|[Cc]onnection reset|RemoteDisconnected|error sending request|IncompleteRead|"
         r"client error \(Connect\)|[Nn]etwork connectivity is disabled|urlopen error|WinError 1006[01]",
         "The package index cannot be reached.",
-        "Check the connection, the firewall and the proxy (Settings > Options > Network), or install from a wheelhouse.",
+        "Check connection, firewall and proxy (Settings > Options > Network), or install from a wheelhouse.",
     ),
     _Class(
         "policy",

@@ -197,7 +197,7 @@ class Installation:
                 return
             seen += 1
             share = 0.5 if line.startswith("Installing collected") else min(seen / (2 * expected), 1.0)
-            self._tell(line.strip()[:120], start + (end - start) * share)
+            self._tell(_shortened(line), start + (end - start) * share)
 
         try:
             done = child.run(arguments, on_line, self._is_cancelled, extra=self._extra, inherited=(self._lock,))
@@ -230,3 +230,10 @@ class Installation:
             elif (entry / "__init__.py").is_file():
                 shutil.copytree(entry, target / entry.name, ignore=ignored)
         return target
+
+
+def _shortened(line: str) -> str:
+    """A tool's line without folders and without where in the lock file it comes from."""
+    line = re.sub(r" \(from .*", "", line.strip())
+    line = re.sub(r"(?<= )\S*[/\\](?=\S)", "", line)
+    return line if len(line) <= 100 else line[:99] + "…"

@@ -1,0 +1,1 @@
+"""What turns the checkout into the plugin that people install. The standard library alone; none of it is shipped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import traceback
 from collections.abc import Mapping
@@ -10,11 +9,7 @@ from typing import Any
 
 import rich_click as click
 
-from rsgeo_core.errors import RsgeoError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_PLACES = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-"""What the system says of places that cannot be read or written: no defect of ours."""
+from rsgeo_core.errors import Defect, RsgeoError, as_ours
 
 _AS_JSON = "rsgeo.as_json"  # in click's meta: whether the command that runs was asked for JSON
 
@@ -72,15 +67,17 @@ class LazyGroup(click.RichGroup):
         except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _PLACES:
-                text = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
-                _tell(ctx, "output", text)
-                click.echo(f"Error: {text}", err=True)
-                ctx.exit(5 if error.errno in _FULL else 2)
-            _tell(ctx, "defect", f"{type(error).__name__}: {error}", trace=traceback.format_exc())
-            click.echo(traceback.format_exc(), err=True)
-            click.echo("Error: this is a defect of rsgeo; please report it with the lines above.", err=True)
-            ctx.exit(5)
+            ours = as_ours(error)
+            is_defect = isinstance(ours, Defect)
+            trace = traceback.format_exc() if is_defect else None
+            _tell(ctx, ours.code, str(ours.args[0]), ours.hint, trace)
+            click.echo(
+                f"{trace}Error: this is a defect of rsgeo; please report it with the lines above."
+                if is_defect
+                else f"Error: {ours}",
+                err=True,
+            )
+            ctx.exit(ours.exit_code)
         return None
 
 

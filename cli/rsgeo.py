@@ -25,6 +25,7 @@ class RsgeoGroup(LazyGroup):
         "polygonize": (f"{_COMMANDS}.polygonize", "Turn a class map into polygons."),
         "stats": (f"{_COMMANDS}.stats", "Area and share of each class, for the map or per polygon."),
         "assess": (f"{_COMMANDS}.assess", "Accuracy and area estimates of a class map against a reference."),
+        "worker": (f"{_COMMANDS}.worker", "Do one request of the QGIS plugin, told in JSON lines."),
         "diagnose": (f"{_COMMANDS}.diagnose", "Say what this installation has: versions, devices, models."),
     }
 

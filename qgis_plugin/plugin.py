@@ -18,13 +18,13 @@ class RsgeoPlugin:
         self.iface = iface
         self.provider = None
 
-    def initProcessing(self) -> None:  # noqa: N802 - QGIS's name
+    def initProcessing(self) -> None:
         """Add the provider; called alone by qgis_process."""
         if self.provider is None:
             self.provider = RsgeoProvider()
             QgsApplication.processingRegistry().addProvider(self.provider)
 
-    def initGui(self) -> None:  # noqa: N802 - QGIS's name
+    def initGui(self) -> None:
         """Add the provider and what is seen."""
         self.initProcessing()
 

@@ -23,9 +23,9 @@ class RsgeoProvider(QgsProcessingProvider):
         """The icon in the toolbox."""
         return QIcon(self.svgIconPath())
 
-    def svgIconPath(self) -> str:  # noqa: N802 - QGIS's name
+    def svgIconPath(self) -> str:
         """The icon as SVG."""
         return str(Path(__file__).parent / "icon.svg")
 
-    def loadAlgorithms(self) -> None:  # noqa: N802 - QGIS's name
+    def loadAlgorithms(self) -> None:
         """Add every algorithm."""

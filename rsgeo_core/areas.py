@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from rsgeo_core.classmap import ClassMap
-from rsgeo_core.errors import Cancelled, RequestError
+from rsgeo_core.errors import Cancelled, OutputError, RequestError
 from rsgeo_core.events import CancelToken, Listener, Progress, Stage, ignore
 from rsgeo_core.grid import Span
 from rsgeo_core.ground import PixelAreas
@@ -160,6 +161,24 @@ def zonal_areas(
             ),
             ground,
         )
+
+
+def write_csv(report: AreaReport, path: str | Path) -> None:
+    """Write a report's rows as a table with a head, UTF-8; it appears under its name when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path, rows = Path(path), report.rows()
+    fresh = path.with_name(path.name + ".part")
+    try:
+        with fresh.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["zone"])
+            writer.writeheader()
+            writer.writerows(rows)
+        fresh.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
 def _add_zones(

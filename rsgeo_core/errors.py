@@ -5,6 +5,12 @@ A message says what was found and what was expected; `hint` says what to type. N
 
 from __future__ import annotations
 
+import errno
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PLACES = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+"""What the system says of places that cannot be read or written: no defect of ours."""
+
 
 class RsgeoError(Exception):
     """A failure that is told to the user in one message, without a traceback.
@@ -100,3 +106,27 @@ class RunError(RsgeoError):
 
     exit_code = 5
     code = "runtime"
+
+
+class Defect(RsgeoError):
+    """A mistake of rsgeo's own (exit code 5)."""
+
+    code = "defect"
+
+
+def as_ours(error: Exception) -> RsgeoError:
+    """Any exception as one that is told in a message: what the system refused, else a defect of ours."""
+    if isinstance(error, RsgeoError):
+        return error
+    if isinstance(error, OSError) and error.errno in _PLACES:
+        text = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
+        told = OutputError(text)
+        told.exit_code = 5 if error.errno in _FULL else 2
+        return told
+    if isinstance(error, MemoryError):
+        return RunError("Memory ran out.", "Give a smaller --memory or --batch.")
+    lines = str(error).strip().splitlines()
+    return Defect(
+        f"{type(error).__name__}: {lines[0] if lines else ''}",
+        "This is a defect of rsgeo; please report it with its traceback.",
+    )

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rasterio
 from pydantic import ValidationError
 
-from rsgeo_core import __version__, cog, provenance, targets, tiling, zoo
+from rsgeo_core import __version__, cog, provenance, targets, tiling
 from rsgeo_core.bands import block_cache
 from rsgeo_core.card import Output
 from rsgeo_core.errors import RequestError
-from rsgeo_core.events import CancelToken, Hello, Listener, Log, Result, Stage, Warn, WrittenFile, ignore
-from rsgeo_core.fitting import choose_layout, share_threads
+from rsgeo_core.events import CancelToken, Listener, Log, Result, Stage, Warn, WrittenFile, ignore
 from rsgeo_core.grid import Grid, Span
 from rsgeo_core.journal import Journal
 from rsgeo_core.meter import Meter, peak_memory
 from rsgeo_core.onnx_file import sha256
 from rsgeo_core.pipeline import Pipeline
+from rsgeo_core.preparation import prepared
 from rsgeo_core.publishing import Publisher, size_and_time
 from rsgeo_core.rasters import (
     Product,
@@ -35,12 +34,8 @@ from rsgeo_core.rasters import (
     value_product,
 )
 from rsgeo_core.request import InferRequest
-from rsgeo_core.scene import ReadOptions, Scene
-from rsgeo_core.session import Session, devices, onnxruntime
+from rsgeo_core.session import Session, greeting, onnxruntime
 from rsgeo_core.zoo import Model
-
-if TYPE_CHECKING:
-    from rsgeo_core.vectors import Mask
 
 
 def infer(
@@ -111,23 +106,15 @@ class _Run:
         """The whole run."""
         request = self.request
         targets.check(request)
-        model = self._model()
-        files = zoo.named_files(request.files, model.card)
-        output = self._output(model)
-        scene_options = ReadOptions(**{**request.read_options.__dict__, "border": model.card.context.border})
-        with Scene(files, model.card.inputs, scene_options) as scene:
+        with prepared(request, self.tell) as ready:
+            model, files, output, scene = ready.model, ready.files, ready.output, ready.scene
+            layout, region = ready.layout, ready.region
             is_point = next(iter(scene.sensors.values())).area_or_point == "Point"
-            self._tell_bands(scene)
-            for problem in scene.check():
-                self.tell(Warn(code="forced", text=problem))
-            layout = choose_layout(model.card, output, request, scene.grid.shape)
-            cells = scene.grid.strided(layout.stride)
-            region, mask = self._region(scene, layout)
             products = self._products(output)
             key = self._key(model, files, layout, region)
             if (finished := self._already_done(key)) is not None:
                 return finished
-            workers, threads = self._workers(layout)
+            workers, threads = ready.workers()
             session = Session(model.path, model.card, output, request.device, threads, self.cancel, scene.present)
             self._tell_session(session, model, layout)
             journal = Journal(self.out, key, request.resume)
@@ -145,8 +132,8 @@ class _Run:
                 region,
                 products,
                 journal,
-                mask,
-                self._batch(session, layout),
+                ready.mask,
+                ready.batch(session),
                 workers,
                 self.cancel,
                 Meter(self.tell, total, layout.stride, journal, region, layout),
@@ -159,7 +146,7 @@ class _Run:
             for warning in session.warnings:
                 self.tell(Warn(code="memory", text=warning))
         self.tell(Stage(name="finish", index=2, count=2, weight=0.05))
-        grid = cells.sub_grid(region)
+        grid = ready.cells.sub_grid(region)
         rows = [(row.index, row.finished) for row in tiling.plan(region, layout) if row.finished.height]
         publisher = self._finish(journal, products, grid, rows, key, is_point)
         seconds = time.perf_counter() - self.began
@@ -209,54 +196,8 @@ class _Run:
 
     # Before the run ------------------------------------------------------------------------------------------
 
-    def _model(self) -> Model:
-        request = self.request
-        if request.model is not None:
-            return zoo.find(request.model)
-        model, _ = zoo.choose(request.files, request.read_options, request.task)
-        self.tell(
-            Log(
-                text=f"Model: {model.card.name} {model.card.version} ({model.card.title or model.card.task}), "
-                "chosen by bands and ground resolution."
-            )
-        )
-        return model
-
-    def _output(self, model: Model) -> Output:
-        try:
-            output = model.card.output(self.request.task, self.request.layer)
-        except KeyError as error:
-            raise RequestError(f"{error.args[0]}.") from None
-        has_classes = output.kind in ("logits", "probabilities")
-        for name in ("probabilities", "confidence", "entropy", "vector"):
-            if getattr(self.request, name) is not None and not has_classes:
-                raise RequestError(f"--{name} needs a model with classes; {model.card.name} gives {output.kind}.")
-        return output
-
-    def _tell_bands(self, scene: Scene) -> None:
-        for key, reader in scene.sensors.items():
-            how = ", ".join(f"{m.band.name} = band {m.index} ({m.why})" for m in reader.matched)
-            self.tell(Log(text=f"Bands of {key}: {how}."))
-            lacking = [str(b) for b, there in zip(reader.wanted.bands, reader.present, strict=True) if not there]
-            if lacking:
-                self.tell(
-                    Warn(code="missing-bands", text=f"The scene lacks {', '.join(lacking)}; the model goes without.")
-                )
-
-        for key in scene.lacking:
-            self.tell(Warn(code="missing-bands", text=f"No file of {key} was given; the model goes without."))
-
     def _tell_session(self, session: Session, model: Model, layout: tiling.Layout) -> None:
-        self.tell(
-            Hello(
-                rsgeo=__version__,
-                python=sys.version.split()[0],
-                onnxruntime=onnxruntime().__version__,
-                providers=devices(),
-                device=session.device,
-                pid=os.getpid(),
-            )
-        )
+        self.tell(greeting(session.device))
         for caution in model.card.cautions:
             self.tell(Warn(code="caution", text=caution))
         context = model.card.context
@@ -276,36 +217,6 @@ class _Run:
                     f"field of {context.receptive_field}: seams may show.",
                 )
             )
-
-    def _region(self, scene: Scene, layout: tiling.Layout) -> tuple[Span, Mask | None]:
-        """The cells wanted and the mask on the output grid."""
-        request, grid = self.request, scene.grid
-        cells = grid.strided(layout.stride)
-        region = cells.span
-        if request.extent is None and request.mask is None:
-            return region, None
-        from rsgeo_core.vectors import Mask, read_extent, read_polygons  # geopandas takes half a second to import
-
-        if request.extent is not None:
-            bounds = read_extent(request.extent, request.extent_crs, grid.crs, around=grid.bounds())
-            pixels = grid.span_of(bounds)
-            region = Span(
-                pixels.top // layout.stride,
-                pixels.left // layout.stride,
-                -(-pixels.bottom // layout.stride),
-                -(-pixels.right // layout.stride),
-            ).intersection(cells.span)
-            if not region.height or not region.width:
-                raise RequestError(
-                    f"The extent {request.extent} does not meet the scene, which covers {_rounded(grid.bounds())}.",
-                    "Give it in the scene's CRS, or name its own with --extent-crs EPSG:4326",
-                )
-        if request.mask is None:
-            return region, None
-        mask = Mask(read_polygons(request.mask, grid.crs, around=grid.bounds()), cells)
-        if not mask.touches(region):
-            raise RequestError(f"No polygon of {request.mask} meets the scene.")
-        return region, mask
 
     def _products(self, output: Output) -> list[Product]:
         request = self.request
@@ -350,6 +261,8 @@ class _Run:
         }
         if request.layer is not None:
             parameters["layer"] = request.layer
+        if request.crs is not None:
+            parameters["crs"] = request.crs
         if request.mask is not None:
             parameters["mask"] = sha256(request.mask) if Path(request.mask).is_file() else request.mask
         model_facts = {"name": model.card.name, "version": model.card.version, "sha256": sha256(model.path)}
@@ -382,26 +295,6 @@ class _Run:
         result = Result(outputs=outputs, stats=properties["rsgeo:run"], provenance=key, was_finished=True)
         self.tell(result)
         return result
-
-    def _workers(self, layout: tiling.Layout) -> tuple[int, int]:
-        """Runs of the model at a time and threads of each; a GPU takes one run."""
-        request = self.request
-        if request.device not in ("auto", "cpu") or (request.device == "auto" and devices()[0] != "cpu"):
-            return 1, request.threads
-        batch = request.batch or (64 if layout.window else 1)
-        return share_threads(layout, batch, request.memory, request.threads or os.cpu_count() or 1)
-
-    def _batch(self, session: Session, layout: tiling.Layout) -> int:
-        """How many tiles or windows run together: one tile on a CPU, windows and GPUs take more."""
-        if self.request.batch is not None:
-            return self.request.batch
-        if session.fixed_batch is not None:
-            return session.fixed_batch
-        channels = sum(len(item.bands) for item in session.card.inputs)
-        side = layout.window or layout.tile
-        fitting = self.request.memory // 8 // max(1, side * side * 4 * (channels + 64))
-        wished = 64 if layout.window else (1 if session.device == "cpu" else 16)
-        return int(max(1, min(wished, fitting)))
 
     # After the run -------------------------------------------------------------------------------------------
 
@@ -439,7 +332,3 @@ def _nothing(request: InferRequest) -> str:
     if request.mask is not None or request.extent is not None:
         return "The map holds no data: no cell's centre lies inside the mask or extent where the scene has data."
     return "The map holds no data: the scene has none in the bands that the model uses."
-
-
-def _rounded(bounds: tuple[float, ...]) -> str:
-    return ", ".join(f"{b:.8g}" for b in bounds)

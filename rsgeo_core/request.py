@@ -30,7 +30,7 @@ class InferRequest(BaseModel):
         mask: polygons to keep.
         probabilities, confidence, entropy, vector: further files to write.
         quantisation: how embeddings and probabilities are stored.
-        nodata, nodata_rule, value_scale: see `scene.ReadOptions`.
+        nodata, nodata_rule, value_scale, crs: see `scene.ReadOptions`.
         device, batch, threads: how to run; they do not change the map.
         memory: to plan for, bytes; it bounds the tile, which is part of the map's tags.
         resume: go on with a killed run, and leave a finished one as it is.
@@ -61,6 +61,7 @@ class InferRequest(BaseModel):
     nodata: float | None = None
     nodata_rule: Literal["any", "all"] = "any"
     value_scale: tuple[float, float] | None = None
+    crs: str | None = None
     device: str = "auto"
     batch: int | None = Field(default=None, gt=0)
     memory: int = Field(default=2 << 30, gt=0)
@@ -77,4 +78,4 @@ class InferRequest(BaseModel):
     @property
     def read_options(self) -> ReadOptions:
         """How the scene's values are taken."""
-        return ReadOptions(self.bands, self.nodata, self.nodata_rule, self.value_scale, force=self.force)
+        return ReadOptions(self.bands, self.nodata, self.nodata_rule, self.value_scale, force=self.force, crs=self.crs)

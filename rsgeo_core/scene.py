@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window
 
 from rsgeo_core.bands import MatchedBand, listed, match_bands, numbers_by_sensor, open_raster, raster_grid
 from rsgeo_core.card import SensorInput
-from rsgeo_core.errors import ResolutionError, RunError, SceneError, UnitError
+from rsgeo_core.errors import RequestError, ResolutionError, RunError, SceneError, UnitError
 from rsgeo_core.grid import Span
 
 Border = Literal["reflect", "edge", "fill"]
@@ -38,6 +39,7 @@ class ReadOptions:
         value_scale: (scale, offset) of physical values, where the file does not say.
         border: padding of the scene's own border.
         force: take values and resolutions outside the model's declared range.
+        crs: the scene's CRS where the files have none or a wrong one, anything that rasterio understands.
     """
 
     bands: Mapping[str, int] | None = None
@@ -46,6 +48,7 @@ class ReadOptions:
     value_scale: tuple[float, float] | None = None
     border: Border = "reflect"
     force: bool = False
+    crs: str | None = None
 
 
 @dataclass
@@ -80,6 +83,8 @@ class SensorReader:
         for path in dict.fromkeys(match.path for match in self.matched):
             self._sources.append(self._source(path))
         grids = [raster_grid(source.dataset, source.dataset.name) for source in self._sources]
+        if options.crs is not None:
+            grids = [replace(grid, crs=_crs(options.crs)) for grid in grids]
         self.grid = grids[0]
         self.area_or_point = self._sources[0].dataset.tags().get("AREA_OR_POINT", "Area")
         for source, grid in zip(self._sources[1:], grids[1:], strict=True):
@@ -415,6 +420,13 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
             f"The model needs {', '.join(missing or names)}; given: {', '.join(files) or 'nothing'}.",
             f"Give it with --sensor {(missing or names)[0]}=FILE",
         )
+
+
+def _crs(text: str) -> CRS:
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise RequestError(f"--crs {text} is no known CRS: {error}.", "Give an EPSG code: --crs EPSG:32633") from None
 
 
 def border_indices(start: int, stop: int, size: int, border: Border) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import rasterio
+from rasterio.transform import from_origin
 
-from rsgeo_core.errors import RequestError
+from rsgeo_core.errors import RequestError, RunError
+from rsgeo_core.inference import infer
 from rsgeo_core.session import Session
 from rsgeo_core.zoo import Model
 
@@ -49,3 +54,42 @@ def selftest(model: Model, device: str = "auto") -> SelfTestResult:
         differences[output.name] = float(np.abs(got - expected).max()) if got.shape == expected.shape else float("inf")
         used = session.device
     return SelfTestResult(used, differences, stored.tolerance)
+
+
+def map_selftest(model: Model, device: str = "auto") -> str:
+    """Map a scene made of a classifier's stored input, from file to file, and compare with the stored answer.
+
+    Tries what `selftest` does not: reading and writing rasters, CRS, tiling and the final file.
+
+    Returns:
+        The device that ran.
+
+    Raises:
+        RunError: the map is not what was stored.
+        RequestError: the model is no classifier of one sensor with a self-test.
+    """
+    card, output = model.card, model.card.outputs[0]
+    if card.selftest is None or output.dense or not output.classes or len(card.inputs) != 1:
+        raise RequestError(f"{card.name} is no classifier with a self-test.")
+    stored = card.selftest.inputs[card.inputs[0].name].array()[0]
+    expected = int(card.selftest.outputs[output.name].array()[0].argmax()) + 1
+    with TemporaryDirectory(prefix="rsgeo-selftest-") as folder:
+        scene, out = Path(folder) / "scene.tif", Path(folder) / "map.tif"
+        count, height, width = stored.shape
+        gsd = card.inputs[0].gsd or 10.0
+        with rasterio.open(
+            scene, "w", driver="GTiff", count=count, height=height, width=width, dtype="float32",
+            crs="EPSG:32633", transform=from_origin(500000, 5500000, gsd, gsd),
+        ) as dataset:  # fmt: skip
+            dataset.write(stored.astype(np.float32))
+        numbers = {band.name: number for number, band in enumerate(card.inputs[0].bands, start=1)}
+        result = infer(scene, out, model.path, bands=numbers, stride=height, device=device, force=True)
+        with rasterio.open(out) as dataset:
+            got, grid = dataset.read(1), (dataset.crs.to_epsg(), dataset.transform.c, dataset.transform.f)
+    if grid != (32633, 500000.0, 5500000.0) or got.shape != (1, 1) or got[0, 0] != expected:
+        raise RunError(
+            f"{card.name} mapped its stored window as class {got.ravel().tolist()} on the grid {grid}; "
+            f"expected class {expected} on EPSG:32633.",
+            "Install rsgeo again, with the versions that it names.",
+        )
+    return str(result.stats["device"])

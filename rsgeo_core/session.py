@@ -5,6 +5,8 @@ Knows no geography. The device that really runs is always told; a GPU that was a
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsgeo_core import __version__
 from rsgeo_core.card import ModelCard, Output
 from rsgeo_core.errors import Cancelled, EnvironmentProblem, ModelFileError, RunError
-from rsgeo_core.events import CancelToken
+from rsgeo_core.events import CancelToken, Hello
 
 _PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
@@ -51,6 +54,22 @@ def devices() -> list[str]:
     """The devices that the installed onnxruntime offers, best first."""
     available = onnxruntime().get_available_providers()
     return [name for name, provider in _PROVIDERS.items() if provider in available and name != "tensorrt"]
+
+
+def greeting(device: str | None = None) -> Hello:
+    """Who speaks: versions, the devices on offer and the one that runs, by default the best. Engine or not."""
+    try:
+        engine, offered = onnxruntime().__version__, devices()
+    except EnvironmentProblem:
+        engine, offered = "", []
+    return Hello(
+        rsgeo=__version__,
+        python=sys.version.split()[0],
+        onnxruntime=engine,
+        providers=offered,
+        device=device or (offered[0] if offered else ""),
+        pid=os.getpid(),
+    )
 
 
 class Session:

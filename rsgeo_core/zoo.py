@@ -26,15 +26,20 @@ class Model:
     built_in: bool
 
 
-def user_folder() -> Path:
-    """The folder of the user's own models: `RSGEO_MODELS`, or the platform's place for user data."""
-    if "RSGEO_MODELS" in os.environ:
-        return Path(os.environ["RSGEO_MODELS"])
+def home() -> Path:
+    """The folder of what rsgeo keeps for the user: `RSGEO_HOME`, or the platform's place for user data."""
+    if "RSGEO_HOME" in os.environ:
+        return Path(os.environ["RSGEO_HOME"])
     if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", Path.home())) / "rsgeo" / "models"
+        return Path(os.environ.get("APPDATA", Path.home())) / "rsgeo"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "rsgeo" / "models"
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "rsgeo" / "models"
+        return Path.home() / "Library" / "Application Support" / "rsgeo"
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "rsgeo"
+
+
+def user_folder() -> Path:
+    """The folder of the user's own models: `RSGEO_MODELS`, or `models` in `home()`."""
+    return Path(os.environ["RSGEO_MODELS"]) if "RSGEO_MODELS" in os.environ else home() / "models"
 
 
 def all_models() -> tuple[list[Model], list[str]]:

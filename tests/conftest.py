@@ -22,7 +22,8 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of own models, so that those of the person who tests play no part."""
+    """An empty folder of own models, so that what the person who tests has plays no part."""
     folder = tmp_path_factory.mktemp("models")
+    monkeypatch.setenv("RSGEO_HOME", str(folder / "home"))
     monkeypatch.setenv("RSGEO_MODELS", str(folder))
     return folder

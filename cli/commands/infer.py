@@ -107,6 +107,7 @@ from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sens
     metavar="SCALE[,OFFSET]",
     help="Physical value = stored · SCALE + OFFSET, where the file does not say. Reflectance of 0 to 1: 1.",
 )
+@click.option("--crs", metavar="CRS", help="The scene's CRS, where its files name none or a wrong one.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, rocm, coreml or directml."
 )

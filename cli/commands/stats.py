@@ -40,7 +40,7 @@ def command(
     import json
 
     from rsgeo_cli.progress import shown
-    from rsgeo_core.areas import class_areas, zonal_areas
+    from rsgeo_core.areas import class_areas, write_csv, zonal_areas
     from rsgeo_core.errors import RequestError
 
     if polygons is None and (by or layer):
@@ -51,7 +51,7 @@ def command(
         else:
             report = zonal_areas(map_path, polygons, by=by, layer=layer, on_event=display, cancel=cancel)
     if csv_path is not None:
-        _write_csv(report, csv_path)
+        write_csv(report, csv_path)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -76,19 +76,3 @@ def _text(report: AreaReport) -> str:
         parts.append(table(head, rows, left=(1,)) if rows else "no classes")
         parts.append(f"nodata: {zone.nodata_pixels:,} pixels\n")
     return "\n".join([*parts, report.statement])
-
-
-def _write_csv(report: AreaReport, path: str) -> None:
-    import csv
-    from pathlib import Path
-
-    from rsgeo_core.errors import OutputError
-
-    rows = report.rows()
-    try:
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else ["zone"])
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}.") from None

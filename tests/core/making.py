@@ -77,13 +77,16 @@ def command(*arguments: str | Path, program: str = "rsgeo") -> list[str]:
     return [sys.executable, "-c", start, *map(str, arguments)]
 
 
-def rsgeo(*arguments: str | Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def rsgeo(
+    *arguments: str | Path, timeout: float = 120, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `rsgeo` as a real process."""
     return subprocess.run(
         command(*arguments),
         capture_output=True,
         text=True,
         timeout=timeout,
+        cwd=cwd,
         check=False,
         env={**os.environ, **environment},
     )

@@ -227,6 +227,16 @@ def centre_weighted(window: int) -> bytes:
     return net.bytes(["N", 1])
 
 
+def slow(side: int = 7000, channels: int = 3) -> bytes:
+    """The input itself, after one product of `side` × `side` matrices: seconds in one node, which nothing can end."""
+    net = Network(channels)
+    mean = net.op("ReduceMean", "x", keepdims=0)
+    square = net.op("Expand", mean, net.constant([side, side], np.int64))
+    total = net.op("ReduceMean", net.op("MatMul", square, square), keepdims=0)
+    net.op("Add", "x", net.op("Mul", total, net.constant(0.0)))
+    return net.bytes()
+
+
 def band_reader(channels: int = 3, outputs: int | None = None) -> bytes:
     """The input itself, dense: what the model sees comes out (the first `outputs` bands)."""
     net = Network(channels)

@@ -1,0 +1,139 @@
+"""What a run would do, told before it is begun: model, bands, tiles, device, and about how long it takes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from rsgeo_core import targets, tiling
+from rsgeo_core.bands import block_cache
+from rsgeo_core.events import CancelToken, Listener, Log, Result, Stage, ignore
+from rsgeo_core.pipeline import cut_windows
+from rsgeo_core.preparation import Prepared, prepared
+from rsgeo_core.request import InferRequest
+from rsgeo_core.session import Session, greeting
+
+_OVERHEAD = 1.1  # reading, stitching and the COG, beside the model: measured by benchmarks/inference.py
+
+
+def plan(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken | None = None) -> Result:
+    """Tell what a run would do; nothing is written.
+
+    The estimate comes from running the model on one tile of the scene's middle, twice.
+
+    Args:
+        request: the run.
+        on_event: called with what a run would tell too: the model chosen, bands, warnings.
+        cancel: stops the estimate.
+
+    Returns:
+        A result without outputs; its figures: `model`, `bands`, `grid`, `layout`, `tiles`, `device`, `seconds`.
+
+    Raises:
+        RsgeoError: what the run would raise before its first tile.
+    """
+    cancel = cancel or CancelToken()
+    targets.check(request)
+    on_event(Stage(name="plan", index=1, count=1, weight=1.0))
+    with prepared(request, on_event) as ready, block_cache():
+        workers, threads = ready.workers()
+        card = ready.model.card
+        session = Session(
+            ready.model.path, card, ready.output, request.device, threads, cancel, present=ready.scene.present
+        )
+        on_event(greeting(session.device))
+        tiles = [tile for row in tiling.plan(ready.region, ready.layout) for tile in row.tiles]
+        tiles = [tile for tile in tiles if tile.write.height > 0 and tile.write.width > 0]
+        seconds = _model_seconds(ready, session, tiles)
+        session.close()
+        cells = ready.region.height * ready.region.width
+        stats: dict[str, Any] = {
+            "model": {
+                "name": card.name,
+                "version": card.version,
+                "title": card.title,
+                "path": str(ready.model.path),
+                "output": ready.output.name,
+                "kind": ready.output.kind,
+            },
+            "bands": _bands(ready),
+            "lacking": ready.scene.lacking,
+            "grid": _grid(ready),
+            "layout": {
+                "tile": ready.layout.tile,
+                "halo": max(0, ready.layout.lead),
+                "stride": ready.layout.stride,
+                "blend": ready.layout.blend,
+                "window": ready.layout.window,
+            },
+            "tiles": len(tiles),
+            "cells": cells,
+            "megapixels": round(cells * ready.layout.stride**2 / 1e6, 4),
+            "device": session.device,
+            "seconds": None if seconds is None else round(seconds * _OVERHEAD / workers, 4),
+        }
+    on_event(Log(text=f"{len(tiles)} tiles on {stats['device']}."))
+    result = Result(outputs=[], stats=stats, provenance={})
+    on_event(result)
+    return result
+
+
+def _bands(ready: Prepared) -> list[dict[str, Any]]:
+    """Every band of every input, with the file and number it comes from; both None where it is lacking."""
+    rows = []
+    for item in ready.model.card.inputs:
+        reader = ready.scene.sensors.get(item.sensor)
+        found = {match.channel: match for match in reader.matched} if reader is not None else {}
+        for channel, band in enumerate(item.bands):
+            match = found.get(channel)
+            rows.append(
+                {
+                    "sensor": item.sensor,
+                    "band": band.name,
+                    "common_name": band.common_name,
+                    "wavelength_nm": band.wavelength_nm,
+                    "path": match.path if match else None,
+                    "number": match.index if match else None,
+                    "why": match.why if match else None,
+                }
+            )
+    return rows
+
+
+def _grid(ready: Prepared) -> dict[str, Any]:
+    """The map's own grid."""
+    grid = ready.cells.sub_grid(ready.region)
+    return {
+        "height": grid.height,
+        "width": grid.width,
+        "transform": list(grid.transform)[:6],
+        "crs": grid.crs.to_string() if grid.crs is not None else None,
+        "gsd": grid.gsd,
+    }
+
+
+def _model_seconds(ready: Prepared, session: Session, tiles: list[tiling.Tile]) -> float | None:
+    """Seconds that the model takes for all tiles, one run after the other, with reading; None without tiles."""
+    if not tiles:
+        return None
+    layout = ready.layout
+    areas = [tile.read.height * tile.read.width for tile in tiles]
+    tile = tiles[areas.index(max(areas))]
+    spent = []
+    for _ in range(2):  # the first run sets the session up
+        began = time.perf_counter()
+        values, _ = ready.scene.read(tile.read)
+        arrays = {key: session.prepare(key, array) for key, array in values.items()}
+        share = max(areas) / sum(areas)
+        if layout.window is None:
+            batch = {key: array[None] for key, array in arrays.items()}
+        else:
+            corner = np.array([tile.valid.top, tile.valid.left])
+            cells = (np.argwhere(np.ones(tile.write.shape, bool)) + corner)[: ready.batch(session)]
+            batch = {key: cut_windows(array, cells, layout.window, layout.stride) for key, array in arrays.items()}
+            share = len(cells) / (ready.region.height * ready.region.width)
+        session.run(batch)
+        spent.append((time.perf_counter() - began) / share)
+    return min(spent)

@@ -116,7 +116,7 @@ def test_failing_import_is_found(tmp_path: Path, text: str) -> None:
         ),
         ("def f():\n    from qgis.PyQt import QtCore\n    return QtCore.Qt.Checked", "3: QtCore.Qt.Checked"),
         (
-            "from qgis.PyQt.QtWidgets import QDialog\nclass A(QDialog):\n    def f(self):\n        return self.Accepted",
+            "from qgis.PyQt.QtWidgets import QDialog\nclass A(QDialog):\n  def f(self):\n    return self.Accepted",
             "4: self.Accepted: write QDialog.DialogCode.Accepted",
         ),
         ("def f(dialog):\n    dialog.exec_()", "2: dialog.exec_: write .exec()"),
@@ -143,7 +143,7 @@ def test_right_names_are_left_alone(wrong_names) -> None:
         "        box.accepted.connect(self.accept)\n"
         "        self.setWindowModality(Qt.WindowModality.ApplicationModal)\n"
         "        QCoreApplication.instance().processEvents()\n"
-        "        return QtWidgets.QMessageBox.question(self, '', '') == QtWidgets.QMessageBox.StandardButton.Yes.value\n"
+        "        return QtWidgets.QMessageBox.question(self) == QtWidgets.QMessageBox.StandardButton.Yes.value\n"
     )
 
 

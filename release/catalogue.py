@@ -80,19 +80,26 @@ def _calls(node: ast.AST, in_function: bool) -> Iterator[tuple[ast.Call, bool]]:
         yield from _calls(child, inside)
 
 
-def read(catalogue: Path) -> dict[str, str]:
-    """The finished translations of a .ts, by source; empty where the file is not there."""
+def read(catalogue: Path, is_finished: bool = True) -> dict[str, str]:
+    """The translations of a .ts, by source; empty where the file is not there.
+
+    Args:
+        catalogue: the .ts.
+        is_finished: whether those that are finished are asked for, or those marked as unfinished that have a text.
+    """
     if not catalogue.exists():
         return {}
     translations = {}
     for message in ElementTree.parse(catalogue).iter("message"):
         translation = message.find("translation")
-        if translation is not None and translation.get("type") is None and translation.text:
+        if translation is not None and translation.text and (translation.get("type") is None) == is_finished:
             translations[message.findtext("source", "")] = translation.text
     return translations
 
 
-def rendered(language: str, known: dict[str, Text], translations: dict[str, str]) -> str:
+def rendered(
+    language: str, known: dict[str, Text], translations: dict[str, str], drafts: dict[str, str] | None = None
+) -> str:
     """A .ts with every known text, those without a translation marked as unfinished."""
     lines = [
         f'<TS version="2.1" language="{language}" sourcelanguage="en">',
@@ -100,14 +107,15 @@ def rendered(language: str, known: dict[str, Text], translations: dict[str, str]
         f"    <name>{CONTEXT}</name>",
     ]
     for source, text in known.items():
-        translation = translations.get(source, "")
+        if source in translations:
+            translation = f"<translation>{_quoted(translations[source])}</translation>"
+        else:
+            translation = f'<translation type="unfinished">{_quoted((drafts or {}).get(source, ""))}</translation>'
         lines += [
             "    <message>",
             f'        <location filename="../{text.file}"/>',  # no line: each edit above it would change the file
             f"        <source>{_quoted(source)}</source>",
-            f"        <translation>{_quoted(translation)}</translation>"
-            if translation
-            else '        <translation type="unfinished"></translation>',
+            f"        {translation}",
             "    </message>",
         ]
     return HEADER + "\n".join([*lines, "</context>", "</TS>", ""])
@@ -148,7 +156,8 @@ def update(catalogue: Path, known: dict[str, Text]) -> list[Text]:
     language = catalogue.stem.partition("_")[2]
     translations = read(catalogue)
     part = catalogue.with_name(catalogue.name + ".part")
-    part.write_text(rendered(language, known, translations), encoding="utf-8", newline="\n")
+    text = rendered(language, known, translations, read(catalogue, is_finished=False))
+    part.write_text(text, encoding="utf-8", newline="\n")
     part.replace(catalogue)
     return [text for source, text in known.items() if source not in translations]
 

@@ -29,3 +29,6 @@ class RsgeoProvider(QgsProcessingProvider):
 
     def loadAlgorithms(self) -> None:
         """Add every algorithm."""
+        from .algorithms.setup import SetupAlgorithm
+
+        self.addAlgorithm(SetupAlgorithm())

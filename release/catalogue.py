@@ -7,6 +7,7 @@ it empty, and a bare `tr("...")` is looked up in one fixed context.
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 import string
 import sys
@@ -150,13 +151,21 @@ def _ending(text: str) -> str:
 def update(catalogue: Path, known: dict[str, Text]) -> list[Text]:
     """Bring a .ts up to date: new texts as unfinished, vanished ones out, translations kept.
 
+    A new text that is much like one that has vanished starts with the other's translation, as a draft.
+
     Returns:
         What is not translated yet.
     """
     language = catalogue.stem.partition("_")[2]
     translations = read(catalogue)
     part = catalogue.with_name(catalogue.name + ".part")
-    text = rendered(language, known, translations, read(catalogue, is_finished=False))
+    drafts = read(catalogue, is_finished=False)
+    vanished = [source for source in translations if source not in known]
+    for source in known:
+        if source not in translations and source not in drafts:
+            for alike in difflib.get_close_matches(source, vanished, n=1, cutoff=0.7):
+                drafts[source] = translations[alike]
+    text = rendered(language, known, translations, drafts)
     part.write_text(text, encoding="utf-8", newline="\n")
     part.replace(catalogue)
     return [text for source, text in known.items() if source not in translations]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from qgis.core import (
-    QgsFeatureSource,
     QgsFeatureSink,
+    QgsFeatureSource,
     QgsProcessingException,
     QgsProcessingFeatureSource,
     QgsProviderRegistry,

@@ -29,7 +29,7 @@ def read_metadata(path: Path | str) -> dict:
     """
     pairs, numbers = {}, set()
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             end = os.fstat(file.fileno()).st_size
             for number, size in _fields(file, end):
                 numbers.add(number)

@@ -86,9 +86,7 @@ class Export:
             max(1, round(rows * extent.height() / self.extent.height())),
         )
 
-    def write(
-        self, path: Path, extent: QgsRectangle, size: tuple, limit: int, feedback: QgsProcessingFeedback
-    ) -> None:
+    def write(self, path: Path, extent: QgsRectangle, size: tuple, limit: int, feedback: QgsProcessingFeedback) -> None:
         """Write the layer as a GeoTIFF; in the thread of the run.
 
         Args:

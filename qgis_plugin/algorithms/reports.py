@@ -27,7 +27,8 @@ def areas(result: dict) -> str:
     rows = result["stats"]["rows"]
     columns = list(rows[0]) if rows else []
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    lines = "".join("<tr>" + "".join(f"<td>{_cell(name, row[name])}</td>" for name in columns) + "</tr>" for row in rows)
+    cells = ["".join(f"<td>{_cell(name, row[name])}</td>" for name in columns) for row in rows]
+    lines = "".join(f"<tr>{line}</tr>" for line in cells)
     statement = escape(result["stats"]["statement"])
     return page("rsgeo", f"<table><tr>{head}</tr>{lines}</table><p>{statement}</p>")
 

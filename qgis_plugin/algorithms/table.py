@@ -214,7 +214,7 @@ def _stats() -> Tool:
         group="analysis",
         title=tr("Area of each class"),
         summary=tr(
-            "Pixels, area (m², hectares, km²) and share of each class, for the map or for each polygon. A pixel belongs "
+            "Pixels, area (m², hectares, km²) and share of each class, of the map or of each polygon. A pixel belongs "
             "to a polygon when its centre is inside. Areas are true areas on the ellipsoid for maps in degrees and in "
             "projections that distort areas, else pixel counts times pixel size; the report says which."
         ),
@@ -249,8 +249,8 @@ def _assess() -> Tool:
         group="analysis",
         title=tr("Accuracy of a class map"),
         summary=tr(
-            "Compares a class map with reference data: confusion matrix, accuracy per class, and the area of each class "
-            "with 95 % intervals (Olofsson et al. 2014). Classes match by name, or by value where the reference has "
+            "Compares a class map with reference data: confusion matrix, accuracy per class, and the area of each "
+            "class with 95 % intervals (Olofsson et al. 2014). Classes match by name, or by value where the reference has "
             "numbers only. Pixels without a class in the map or a label in the reference are left out."
         ),
         tags=("confusion matrix", "validation", "accuracy", "kappa"),
@@ -299,8 +299,8 @@ def _preview() -> Tool:
         task="preview",
         group="maps",
         title=tr("Picture of a map"),
-        summary=tr("Draws a map as a PNG: classes with colours, names and shares, with scale and north; other maps with "
-                   "a colour ramp, embeddings by their first three principal components."),
+        summary=tr("Draws a map as a PNG: classes with colours, names and shares, with scale and north; other maps "
+                   "with a colour ramp, embeddings by their first three principal components."),
         tags=("png", "legend", "figure"),
         parameters=(
             Parameter("INPUT", "map", "raster", tr("Map"), tr("A class map, probabilities, embedding or any raster.")),

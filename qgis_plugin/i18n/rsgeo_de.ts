@@ -4,6 +4,51 @@
 <context>
     <name>rsgeo</name>
     <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{name} is no file. Save it as a GeoTIFF first (Export &gt; Save As).</source>
+        <translation>{name} ist keine Datei. Speichern Sie den Layer zuerst als GeoTIFF (Export &gt; Speichern als).</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: the layer has no features.</source>
+        <translation>{label}: Der Layer hat keine Objekte.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {item} is not NAME=NUMBER, counted from 1; for example B04=3,B03=2,B02=1.</source>
+        <translation>{label}: {item} hat nicht die Form NAME=NUMMER, gezählt ab 1; zum Beispiel B04=3,B03=2,B02=1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {name} of {key} is neither a raster layer nor a file.</source>
+        <translation>{label}: {name} zu {key} ist weder ein Rasterlayer noch eine Datei.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {text} is neither SCALE nor SCALE,OFFSET; for example 0.0001,-0.1.</source>
+        <translation>{label}: {text} ist weder SCALE noch SCALE,OFFSET; zum Beispiel 0.0001,-0.1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {text} is no size; for example 2GB or 512MiB.</source>
+        <translation>{label}: {text} ist keine Größenangabe; zum Beispiel 2GB oder 512MiB.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/narration.py"/>
+        <source>Running on {device}.</source>
+        <translation>Läuft auf {device}.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/narration.py"/>
+        <source>{done:.1f} of {total:.1f} {unit}, {left:.0f} s left</source>
+        <translation>{done:.1f} von {total:.1f} {unit}, noch {left:.0f} s</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/narration.py"/>
+        <source>{seconds:.1f} s, {speed:.2f} megapixels per second on {device}.</source>
+        <translation>{seconds:.1f} s, {speed:.2f} Megapixel je Sekunde auf {device}.</translation>
+    </message>
+    <message>
         <location filename="../algorithms/setup.py"/>
         <source>Set up the environment</source>
         <translation>Umgebung einrichten</translation>
@@ -493,7 +538,7 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/table.py"/>
-        <source>Pixels, area (m², hectares, km²) and share of each class, for the map or for each polygon. A pixel belongs to a polygon when its centre is inside. Areas are true areas on the ellipsoid for maps in degrees and in projections that distort areas, else pixel counts times pixel size; the report says which.</source>
+        <source>Pixels, area (m², hectares, km²) and share of each class, of the map or of each polygon. A pixel belongs to a polygon when its centre is inside. Areas are true areas on the ellipsoid for maps in degrees and in projections that distort areas, else pixel counts times pixel size; the report says which.</source>
         <translation>Pixel, Fläche (m², Hektar, km²) und Anteil jeder Klasse, für die Karte oder je Polygon. Ein Pixel gehört zu einem Polygon, wenn sein Mittelpunkt darin liegt. Bei Karten in Grad und in nicht flächentreuen Projektionen sind es wahre Flächen auf dem Ellipsoid, sonst Pixelzahl mal Pixelgröße; der Bericht nennt, was gilt.</translation>
     </message>
     <message>
@@ -735,6 +780,41 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <location filename="../algorithms/table.py"/>
         <source>Diagnosis</source>
         <translation>Diagnose</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Maps</source>
+        <translation>Karten</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Analysis</source>
+        <translation>Auswertung</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Parameters</source>
+        <translation>Parameter</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>The environment is missing: make it in Settings &gt; Options &gt; rsgeo, by one click, or run rsgeo:setup.</source>
+        <translation>Die Umgebung fehlt: Legen Sie sie mit einem Klick unter Einstellungen &gt; Optionen &gt; rsgeo an, oder starten Sie rsgeo:setup.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Choose a model: the layer comes from a service, whose resolution is that of the model.</source>
+        <translation>Wählen Sie ein Modell: Der Layer kommt von einem Dienst und wird in der Auflösung des Modells abgerufen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Cancelled.</source>
+        <translation>Abgebrochen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Say which sensor the scene itself is (SENSOR), such as s2.</source>
+        <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
     </message>
     <message>
         <location filename="../areas.py"/>

@@ -181,8 +181,13 @@ def scene_of(layer: QgsRasterLayer, transforms: QgsCoordinateTransformContext) -
 def gdal_path(source: str) -> str:
     """What GDAL opens, from a layer's source with QGIS's additions, such as `|option:` or a layer of a GeoPackage."""
     if "|" not in source:
-        return source
+        return absolute(source)
     parts = QgsProviderRegistry.instance().decodeUri("gdal", source)
     path = (parts.get("vsiPrefix") or "") + parts.get("path", source) + (parts.get("vsiSuffix") or "")
     layer = parts.get("layerName")
-    return f"GPKG:{path}:{layer}" if layer else path
+    return f"GPKG:{absolute(path)}:{layer}" if layer else absolute(path)
+
+
+def absolute(path: str) -> str:
+    """A local path from the root, since the worker runs in a folder of its own; other addresses as they are."""
+    return str(Path(path).absolute()) if path and Path(path).exists() else path

@@ -170,7 +170,12 @@ def _read_device(given: Given, p: Parameter) -> dict:
 
 def _read_model(given: Given, p: Parameter) -> dict:
     name = given.algorithm.parameterAsString(given.values, p.key, given.context)
-    return {} if name in ("", "auto") else {p.field: name}
+    return {} if name in ("", "auto") else {p.field: scenes.absolute(name)}
+
+
+def _read_model_file(given: Given, p: Parameter) -> dict:
+    path = given.algorithm.parameterAsFile(given.values, p.key, given.context)
+    return {p.field: scenes.absolute(path)} if path else {}
 
 
 def _read_raster(given: Given, p: Parameter) -> dict:
@@ -198,7 +203,7 @@ def _read_area(given: Given, p: Parameter, layered: bool) -> dict:
     only_selected = bool(getattr(given.values[p.key], "selectedFeaturesOnly", False))
     found = areas.file_of(layer, only_selected) if layer is not None else None
     if found is not None and (layered or len(layer.dataProvider().subLayers()) <= 1):
-        return {p.field: found[0], **({"layer": found[1]} if layered and found[1] else {})}
+        return {p.field: scenes.absolute(found[0]), **({"layer": found[1]} if layered and found[1] else {})}
     path = Path(QgsProcessingUtils.generateTempFilename(f"{p.key.lower()}.fgb"))
     areas.copy(source, path, given.context.transformContext())
     return {p.field: str(path)}
@@ -295,12 +300,12 @@ def _read_out(given: Given, p: Parameter) -> dict:
     if not has_value(given, p):
         return {}
     path = given.algorithm.parameterAsOutputLayer(given.values, p.key, given.context)
-    return {p.field: path} if path else {}
+    return {p.field: str(Path(path).absolute())} if path else {}
 
 
 def _read_file_out(given: Given, p: Parameter) -> dict:
     path = given.algorithm.parameterAsFileOutput(given.values, p.key, given.context)
-    return {p.field or p.key: path} if path else {}
+    return {p.field or p.key: str(Path(path).absolute())} if path else {}
 
 
 def _nothing(given: Given, p: Parameter) -> dict:
@@ -314,7 +319,7 @@ KINDS = {
     "scene": Kind(_raster, _nothing),  # read by the algorithm: it may have to be exported
     "raster": Kind(_raster, _read_raster),
     "model": Kind(_model, _read_model),
-    "model_file": Kind(_model_file, _plain("parameterAsFile")),
+    "model_file": Kind(_model_file, _read_model_file),
     "bands": Kind(_text, _read_bands),
     "sensors": Kind(_matrix("sensor", "layer"), _read_sensors),
     "pairs": Kind(_matrix("class", "counts as"), _read_pairs),

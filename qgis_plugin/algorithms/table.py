@@ -250,8 +250,8 @@ def _assess() -> Tool:
         title=tr("Accuracy of a class map"),
         summary=tr(
             "Compares a class map with reference data: confusion matrix, accuracy per class, and the area of each "
-            "class with 95 % intervals (Olofsson et al. 2014). Classes match by name, or by value where the reference has "
-            "numbers only. Pixels without a class in the map or a label in the reference are left out."
+            "class with 95 % intervals (Olofsson et al. 2014). Classes match by name, or by value where the reference "
+            "has numbers only. Pixels without a class in the map or a label in the reference are left out."
         ),
         tags=("confusion matrix", "validation", "accuracy", "kappa"),
         parameters=(

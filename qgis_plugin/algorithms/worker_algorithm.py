@@ -233,9 +233,12 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
 
     def _told(self, failure: client.WorkerFailure) -> str:
         """A failure in the words of this algorithm: parameters instead of the command's options."""
-        keys = {p.field: p.key for p in self.tool.parameters if p.field}
+        keys: dict = {}
+        for p in self.tool.parameters:
+            keys.setdefault(p.field, p.key)  # MODEL before MODEL_FILE
         text = "\n".join(filter(None, (failure.text, failure.hint)))
-        return re.sub(r"--([a-z][a-z-]*)(?: (?=[A-Z]))?", lambda found: _parameter(keys, found), text)
+        text = re.sub(r"rsgeo models \w+( FILE)?", tr("Raster > rsgeo > Models"), text)
+        return re.sub(r"--([a-z][a-z-]*)", lambda m: keys.get(m.group(1).replace("-", "_"), m.group(0)), text)
 
     def _results(self, result: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict:
         """What the algorithm returns; files that QGIS is to load get their look."""
@@ -255,9 +258,3 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
             feedback.pushInfo(sentence)
         outcomes = {outcome.key: outcome.value(result) for outcome in self.tool.outcomes}
         return {**self._files, **{key: value for key, value in outcomes.items() if value is not None}}
-
-
-def _parameter(keys: dict, found: re.Match) -> str:
-    """The parameter of an option, such as BANDS of --bands; an option that has none stays."""
-    key = keys.get(found.group(1).replace("-", "_"))
-    return found.group(0) if key is None else f"{key}="

@@ -817,6 +817,11 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
     </message>
     <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Raster &gt; rsgeo &gt; Models</source>
+        <translation>Raster &gt; rsgeo &gt; Modelle</translation>
+    </message>
+    <message>
         <location filename="../areas.py"/>
         <source>The polygons cannot be copied: {why}</source>
         <translation>Die Polygone können nicht kopiert werden: {why}</translation>

@@ -210,11 +210,11 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
                 self.tool.task,
                 self._request,
                 narration,
-                lambda: feedback.isCanceled() or INTERRUPTS.happened(),
+                lambda: INTERRUPTS.cancelled(feedback),
             )
         except client.WorkerCancelled:
-            if not feedback.isCanceled():  # Ctrl-C in a script: no map is no success
-                raise QgsProcessingException(tr("Interrupted; nothing was written.")) from None
+            if INTERRUPTS.is_headless:  # in a script, no map is no success
+                raise QgsProcessingException(tr("Cancelled; nothing was written.")) from None
             feedback.pushInfo(tr("Cancelled."))
             return {}
         except client.WorkerFailure as failure:

@@ -17,9 +17,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QIcon
 
-from .. import card, models, scenes, settings
+from .. import card, models, scenes, settings, styling
 from ..interrupts import INTERRUPTS
-from ..styling import Styling
 from ..translation import tr
 from ..worker import client, interpreter
 from .kinds import KINDS, Given, has_value
@@ -51,7 +50,6 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         self._scene: scenes.Scene | None = None
         self._extent = None
         self._python: Path | None = None
-        self._styles: list = []
 
     def createInstance(self) -> WorkerAlgorithm:
         """A fresh one, in the user's language of now."""
@@ -121,9 +119,15 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         return True, ""
 
     def checkParameterValues(self, parameters, context):
-        """Refuse what can be told wrong without the worker: a file that is no model."""
+        """Refuse what can be told wrong without the worker: a file that is no model, a service without a resolution."""
         is_right, text = super().checkParameterValues(parameters, context)
         path = str(parameters.get("MODEL_FILE") or "")
+        if is_right and not path and self.tool.name == "infer":
+            layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
+            if layer is not None and layer.providerType() != "gdal" and not self._names_a_model(parameters, context):
+                return False, tr(
+                    "Choose a model: {name} comes from a service, and is read at the model's resolution."
+                ).format(name=layer.name())
         if is_right and path:
             try:
                 card.read_card(path)
@@ -174,17 +178,12 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
             )
             self._gsd = self._model_gsd()
 
-    def _model_gsd(self) -> float | None:
-        """The ground resolution of the model that was named, metres.
+    def _names_a_model(self, parameters, context) -> bool:
+        return self.parameterAsString(parameters, "MODEL", context) not in ("", "auto")
 
-        Raises:
-            QgsProcessingException: no model was named.
-        """
-        name = self._request.get("model")
-        if name is None:
-            raise QgsProcessingException(
-                tr("Choose a model: the layer comes from a service, whose resolution is that of the model.")
-            )
+    def _model_gsd(self) -> float | None:
+        """The ground resolution of the model that was named, metres."""
+        name = self._request["model"]
         if Path(name).is_file():
             found = card.read_card(name)
         else:
@@ -257,9 +256,7 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         roles = {file["path"]: file["role"] for file in result.get("outputs", [])}
         for path in self._files.values():
             if context.willLoadLayerOnCompletion(path) and roles.get(path):
-                styling = Styling(roles[path])
-                self._styles.append(styling)  # QGIS keeps no reference of its own
-                context.layerToLoadOnCompletionDetails(path).setPostProcessor(styling)
+                context.layerToLoadOnCompletionDetails(path).setPostProcessor(styling.processor(roles[path]))
         stats = result.get("stats", {})
         if "text" in stats:
             feedback.pushInfo(stats["text"])

@@ -26,13 +26,24 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the Python of QGIS has no pytest, and it cannot be fetched: {done.stderr[-200:]}")
-    start = f"import sys; sys.path.append({str(folder)!r}); import pytest; sys.exit(pytest.console_main())"
+    start = f"import sys; sys.path.append({str(folder)!r}); import pytest; sys.exit(pytest.main())"
     return [python, "-c", start]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in INSIDE.glob("test_*.py")))
 def test_inside_qgis(name: str, runner: list[str], tmp_path: Path) -> None:
-    line = [*runner, "-q", "-ra", "-p", "no:cacheprovider", str(INSIDE / name)]
+    line = [
+        *runner,
+        "-q",
+        "-ra",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(INSIDE / "pytest.ini"),
+        "--rootdir",
+        str(INSIDE),
+        str(INSIDE / name),
+    ]
     done = subprocess.run(
         line, capture_output=True, text=True, check=False, timeout=600, env=program.environment(tmp_path)
     )

@@ -1,4 +1,4 @@
-"""The steps of an installation: a virtual environment, the locked dependencies, rsgeo itself; by pip or by uv."""
+"""The steps of an installation: a virtual environment, rsgeo itself, its locked dependencies; by pip or by uv."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ class Installation:
         """
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._make(*self._choose())
+        self._rsgeo()  # first, for it is small: an index without it is found out before the large downloads
         self._dependencies()
-        self._rsgeo()
 
     def _choose(self) -> tuple:
         """The base interpreter and whether pip is the tool."""
@@ -151,14 +151,6 @@ class Installation:
         asked = ["--python", str(base)] if base else ["--python", uv.PYTHON, "--managed-python"]
         self._run([str(self._uv), "venv", "--no-project", *asked, str(self.folder)], step, 0.02, 0.08)
 
-    def _dependencies(self) -> None:
-        lock = places.LOCKS / f"{self.wish.variant}.txt"
-        arguments = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-        if self._uv and "UV_INDEX" in self._extra:
-            # Like pip, look at all indexes; with hashes, a wrong file of the same name cannot get in.
-            arguments += ["--index-strategy", "unsafe-best-match"]
-        self._install(arguments, "Installing the dependencies", 0.08, 0.8)
-
     def _rsgeo(self) -> None:
         version = places.plugin_version()
         if self.wish.source == "checkout":
@@ -167,7 +159,7 @@ class Installation:
             arguments = ["--only-binary", ":all:", f"rsgeo=={version}"]
         if self._uv:
             arguments += ["--refresh-package", "rsgeo"]  # a wheelhouse may hold a newer build of the same version
-        self._install(["--no-deps", *arguments], "Installing rsgeo", 0.8, 0.9)
+        self._install(["--no-deps", *arguments], "Installing rsgeo", 0.08, 0.15)
         found = interpreter.probe(self.python).rsgeo
         if found != version:
             raise EnvironmentFailure(
@@ -175,6 +167,14 @@ class Installation:
                 f"Check out or download version {version}, or use the plugin of version {found}.",
                 kind="version",
             )
+
+    def _dependencies(self) -> None:
+        lock = places.LOCKS / f"{self.wish.variant}.txt"
+        arguments = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+        if self._uv and "UV_INDEX" in self._extra:
+            # Like pip, look at all indexes; with hashes, a wrong file of the same name cannot get in.
+            arguments += ["--index-strategy", "unsafe-best-match"]
+        self._install(arguments, "Installing the dependencies", 0.15, 0.9)
 
     def _install(self, arguments: list, step: str, start: float, end: float) -> None:
         if self._wheelhouse:

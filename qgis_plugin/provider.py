@@ -7,6 +7,10 @@ from pathlib import Path
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.setup import SetupAlgorithm
+from .algorithms.table import tools
+from .algorithms.worker_algorithm import WorkerAlgorithm
+
 
 class RsgeoProvider(QgsProcessingProvider):
     """The algorithms of rsgeo in the toolbox, models, batches and qgis_process."""
@@ -28,7 +32,26 @@ class RsgeoProvider(QgsProcessingProvider):
         return str(Path(__file__).parent / "icon.svg")
 
     def loadAlgorithms(self) -> None:
-        """Add every algorithm."""
+        """Add every algorithm: those of the table, and the set-up."""
+        for tool in tools():
+            self.addAlgorithm(WorkerAlgorithm(tool))
+        self.addAlgorithm(SetupAlgorithm())
+
+    def supportedOutputRasterLayerExtensions(self) -> list:
+        """Maps are GeoTIFF."""
+        return ["tif", "tiff"]
+
+    def supportedOutputVectorLayerExtensions(self) -> list:
+        """Polygons are GeoPackage by default."""
+        return ["gpkg", "fgb", "geojson"]
+
+    def defaultRasterFileExtension(self) -> str:
+        """For temporary maps, whatever Processing's own setting is."""
+        return "tif"
+
+    def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:
+        """For temporary polygons."""
+        return "gpkg"
         from .algorithms.setup import SetupAlgorithm
 
         self.addAlgorithm(SetupAlgorithm())

@@ -59,6 +59,7 @@ def write_part(path: Path, stored: NDArray[Any]) -> None:
 
 def _intermediate(path: Path, count: int, height: int, width: int, dtype: str) -> Any:
     """A tiled GeoTIFF to write to, compressed fast rather than small."""
+    path.unlink(missing_ok=True)  # rasterio opens what it overwrites, and fails on what a killed run has torn
     return rasterio.open(
         path,
         "w",
@@ -131,6 +132,7 @@ def build(
         }
         if product.nbits:
             options["NBITS"] = product.nbits
+        target.unlink(missing_ok=True)
         with rasterio.Env(GDAL_PAM_ENABLED="NO"), large_blocks_given_back():
             rasterio.shutil.copy(str(base), str(target), driver="COG", **options)
         _check_whole(target)

@@ -1,0 +1,260 @@
+"""Every tool of the table as a Processing algorithm: reads parameters, has the worker do it, hands on the answer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
+    QgsProcessingParameterDefinition,
+    QgsProcessingUtils,
+)
+from qgis.PyQt.QtGui import QIcon
+
+from .. import card, models, scenes, settings
+from ..styling import Styling
+from ..translation import tr
+from ..worker import client, interpreter
+from .kinds import KINDS, Given, has_value
+from .narration import Narration
+from .table import tools
+from .tool import Tool
+
+ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
+HOME = "https://github.com/rsgeo/rsgeo"
+
+
+def group_name(group: str) -> str:
+    """A group's name in the toolbox."""
+    return {"maps": tr("Maps"), "analysis": tr("Analysis"), "installation": tr("Installation")}[group]
+
+
+class WorkerAlgorithm(QgsProcessingAlgorithm):
+    """One tool of the table.
+
+    Args:
+        tool: what it is.
+    """
+
+    def __init__(self, tool: Tool) -> None:
+        super().__init__()
+        self.tool = tool
+        self._request: dict = {}
+        self._files: dict = {}
+        self._scene: scenes.Scene | None = None
+        self._extent = None
+        self._python: Path | None = None
+        self._styles: list = []
+
+    def createInstance(self) -> WorkerAlgorithm:
+        """A fresh one, in the user's language of now."""
+        return WorkerAlgorithm(next(tool for tool in tools() if tool.name == self.tool.name))
+
+    def name(self) -> str:
+        """The public name, never translated."""
+        return self.tool.name
+
+    def displayName(self) -> str:
+        """The name in the toolbox."""
+        return self.tool.title
+
+    def group(self) -> str:
+        """The group in the toolbox."""
+        return group_name(self.tool.group)
+
+    def groupId(self) -> str:
+        """The group's public name."""
+        return self.tool.group
+
+    def tags(self) -> list:
+        """Words to find it by."""
+        return [*self.tool.tags, "rsgeo"]
+
+    def icon(self) -> QIcon:
+        """The icon in the toolbox."""
+        return QIcon(ICON)
+
+    def svgIconPath(self) -> str:
+        """The icon as SVG."""
+        return ICON
+
+    def helpUrl(self) -> str:
+        """Where more is said."""
+        return f"{HOME}#readme"
+
+    def shortHelpString(self) -> str:
+        """What it does, and what each parameter means."""
+        rows = "".join(f"<p><b>{p.label}</b> ({p.key}): {p.help}</p>" for p in self.tool.parameters)
+        return f"<p>{self.tool.summary}</p><h3>{tr('Parameters')}</h3>{rows}"
+
+    def initAlgorithm(self, configuration=None) -> None:
+        """Declare parameters and outputs."""
+        for p in self.tool.parameters:
+            definition = KINDS[p.kind].define(p)
+            definition.setHelp(p.help)
+            if p.advanced:
+                definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+            self.addParameter(definition)
+        for outcome in self.tool.outcomes:
+            kind = QgsProcessingOutputNumber if outcome.kind == "number" else QgsProcessingOutputString
+            self.addOutput(kind(outcome.key, outcome.label))
+
+    # Before the run ----------------------------------------------------------------------------------------------
+
+    def canExecute(self):
+        """Whether there is an interpreter with rsgeo, and if not, what to do."""
+        try:
+            found = interpreter.find(settings.INTERPRETER.value())
+        except interpreter.InterpreterProblem as problem:
+            return False, " ".join(filter(None, (problem.text, problem.hint)))
+        if found is None:
+            return False, tr(
+                "The environment is missing: make it in Settings > Options > rsgeo, by one click, or run rsgeo:setup."
+            )
+        return True, ""
+
+    def checkParameterValues(self, parameters, context):
+        """Refuse what can be told wrong without the worker: a file that is no model."""
+        is_right, text = super().checkParameterValues(parameters, context)
+        path = str(parameters.get("MODEL_FILE") or "")
+        if is_right and path:
+            try:
+                card.read_card(path)
+            except card.CardProblem as problem:
+                return False, str(problem)
+        return is_right, text
+
+    def prepareAlgorithm(self, parameters, context, feedback) -> bool:
+        """Turn layers and parameters into plain values, in the main thread."""
+        try:
+            found = interpreter.find(settings.INTERPRETER.value())
+        except interpreter.InterpreterProblem as problem:
+            raise QgsProcessingException(" ".join(filter(None, (problem.text, problem.hint)))) from None
+        if found is None:
+            raise QgsProcessingException(self.canExecute()[1])
+        self._python = found.path
+        given = Given(self, parameters, context)
+        self._request, self._files = {}, {}
+        for p in self.tool.parameters:
+            value = KINDS[p.kind].read(given, p)
+            if p.kind.endswith("_out") and value:
+                self._files[p.key] = next(iter(value.values()))
+            self._request.update({key: item for key, item in value.items() if key != p.key})
+        if any(p.kind == "scene" for p in self.tool.parameters):
+            self._prepare_scene(parameters, context, feedback)
+        return True
+
+    def _prepare_scene(self, parameters, context, feedback) -> None:
+        layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
+        if layer is None:
+            raise QgsProcessingException(self.invalidRasterError(parameters, "INPUT"))
+        self._scene = scenes.scene_of(layer, context.transformContext())
+        for note in self._scene.notes:
+            feedback.pushInfo(note)
+        if self._scene.crs is not None:
+            self._request["crs"] = self._scene.crs
+        if self._scene.nodata is not None:
+            self._request.setdefault("nodata", self._scene.nodata)
+        self._limit = self.parameterAsInt(parameters, "MAX_TILES", context)
+        self._sensor = self.parameterAsString(parameters, "SENSOR", context).strip()
+        if self._scene.export is not None:
+            has_extent = has_value(Given(self, parameters, context), next(
+                p for p in self.tool.parameters if p.key == "EXTENT"
+            ))  # fmt: skip
+            crs = self._scene.export.crs
+            self._extent = (
+                self.parameterAsExtent(parameters, "EXTENT", context, crs) if has_extent else self._scene.export.extent
+            )
+            self._gsd = self._model_gsd()
+
+    def _model_gsd(self) -> float | None:
+        """The ground resolution of the model that was named, metres.
+
+        Raises:
+            QgsProcessingException: no model was named.
+        """
+        name = self._request.get("model")
+        if name is None:
+            raise QgsProcessingException(
+                tr("Choose a model: the layer comes from a service, whose resolution is that of the model.")
+            )
+        if Path(name).is_file():
+            found = card.read_card(name)
+        else:
+            if models.card(name) is None:
+                models.refresh(self._python)
+            found = models.card(name)
+        if found is None:  # Deepness keys, or an unknown name: the worker knows
+            found = client.run(self._python, "describe_model", {"model": name})["stats"]["card"]
+        return found["inputs"][0].get("gsd")
+
+    # The run -----------------------------------------------------------------------------------------------------
+
+    def processAlgorithm(self, parameters, context, feedback) -> dict:
+        """Have the worker do it, in Processing's thread."""
+        narration = Narration(feedback)
+        try:
+            if self._scene is not None:
+                self._add_scene(feedback)
+            if feedback.isCanceled():
+                return {}
+            result = client.run(self._python, self.tool.task, self._request, narration, feedback.isCanceled)
+        except client.WorkerCancelled:
+            feedback.pushInfo(tr("Cancelled."))
+            return {}
+        except client.WorkerFailure as failure:
+            if failure.log:
+                feedback.pushConsoleInfo(failure.log)
+            raise QgsProcessingException(self._told(failure)) from None
+        return self._results(result, context, feedback)
+
+    def _add_scene(self, feedback: QgsProcessingFeedback) -> None:
+        """Put the scene into the request; a layer without a file is exported first."""
+        path = self._scene.path
+        if self._scene.export is not None:
+            path = QgsProcessingUtils.generateTempFilename("scene.tif")
+            size = self._scene.export.size(self._extent, self._gsd)
+            self._scene.export.write(Path(path), self._extent, size, self._limit, feedback)
+            for key in ("extent", "extent_crs"):
+                self._request.pop(key, None)
+        if self._request.get("sensors") or self._sensor:
+            sensors = self._request.setdefault("sensors", {})
+            if not self._sensor:
+                raise QgsProcessingException(tr("Say which sensor the scene itself is (SENSOR), such as s2."))
+            sensors.setdefault(self._sensor, []).insert(0, path)
+        else:
+            self._request["scene"] = [path]
+
+    def _told(self, failure: client.WorkerFailure) -> str:
+        """A failure in the words of this algorithm: parameters instead of the command's options."""
+        keys: dict = {}
+        for p in self.tool.parameters:
+            keys.setdefault(p.field, p.key)  # MODEL before MODEL_FILE
+        text = "\n".join(filter(None, (failure.text, failure.hint)))
+        text = re.sub(r"rsgeo models \w+( FILE)?", tr("Raster > rsgeo > Models"), text)
+        return re.sub(r"--([a-z][a-z-]*)", lambda m: keys.get(m.group(1).replace("-", "_"), m.group(0)), text)
+
+    def _results(self, result: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict:
+        """What the algorithm returns; files that QGIS is to load get their look."""
+        report = next((p.key for p in self.tool.parameters if p.kind == "html_out"), None)
+        if report is not None and self.tool.report is not None and self._files.get(report):
+            Path(self._files[report]).write_text(self.tool.report(result), encoding="utf-8")
+        roles = {file["path"]: file["role"] for file in result.get("outputs", [])}
+        for path in self._files.values():
+            if context.willLoadLayerOnCompletion(path) and roles.get(path):
+                styling = Styling(roles[path])
+                self._styles.append(styling)  # QGIS keeps no reference of its own
+                context.layerToLoadOnCompletionDetails(path).setPostProcessor(styling)
+        stats = result.get("stats", {})
+        if "text" in stats:
+            feedback.pushInfo(stats["text"])
+        for sentence in stats.get("sentences", []):
+            feedback.pushInfo(sentence)
+        outcomes = {outcome.key: outcome.value(result) for outcome in self.tool.outcomes}
+        return {**self._files, **{key: value for key, value in outcomes.items() if value is not None}}

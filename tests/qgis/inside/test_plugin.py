@@ -1,0 +1,82 @@
+"""The plugin is loaded and unloaded, and its algorithms are what QGIS expects of good ones."""
+
+from __future__ import annotations
+
+import re
+
+from qgis.core import QgsApplication, QgsProcessingParameterDefinition
+
+ALGORITHMS = {"infer", "polygonize", "stats", "assess", "preview", "describe_model", "diagnose", "setup"}
+
+
+def registry():
+    return QgsApplication.processingRegistry()
+
+
+def test_loading_twice_leaves_nothing(qgis) -> None:
+    from rsgeo import classFactory
+
+    for _ in range(2):
+        loaded = classFactory(None)
+        loaded.initProcessing()
+        assert registry().providerById("rsgeo") is not None
+        assert {a.name() for a in registry().providerById("rsgeo").algorithms()} == ALGORITHMS
+        loaded.unload()
+        assert registry().providerById("rsgeo") is None
+
+
+def test_every_algorithm_is_documented(plugin) -> None:
+    for algorithm in registry().providerById("rsgeo").algorithms():
+        assert re.fullmatch(r"[a-z_]+", algorithm.name())
+        assert algorithm.group() and re.fullmatch(r"[a-z]+", algorithm.groupId())
+        assert len(algorithm.shortHelpString()) > 100 and algorithm.tags() and not algorithm.icon().isNull()
+        assert algorithm.displayName() != algorithm.name()
+        for definition in algorithm.parameterDefinitions():
+            assert re.fullmatch(r"[A-Z_]+", definition.name())
+            assert definition.help(), (algorithm.name(), definition.name())
+            if definition.flags() & QgsProcessingParameterDefinition.Flag.FlagAdvanced:
+                assert definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional or (
+                    definition.defaultValue() is not None
+                ), definition.name()
+        fresh = algorithm.create()
+        assert fresh is not None and fresh is not algorithm
+
+
+def test_every_task_that_the_table_names_is_one_of_the_worker(plugin) -> None:
+    import os
+    import subprocess
+
+    from rsgeo.algorithms.table import tools
+
+    code = (
+        "import json; from rsgeo_core.jobs import JOBS; "
+        "print(json.dumps({n: list(j.request.model_fields) for n, j in JOBS.items()}))"
+    )
+    import json
+
+    said = subprocess.run([os.environ["RSGEO_PYTHON"], "-c", code], capture_output=True, text=True, check=True)
+    jobs = json.loads(said.stdout)
+    for tool in tools():
+        fields = {p.field for p in tool.parameters if p.field}
+        assert fields <= set(jobs[tool.task]), (tool.name, fields - set(jobs[tool.task]))
+        hidden = {
+            "infer": {"extent_crs", "crs"},  # with the extent, and from the layer
+            "stats": {"layer"},
+            "assess": {"layer"},
+            "preview": {"scene_bands", "kind"},
+        }
+        assert set(jobs[tool.task]) - fields == hidden.get(tool.name, set()), tool.name
+
+
+def test_a_missing_environment_is_told(plugin, monkeypatch) -> None:
+    from rsgeo.worker import interpreter
+
+    infer = registry().algorithmById("rsgeo:infer")
+    assert infer.canExecute()[0]
+    monkeypatch.setenv("RSGEO_PYTHON", "/nowhere/python")
+    can, text = infer.canExecute()
+    assert not can and "/nowhere/python" in text
+    monkeypatch.delenv("RSGEO_PYTHON")
+    monkeypatch.setattr(interpreter, "_system_with_rsgeo", lambda: None)
+    can, text = infer.canExecute()
+    assert not can and "rsgeo:setup" in text

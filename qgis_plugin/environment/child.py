@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess  # nosec B404 - pip, uv and venv are programs of their own, started without a shell
+import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def run(
     options["env"].update(extra or {})
     if os.name != "nt":
         options["pass_fds"] = inherited
-    process = subprocess.Popen(  # nosec B603 - a list of arguments that we composed
+    process = subprocess.Popen(  # nosec B603 # a list of arguments that we composed
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
     lines: queue.Queue = queue.Queue()
@@ -91,7 +91,7 @@ def _kill(process: subprocess.Popen) -> None:
     """At once, with pip's own children (a build runs in one)."""
     if os.name == "nt":
         taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")  # noqa: PTH118
-        subprocess.run(  # nosec B603 - a fixed program
+        subprocess.run(  # nosec B603 # a fixed program
             [taskkill, "/T", "/F", "/PID", str(process.pid)],
             capture_output=True,
             check=False,

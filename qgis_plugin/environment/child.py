@@ -9,9 +9,25 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..worker.interpreter import spawn_options
 from .failures import Cancelled
+
+# pip in a process that ends at once, with its builds, when its standard input does: when QGIS is killed, that is.
+_PIP = (
+    "import os, runpy, signal, threading\n"
+    "def watch():\n"
+    "    while os.read(0, 1):\n        pass\n"
+    "    os.killpg(0, signal.SIGKILL) if hasattr(os, 'killpg') else os._exit(3)\n"
+    "threading.Thread(target=watch, daemon=True).start()\n"
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)\n"
+)
+
+
+def pip(python: Path, *arguments: str) -> list[str]:
+    """The command line of an environment's pip, for `run`."""
+    return [str(python), "-I", "-X", "utf8", "-c", _PIP, "--no-input", "--disable-pip-version-check", *arguments]
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ def run(
     if os.name != "nt":
         options["pass_fds"] = inherited
     process = subprocess.Popen(  # nosec B603 # a list of arguments that we composed
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
     lines: queue.Queue = queue.Queue()
     streams = (process.stdout, process.stderr)
@@ -76,6 +92,7 @@ def run(
     finally:
         if process.poll() is None:
             _kill(process)
+        process.stdin.close()
         for reader in readers:
             reader.join(5)
 

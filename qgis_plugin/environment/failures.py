@@ -121,7 +121,7 @@ _CLASSES = (
     ),
     _Class(
         "locked",
-        r"WinError 32\b|os error 32\b|being used by another process",
+        r"WinError 32\b|os error 32\b|Directory not empty|being used by another process",
         "A file of the environment is in use.",
         "Close other QGIS windows and running rsgeo tools, then try again.",
     ),

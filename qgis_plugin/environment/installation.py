@@ -182,8 +182,7 @@ class Installation:
         if self._uv:
             program = [str(self._uv), "pip", "install", "--python", str(self.python)]
         else:
-            program = [str(self.python), "-I", "-X", "utf8", "-m", "pip", "--no-input", "--disable-pip-version-check"]
-            program += ["install", "--progress-bar", "off", "--no-warn-script-location"]
+            program = child.pip(self.python, "install", "--progress-bar", "off", "--no-warn-script-location")
         self._tell(step, start)
         self._run([*program, *arguments], step, start, end)
 
@@ -208,7 +207,7 @@ class Installation:
 
     def _pip_certificates(self) -> dict:
         """What makes older pips trust the system's certificates, as newer ones do by themselves."""
-        done = child.run([str(self.python), "-I", "-m", "pip", "--version"], lambda line: None, self._is_cancelled)
+        done = child.run(child.pip(self.python, "--version"), lambda line: None, self._is_cancelled)
         match = re.match(r"pip (\d+)\.(\d+)", done.log)
         version = (int(match.group(1)), int(match.group(2))) if match else (99, 0)
         own = {"PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} & set(os.environ)

@@ -232,8 +232,13 @@ def _delete(folder: Path) -> None:
 
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    elif folder.exists():
+        return
+    for pause in (0.2, 1.0, None):  # a program that is just ending may still hold or write a file
+        if not folder.is_dir():
+            return
         try:
             shutil.rmtree(folder, onerror=writable)
         except OSError as error:
-            raise recognise(str(error), f"Removing {folder}") from error
+            if pause is None:
+                raise recognise(str(error), f"Removing {folder}") from error
+            time.sleep(pause)

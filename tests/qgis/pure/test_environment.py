@@ -16,6 +16,7 @@ import pytest
 import tiny
 
 from qgis_plugin.environment import managed, places
+from qgis_plugin.environment.installation_lock import held
 from qgis_plugin.environment.managed import Cancelled, EnvironmentFailure, Wish
 
 VERSION = places.plugin_version()
@@ -148,14 +149,13 @@ def test_cancelling_kills_pip_at_once_and_leaves_nothing(home: Path, monkeypatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_killed_creation_is_swept_by_the_next_once_its_pip_is_gone(home: Path, offline: Wish, tmp_path: Path) -> None:
+def test_killed_creation_takes_its_pip_along_and_is_swept_by_the_next(home: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from qgis_plugin.environment import managed, places\n"
         f"places.LOCKS = Path({str(places.LOCKS)!r})\n"
         "managed.create(managed.Wish(tool='pip', base=sys.executable), lambda text, done: None, lambda: False)"
     )
     complete(places.managed_folder())
-    told = Told()
     with tiny.silent_index() as (address, came):
         environ = {**os.environ, "PIP_INDEX_URL": address}
         killed = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environ)
@@ -164,16 +164,12 @@ def test_killed_creation_is_swept_by_the_next_once_its_pip_is_gone(home: Path, o
         killed.wait()
         assert places.managed_python() is None
         assert left(home) == {VERSION, f"{VERSION}.old", f"{VERSION}.tmp"}
-        assert running_in(places.managed_folder())  # its pip lives on, so nobody may touch the folder yet
-        with pytest.raises(Cancelled):
-            managed.create(offline, told, lambda: bool(told.texts))
-        assert told.texts == ["Another QGIS is installing the environment; waiting for it."]
-        assert left(home) == {VERSION, f"{VERSION}.old", f"{VERSION}.tmp"}
-    limit = time.monotonic() + 30
-    while running_in(places.managed_folder()) and time.monotonic() < limit:
-        time.sleep(0.1)
+        limit = time.monotonic() + 2
+        while running_in(places.managed_folder()) and time.monotonic() < limit:
+            time.sleep(0.05)
+        assert running_in(places.managed_folder()) == []  # its pip has seen that nobody listens
     with pytest.raises(EnvironmentFailure):
-        managed.create(Wish("wheelhouse", str(_broken(tmp_path)), tool="pip", base=sys.executable), told, never)
+        managed.create(Wish("wheelhouse", str(_broken(tmp_path)), tool="pip", base=sys.executable), Told(), never)
     assert left(home) == {VERSION}
     assert managed.status().variant == "gpu"  # what the killed creation had put aside
 
@@ -183,6 +179,28 @@ def _broken(folder: Path) -> Path:
     (folder / "broken").mkdir()
     (folder / "broken" / f"rsgeo-{VERSION}-py3-none-any.whl").write_bytes(b"")
     return folder / "broken"
+
+
+def test_waiting_for_another_installation_can_be_cancelled(home: Path, offline: Wish) -> None:
+    told = Told()
+    with held(home / "installation.lock", told, never), pytest.raises(Cancelled):
+        managed.create(offline, told, lambda: bool(told.texts))
+    assert told.texts == ["Another QGIS is installing the environment; waiting for it."]
+    assert not (home / "env").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="children inherit the lock on POSIX alone")
+def test_a_child_that_outlives_its_parent_goes_on_holding_the_lock(home: Path, offline: Wish) -> None:
+    told = Told()
+    with held(home / "installation.lock", told, never) as (lock, _):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
+    try:
+        with pytest.raises(Cancelled):
+            managed.create(offline, told, lambda: bool(told.texts))
+    finally:
+        child.communicate(b"\n")
+    with held(home / "installation.lock", told, never) as (_, waited):
+        assert not waited
 
 
 def test_of_two_at_once_one_installs_and_the_other_takes_it(home: Path, offline: Wish) -> None:

@@ -48,6 +48,9 @@ def status() -> Status:
         said = places.marker(older[0]) or {}
         problem = f"The environment is of rsgeo {older[0].name}; this plugin needs {version}: upgrade it."
         return Status(None, older[0].name, said.get("variant", ""), int(said.get("size", 0)), problem)
+    if said:
+        gone = "The Python that the environment was made from is gone: install it again."
+        return Status(None, version, said.get("variant", ""), int(said.get("size", 0)), gone)
     if places.managed_folder().exists():
         return Status(None, "", "", 0, "An installation did not end. It is swept when you install again.")
     return Status(None, "", "", 0, "The environment is not installed.")

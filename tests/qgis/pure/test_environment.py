@@ -246,6 +246,25 @@ def test_base_that_is_too_old_is_refused(home: Path, offline: Wish, tmp_path: Pa
     assert "uv" in caught.value.hint
 
 
+def test_base_without_ensurepip_is_refused_for_pip(home: Path, offline: Wish, tmp_path: Path) -> None:
+    bare = tmp_path / "python3.11"
+    bare.write_text('#!/bin/sh\necho \'{"version": [3, 11, 2], "rsgeo": null, "pip": false}\'\n')
+    bare.chmod(0o755)
+    with pytest.raises(EnvironmentFailure) as caught:
+        managed.create(Wish("wheelhouse", offline.location, tool="pip", base=str(bare)), Told(), never)
+    assert caught.value.kind == "no-ensurepip"
+    assert "python3-venv" in caught.value.hint
+
+
+def test_status_tells_what_is_wrong(home: Path) -> None:
+    python = complete(places.managed_folder())
+    assert managed.status().problem == ""
+    python.unlink()
+    assert "is gone" in managed.status().problem
+    (places.managed_folder() / places.MARKER).unlink()
+    assert "did not end" in managed.status().problem
+
+
 def answering(tmp_path: Path, body: str) -> Path:
     """A program that stands for an interpreter whose worker answers so."""
     path = tmp_path / "python"

@@ -30,10 +30,10 @@ def python_at(path: Path) -> Path:
     return path
 
 
-def said_version(path: Path, version: str) -> Path:
+def said_version(path: Path, version: str, rsgeo: str = '"0.1.0"') -> Path:
     """A program that answers as a Python of another version would."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'#!/bin/sh\necho \'{{"version": [{version}], "rsgeo": "0.1.0", "pip": true}}\'\n')
+    path.write_text(f'#!/bin/sh\necho \'{{"version": [{version}], "rsgeo": {rsgeo}, "pip": true}}\'\n')
     path.chmod(0o755)
     return path
 
@@ -60,6 +60,16 @@ def test_order_is_variable_chosen_managed_system(bare: Path, monkeypatch: pytest
     named = python_at(bare / "named" / "python3")
     monkeypatch.setenv("RSGEO_PYTHON", str(named))
     assert (find(str(chosen)).source, find(str(chosen)).path) == ("variable", named)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows no Python of the system is looked for")
+def test_system_python_counts_only_with_rsgeo_and_if_it_is_new_enough(bare: Path) -> None:
+    said_version(bare / "bin" / "python3", "3, 11, 2", "null")
+    assert find() is None
+    said_version(bare / "bin" / "python3", "3, 9, 2")
+    assert find() is None  # remembered for a while
+    interpreter._system.clear()
+    assert find() is None
 
 
 def test_folder_of_an_environment_names_its_interpreter(bare: Path) -> None:

@@ -149,7 +149,18 @@ class Installation:
         self._extra.update(index.uv_variables(clean(os.environ)))
         self._extra["UV_PYTHON_INSTALL_DIR"] = str(places.home() / "tools" / "python")
         asked = ["--python", str(base)] if base else ["--python", uv.PYTHON, "--managed-python"]
-        self._run([str(self._uv), "venv", "--no-project", *asked, str(self.folder)], step, 0.02, 0.08)
+        try:
+            self._run([str(self._uv), "venv", "--no-project", *asked, str(self.folder)], step, 0.02, 0.08)
+        except EnvironmentFailure as failure:
+            if base or isinstance(failure, Cancelled):
+                raise
+            raise EnvironmentFailure(
+                f"No Python that fits was found, and uv could not bring Python {uv.PYTHON}. {failure.text}",
+                "Install Python 3.10 or newer and name it as the base: uv gets its Python from its makers' site, not "
+                f"from the package index. {failure.hint}",
+                failure.log,
+                failure.kind,
+            ) from failure
 
     def _rsgeo(self) -> None:
         version = places.plugin_version()

@@ -307,5 +307,6 @@ def test_cancelled_self_test_ends_at_once(home: Path, tmp_path: Path) -> None:
     started = time.monotonic()
     cancel: Callable[[], bool] = lambda: time.monotonic() - started > 0.3  # noqa: E731
     with pytest.raises(Cancelled):
-        managed.verify(answering(tmp_path, "sleep 60"), is_cancelled=cancel)
+        managed.verify(answering(tmp_path, f"tail -f {tmp_path}/python & wait"), is_cancelled=cancel)
     assert time.monotonic() - started < 2
+    assert running_in(tmp_path) == []  # neither the program nor its child

@@ -12,7 +12,7 @@ import pytest
 
 from qgis_plugin.environment import managed, places
 from qgis_plugin.environment.failures import recognise
-from qgis_plugin.environment.managed import Wish
+from qgis_plugin.environment.managed import EnvironmentFailure, Wish
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,3 +56,16 @@ def test_offline_from_the_wheelhouse(
     assert (tmp_path / "home" / "tools").exists() == (tool == "uv")
     managed.remove(lambda text, done: None)
     assert places.managed_python() is None
+
+
+@pytest.mark.slow
+def test_without_any_python_and_network_the_base_is_asked_for(
+    wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RSGEO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_MIRROR", (tmp_path / "mirror").as_uri())
+    with pytest.raises(EnvironmentFailure, match="uv could not bring Python") as caught:
+        managed.create(Wish("wheelhouse", str(wheelhouse)), lambda text, done: None, lambda: False)
+    assert "name it as the base" in caught.value.hint
+    assert list((tmp_path / "home" / "env").iterdir()) == []

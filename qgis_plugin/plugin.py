@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qgis.core import QgsApplication
 
+from . import translation
 from .provider import RsgeoProvider
 
 
@@ -17,10 +18,12 @@ class RsgeoPlugin:
     def __init__(self, iface) -> None:
         self.iface = iface
         self.provider = None
+        self.translator = None
 
     def initProcessing(self) -> None:
         """Add the provider; called alone by qgis_process."""
         if self.provider is None:
+            self.translator = translation.install()  # before the algorithms, which say their names when they are added
             self.provider = RsgeoProvider()
             QgsApplication.processingRegistry().addProvider(self.provider)
 
@@ -33,3 +36,5 @@ class RsgeoPlugin:
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
+            translation.remove(self.translator)
+            self.translator = None

@@ -103,7 +103,10 @@ def create(wish: Wish, tell: Tell, is_cancelled: Callable[[], bool]) -> Path:
         device = stats.get("device", "")
         tell(f"The environment is ready; the self-test ran on {device or 'this machine'}.", 1.0)
         if wish.variant == "gpu" and device == "cpu":
-            tell("No GPU was used: CUDA 12, cuDNN 9 and a driver for them are needed. The processor works.", 1.0)
+            tell(
+                "No GPU was used: CUDA 13 (12 for Python 3.10), cuDNN 9 and a driver are needed. The processor works.",
+                1.0,
+            )
         return installation.python
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsApplication
 
 from . import translation
+from .interrupts import INTERRUPTS
 from .provider import RsgeoProvider
 
 
@@ -26,6 +27,8 @@ class RsgeoPlugin:
             self.translator = translation.install()  # before the algorithms, which say their names when they are added
             self.provider = RsgeoProvider()
             QgsApplication.processingRegistry().addProvider(self.provider)
+            if self.iface is None:
+                INTERRUPTS.install()
 
     def initGui(self) -> None:
         """Add the provider and what is seen."""
@@ -36,5 +39,6 @@ class RsgeoPlugin:
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
+            INTERRUPTS.remove()
             translation.remove(self.translator)
             self.translator = None

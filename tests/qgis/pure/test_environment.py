@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from qgis_plugin.environment import managed, places
+from qgis_plugin.environment import child, managed, places
 from qgis_plugin.environment.installation_lock import held
 from qgis_plugin.environment.managed import Cancelled, EnvironmentFailure, Wish
 
@@ -129,6 +129,14 @@ def test_changed_package_is_refused_and_the_old_environment_put_back(
     assert places.managed_python() == python
 
 
+def test_package_without_a_pinned_hash_is_refused(home: Path, offline: Wish) -> None:
+    (places.LOCKS / "cpu.txt").write_text("tiny-dependency==1.0\n")
+    with pytest.raises(EnvironmentFailure) as caught:
+        managed.create(offline, Told(), never)
+    assert "Hashes are required" in caught.value.log
+    assert left(home) == set()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_cancelling_kills_pip_at_once_and_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tiny.silent_index() as (address, came):
@@ -192,13 +200,16 @@ def test_waiting_for_another_installation_can_be_cancelled(home: Path, offline: 
 @pytest.mark.skipif(os.name == "nt", reason="children inherit the lock on POSIX alone")
 def test_a_child_that_outlives_its_parent_goes_on_holding_the_lock(home: Path, offline: Wish) -> None:
     told = Told()
+    program = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(2)"]
+    started = threading.Event()
     with held(home / "installation.lock", told, never) as (lock, _):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
-    try:
-        with pytest.raises(Cancelled):
-            managed.create(offline, told, lambda: bool(told.texts))
-    finally:
-        child.communicate(b"\n")
+        arguments = (program, lambda line: started.set(), never)
+        thread = threading.Thread(target=child.run, args=arguments, kwargs={"inherited": (lock,)})
+        thread.start()
+        assert started.wait(30)
+    with pytest.raises(Cancelled):
+        managed.create(offline, told, lambda: bool(told.texts))
+    thread.join()
     with held(home / "installation.lock", told, never) as (_, waited):
         assert not waited
 

@@ -209,6 +209,7 @@ def test_a_child_that_outlives_its_parent_goes_on_holding_the_lock(home: Path, o
         assert started.wait(30)
     with pytest.raises(Cancelled):
         managed.create(offline, told, lambda: bool(told.texts))
+    assert told.texts == ["Another QGIS is installing the environment; waiting for it."]
     thread.join()
     with held(home / "installation.lock", told, never) as (_, waited):
         assert not waited

@@ -30,7 +30,12 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [python, "-c", start]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in INSIDE.glob("test_*.py")))
+def _marked(name: str):
+    """What holds times to a limit runs alone."""
+    return pytest.param(name, marks=[pytest.mark.alone] if "limits" in name else [])
+
+
+@pytest.mark.parametrize("name", [_marked(path.name) for path in sorted(INSIDE.glob("test_*.py"))])
 def test_inside_qgis(name: str, runner: list[str], tmp_path: Path) -> None:
     line = [
         *runner,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from qgis.core import QgsApplication
 
+from . import translation
+from .interrupts import INTERRUPTS
 from .provider import RsgeoProvider
 
 
@@ -17,12 +19,16 @@ class RsgeoPlugin:
     def __init__(self, iface) -> None:
         self.iface = iface
         self.provider = None
+        self.translator = None
 
     def initProcessing(self) -> None:
         """Add the provider; called alone by qgis_process."""
         if self.provider is None:
+            self.translator = translation.install()  # before the algorithms, which say their names when they are added
             self.provider = RsgeoProvider()
             QgsApplication.processingRegistry().addProvider(self.provider)
+            if self.iface is None:
+                INTERRUPTS.install()
 
     def initGui(self) -> None:
         """Add the provider and what is seen."""
@@ -33,3 +39,6 @@ class RsgeoPlugin:
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
+            INTERRUPTS.remove()
+            translation.remove(self.translator)
+            self.translator = None

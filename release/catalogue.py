@@ -7,6 +7,7 @@ it empty, and a bare `tr("...")` is looked up in one fixed context.
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 import string
 import sys
@@ -80,19 +81,26 @@ def _calls(node: ast.AST, in_function: bool) -> Iterator[tuple[ast.Call, bool]]:
         yield from _calls(child, inside)
 
 
-def read(catalogue: Path) -> dict[str, str]:
-    """The finished translations of a .ts, by source; empty where the file is not there."""
+def read(catalogue: Path, is_finished: bool = True) -> dict[str, str]:
+    """The translations of a .ts, by source; empty where the file is not there.
+
+    Args:
+        catalogue: the .ts.
+        is_finished: whether those that are finished are asked for, or those marked as unfinished that have a text.
+    """
     if not catalogue.exists():
         return {}
     translations = {}
     for message in ElementTree.parse(catalogue).iter("message"):
         translation = message.find("translation")
-        if translation is not None and translation.get("type") is None and translation.text:
+        if translation is not None and translation.text and (translation.get("type") is None) == is_finished:
             translations[message.findtext("source", "")] = translation.text
     return translations
 
 
-def rendered(language: str, known: dict[str, Text], translations: dict[str, str]) -> str:
+def rendered(
+    language: str, known: dict[str, Text], translations: dict[str, str], drafts: dict[str, str] | None = None
+) -> str:
     """A .ts with every known text, those without a translation marked as unfinished."""
     lines = [
         f'<TS version="2.1" language="{language}" sourcelanguage="en">',
@@ -100,14 +108,15 @@ def rendered(language: str, known: dict[str, Text], translations: dict[str, str]
         f"    <name>{CONTEXT}</name>",
     ]
     for source, text in known.items():
-        translation = translations.get(source, "")
+        if source in translations:
+            translation = f"<translation>{_quoted(translations[source])}</translation>"
+        else:
+            translation = f'<translation type="unfinished">{_quoted((drafts or {}).get(source, ""))}</translation>'
         lines += [
             "    <message>",
             f'        <location filename="../{text.file}"/>',  # no line: each edit above it would change the file
             f"        <source>{_quoted(source)}</source>",
-            f"        <translation>{_quoted(translation)}</translation>"
-            if translation
-            else '        <translation type="unfinished"></translation>',
+            f"        {translation}",
             "    </message>",
         ]
     return HEADER + "\n".join([*lines, "</context>", "</TS>", ""])
@@ -142,13 +151,22 @@ def _ending(text: str) -> str:
 def update(catalogue: Path, known: dict[str, Text]) -> list[Text]:
     """Bring a .ts up to date: new texts as unfinished, vanished ones out, translations kept.
 
+    A new text that is much like one that has vanished starts with the other's translation, as a draft.
+
     Returns:
         What is not translated yet.
     """
     language = catalogue.stem.partition("_")[2]
     translations = read(catalogue)
     part = catalogue.with_name(catalogue.name + ".part")
-    part.write_text(rendered(language, known, translations), encoding="utf-8", newline="\n")
+    drafts = read(catalogue, is_finished=False)
+    vanished = [source for source in translations if source not in known]
+    for source in known:
+        if source not in translations and source not in drafts:
+            for alike in difflib.get_close_matches(source, vanished, n=1, cutoff=0.7):
+                drafts[source] = translations[alike]
+    text = rendered(language, known, translations, drafts)
+    part.write_text(text, encoding="utf-8", newline="\n")
     part.replace(catalogue)
     return [text for source, text in known.items() if source not in translations]
 

@@ -18,6 +18,9 @@ from rsgeo_core import __version__
 from rsgeo_core.events import WrittenFile
 from rsgeo_core.grid import Grid, to_lonlat
 
+_TELLING = ("NoDataValue", "Scale", "Offset", "Description", "ColorInterp", "SRS", "GeoTransform", "MaskBand")
+"""Elements of GDAL's side files that change what a raster says."""
+
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d):?(\d\d))?(?!\d)", re.ASCII)
 
 
@@ -28,12 +31,22 @@ def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str,
         facts[sensor] = []
         for path in paths:
             fact: dict[str, Any] = {"name": str(path).rstrip("/").rsplit("/", 1)[-1]}
-            behind = [Path(name) for name in files_behind(str(path))]
+            behind = [file for file in map(Path, files_behind(str(path))) if _counts(file)]
             if behind:
                 stats = [file.stat() for file in behind]
                 fact |= {"size": sum(s.st_size for s in stats), "mtimes_ns": [s.st_mtime_ns for s in stats]}
             facts[sensor].append(fact)
     return facts
+
+
+def _counts(file: Path) -> bool:
+    """Whether a file behind a raster has a part in its values: statistics and overviews, as QGIS adds them, do not."""
+    if file.suffix == ".ovr":
+        return False
+    if not file.name.endswith(".aux.xml"):
+        return True
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return any(f"<{tag}" in text for tag in _TELLING)
 
 
 def item_path(out: Path) -> Path:

@@ -18,6 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from .. import card, models, scenes, settings
+from ..interrupts import INTERRUPTS
 from ..styling import Styling
 from ..translation import tr
 from ..worker import client, interpreter
@@ -203,8 +204,16 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
                 self._add_scene(feedback)
             if feedback.isCanceled():
                 return {}
-            result = client.run(self._python, self.tool.task, self._request, narration, feedback.isCanceled)
+            result = client.run(
+                self._python,
+                self.tool.task,
+                self._request,
+                narration,
+                lambda: feedback.isCanceled() or INTERRUPTS.happened(),
+            )
         except client.WorkerCancelled:
+            if not feedback.isCanceled():  # Ctrl-C in a script: no map is no success
+                raise QgsProcessingException(tr("Interrupted; nothing was written.")) from None
             feedback.pushInfo(tr("Cancelled."))
             return {}
         except client.WorkerFailure as failure:

@@ -61,7 +61,7 @@ _CLASSES = (
         r"407 Proxy Auth|Tunnel connection failed: 407|407 authenticationrequired|proxy authentication required|"
         r"proxy authorization required|status code:? 407|HTTP Error 407",
         "The proxy asks for a user name and a password (407).",
-        "Enter them in QGIS under Settings > Options > Network, or set HTTPS_PROXY=http://user:password@host:port.",
+        "Enter them in QGIS under Settings > Options > Network, or put user:password@ before the host in HTTPS_PROXY.",
     ),
     _Class(
         "proxy-unreachable",

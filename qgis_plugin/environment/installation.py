@@ -33,7 +33,7 @@ class Wish:
         variant: cpu or gpu, the kind of onnxruntime.
         tool: pip, uv, or auto: pip where a Python has it, else uv.
         base: the Python to make the environment from; empty for the best that is found.
-        proxy: http://user:password@host:port, or empty.
+        proxy: http://host:port, with user:password@ before the host if it asks for them; or empty.
     """
 
     source: str = "index"

@@ -3,5 +3,878 @@
 <TS version="2.1" language="de" sourcelanguage="en">
 <context>
     <name>rsgeo</name>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{name} is no file. Save it as a GeoTIFF first (Export &gt; Save As).</source>
+        <translation>{name} ist keine Datei. Speichern Sie den Layer zuerst als GeoTIFF (Export &gt; Speichern als).</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: the layer has no features.</source>
+        <translation>{label}: Der Layer hat keine Objekte.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {item} is not NAME=NUMBER, counted from 1; for example B04=3,B03=2,B02=1.</source>
+        <translation>{label}: {item} hat nicht die Form NAME=NUMMER, gezählt ab 1; zum Beispiel B04=3,B03=2,B02=1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {name} of {key} is neither a raster layer nor a file.</source>
+        <translation>{label}: {name} zu {key} ist weder ein Rasterlayer noch eine Datei.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {text} is neither SCALE nor SCALE,OFFSET; for example 0.0001,-0.1.</source>
+        <translation>{label}: {text} ist weder SCALE noch SCALE,OFFSET; zum Beispiel 0.0001,-0.1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {text} is no size; for example 2GB or 512MiB.</source>
+        <translation>{label}: {text} ist keine Größenangabe; zum Beispiel 2GB oder 512MiB.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/narration.py"/>
+        <source>Running on {device}.</source>
+        <translation>Läuft auf {device}.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/narration.py"/>
+        <source>{done:.1f} of {total:.1f} {unit}, {left:.0f} s left</source>
+        <translation>{done:.1f} von {total:.1f} {unit}, noch {left:.0f} s</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/narration.py"/>
+        <source>{seconds:.1f} s, {speed:.2f} megapixels per second on {device}.</source>
+        <translation>{seconds:.1f} s, {speed:.2f} Megapixel je Sekunde auf {device}.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Set up the environment</source>
+        <translation>Umgebung einrichten</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Installation</source>
+        <translation>Installation</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Makes the Python environment in which rsgeo runs models: a folder of its own in your local data. Nothing is installed into the Python of QGIS. About 150 MB are downloaded and 600 MB are needed on the disk. At the end a small model is run as a self-test.
+
+create makes it anew, upgrade makes that of this plugin&apos;s version and removes older ones, verify runs the self-test, remove takes everything away.
+
+Without a network, choose the source wheelhouse and a folder that &apos;make wheelhouse&apos; has filled on a machine with the same system and Python version. Proxies are taken from the settings of QGIS.</source>
+        <translation>Legt die Python-Umgebung an, in der rsgeo Modelle ausführt: ein eigener Ordner in Ihren lokalen Daten. In das Python von QGIS wird nichts installiert. Etwa 150 MB werden heruntergeladen, auf der Platte sind 600 MB nötig. Zum Schluss läuft ein kleines Modell als Selbsttest.
+
+create legt die Umgebung neu an, upgrade legt die zur Version dieser Erweiterung passende an und entfernt ältere, verify führt den Selbsttest aus, remove löscht alles.
+
+Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make wheelhouse&apos; auf einem Rechner mit gleichem System und gleicher Python-Version gefüllt hat. Proxys werden aus den Einstellungen von QGIS übernommen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>What to do</source>
+        <translation>Aktion</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>create, upgrade, verify or remove.</source>
+        <translation>create, upgrade, verify oder remove.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Where rsgeo comes from</source>
+        <translation>Quelle von rsgeo</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>The package index, a wheelhouse (a folder with all packages, offline), or a checkout of rsgeo.</source>
+        <translation>Der Paketindex, ein Wheelhouse (ein Ordner mit allen Paketen, offline) oder ein Checkout von rsgeo.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Folder of the wheelhouse or checkout</source>
+        <translation>Ordner des Wheelhouse oder des Checkouts</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Needed for wheelhouse and checkout, not read for index.</source>
+        <translation>Nötig für wheelhouse und checkout, bei index ohne Bedeutung.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Variant</source>
+        <translation>Variante</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>cpu works everywhere. gpu is larger and needs an NVIDIA card with CUDA and cuDNN.</source>
+        <translation>cpu läuft überall. gpu ist größer und braucht eine NVIDIA-Karte mit CUDA und cuDNN.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Tool</source>
+        <translation>Werkzeug</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>auto takes pip where a Python has it, else uv. uv is fetched if it is missing and can bring a Python.</source>
+        <translation>auto nimmt pip, wo ein Python es hat, sonst uv. Fehlt uv, wird es geholt; es kann ein Python mitbringen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Python to make it from</source>
+        <translation>Python, aus dem sie entsteht</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>An interpreter of version 3.10 or newer. Empty: the best that is found.</source>
+        <translation>Ein Interpreter der Version 3.10 oder neuer. Leer: der beste, der gefunden wird.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Interpreter of the environment</source>
+        <translation>Interpreter der Umgebung</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Run it with ACTION=create.</source>
+        <translation>Starten Sie es mit ACTION=create.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>Running the self-test</source>
+        <translation>Selbsttest läuft</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/setup.py"/>
+        <source>The self-test passed on {device}.</source>
+        <translation>Selbsttest bestanden auf {device}.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Map a scene with a model</source>
+        <translation>Szene mit einem Modell kartieren</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Runs a model over a scene of any size and writes a georeferenced map: classes, segmentation, embeddings or values. Without a model, the built-in one that fits the scene&apos;s bands and ground resolution is taken. The map lies on the scene&apos;s own grid (models that classify windows: one cell per stride), 0 is no data, classes count from 1. It appears under its name only when it is whole, with a QGIS style beside it. Bands, units and resolution that do not fit the model are refused with the reason. Memory does not grow with the scene, and a cancelled run stops within two seconds.</source>
+        <translation>Wendet ein Modell auf eine beliebig große Szene an und schreibt eine georeferenzierte Karte: Klassen, Segmentierung, Embeddings oder Werte. Ohne Angabe wird das mitgelieferte Modell genommen, das zu Kanälen und Bodenauflösung der Szene passt. Die Karte liegt auf dem Pixelraster der Szene (bei Modellen, die Fenster klassifizieren: eine Zelle je Schrittweite), 0 ist NoData, Klassen zählen ab 1. Unter ihrem Namen erscheint sie erst, wenn sie vollständig ist, mit einem QGIS-Stil daneben. Kanäle, Einheiten und Auflösungen, die nicht zum Modell passen, werden mit Begründung abgelehnt. Der Speicherbedarf wächst nicht mit der Szene, und ein abgebrochener Lauf endet binnen zwei Sekunden.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Scene</source>
+        <translation>Szene</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The raster layer or file. Layers of web services (WMS, XYZ) are exported first, at the model&apos;s ground resolution.</source>
+        <translation>Rasterlayer oder Datei. Layer von Webdiensten (WMS, XYZ) werden zuerst in der Bodenauflösung des Modells exportiert.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Band numbers</source>
+        <translation>Kanalnummern</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Which band of the scene is which band of the model, where names do not say: B04=3,B03=2,B02=1. Counted from 1.</source>
+        <translation>Welcher Kanal der Szene welcher Kanal des Modells ist, wenn die Namen es nicht sagen: B04=3,B03=2,B02=1. Gezählt ab 1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Extent</source>
+        <translation>Ausdehnung</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Only this part of the scene, in any CRS. Empty: all of it.</source>
+        <translation>Nur dieser Teil der Szene, in beliebigem KBS. Leer: die ganze Szene.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Polygons to keep</source>
+        <translation>Maskenpolygone</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Only inside these polygons, in any CRS; cells whose centre is outside become no data.</source>
+        <translation>Nur innerhalb dieser Polygone, in beliebigem KBS; Zellen, deren Mittelpunkt außerhalb liegt, werden NoData.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Pixels per cell</source>
+        <translation>Pixel je Zelle</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>For models that classify windows: pixels of the scene per cell of the map. Smaller is finer and takes longer. Empty: what the model recommends.</source>
+        <translation>Für Modelle, die Fenster klassifizieren: Pixel der Szene je Zelle der Karte. Kleiner ist feiner und dauert länger. Leer: Empfehlung des Modells.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Map</source>
+        <translation>Karte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The map, a cloud-optimised GeoTIFF.</source>
+        <translation>Die Karte, ein Cloud-optimiertes GeoTIFF.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Probabilities</source>
+        <translation>Wahrscheinlichkeiten</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>One band per class.</source>
+        <translation>Ein Kanal je Klasse.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Confidence</source>
+        <translation>Konfidenz</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Probability of the class that was mapped.</source>
+        <translation>Wahrscheinlichkeit der kartierten Klasse.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Entropy</source>
+        <translation>Entropie</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>How undecided the model is, from 0 (sure) to 1.</source>
+        <translation>Wie unentschieden das Modell ist, von 0 (sicher) bis 1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Polygons</source>
+        <translation>Polygone</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The classes as polygons, along the edges of the pixels.</source>
+        <translation>Die Klassen als Polygone entlang der Pixelkanten.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Device that ran</source>
+        <translation>Verwendetes Gerät</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Seconds</source>
+        <translation>Sekunden</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Model</source>
+        <translation>Modell</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A built-in model, or one of your own by name; auto takes the one that fits the scene.</source>
+        <translation>Ein mitgeliefertes Modell oder ein eigenes, beim Namen genannt; auto nimmt das zur Szene passende.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Model file</source>
+        <translation>Modelldatei</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>An ONNX file with an rsgeo card or Deepness keys, instead of the model above.</source>
+        <translation>Eine ONNX-Datei mit rsgeo-Modellkarte oder Deepness-Angaben, anstelle des Modells oben.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Further sensors</source>
+        <translation>Weitere Sensoren</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>For models of several sensors: the sensor&apos;s key and its raster layer or file, a row each. The scene above is then the sensor named below.</source>
+        <translation>Für Modelle mit mehreren Sensoren: je Zeile das Kürzel des Sensors und sein Rasterlayer oder seine Datei. Die Szene oben ist dann der unten genannte Sensor.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Sensor of the scene</source>
+        <translation>Sensor der Szene</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>For models of several sensors: which of them the scene above is, such as s2.</source>
+        <translation>Für Modelle mit mehreren Sensoren: welcher davon die Szene oben ist, etwa s2.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Task</source>
+        <translation>Aufgabe</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>What to compute, for models with several outputs.</source>
+        <translation>Was berechnet wird, bei Modellen mit mehreren Ausgaben.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Output of the model</source>
+        <translation>Ausgabe des Modells</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>By name, where several serve the task.</source>
+        <translation>Beim Namen, wenn mehrere zur Aufgabe passen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Tile side</source>
+        <translation>Kachelgröße</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Pixels. Empty: chosen.</source>
+        <translation>Kantenlänge in Pixeln. Leer: automatisch.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Halo</source>
+        <translation>Kachelrand</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Context around each tile&apos;s result, pixels. Empty: what the model needs to leave no seams.</source>
+        <translation>Kontext um das Ergebnis jeder Kachel, in Pixeln. Leer: so viel, wie das Modell braucht, damit keine Nähte bleiben.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Joining of tiles</source>
+        <translation>Zusammenfügen der Kacheln</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>exact keeps each tile&apos;s core, hann blends overlapping tiles; auto takes what the model needs.</source>
+        <translation>exact behält den Kern jeder Kachel, hann überblendet die Überlappung; auto nimmt, was das Modell braucht.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Storage of embeddings and probabilities</source>
+        <translation>Speicherung von Embeddings und Wahrscheinlichkeiten</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The rule back to numbers is in the file (scale and offset).</source>
+        <translation>Die Rückrechnung steht in der Datei (Skalierung und Versatz).</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>No data value</source>
+        <translation>NoData-Wert</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A value of the scene that means no data, beside what the file declares.</source>
+        <translation>Ein Wert der Szene, der NoData bedeutet, zusätzlich zu den Angaben der Datei.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>No data rule</source>
+        <translation>NoData-Regel</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A pixel has no data where any, or where all, of the bands have none.</source>
+        <translation>Ein Pixel ist NoData, wenn einer (any) oder wenn alle (all) Kanäle dort keinen Wert haben.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Scale of values</source>
+        <translation>Skalierung der Werte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>SCALE or SCALE,OFFSET: physical value = stored · SCALE + OFFSET, where the file does not say. Reflectance of 0 to 1: 1.</source>
+        <translation>SCALE oder SCALE,OFFSET: physikalischer Wert = gespeicherter Wert · SCALE + OFFSET, wenn die Datei es nicht angibt. Reflexionsgrad von 0 bis 1: 1.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Device</source>
+        <translation>Gerät</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>auto takes a GPU if there is one; a device that is named and not there is an error.</source>
+        <translation>auto nimmt eine GPU, wenn es eine gibt; ein genanntes Gerät, das fehlt, ist ein Fehler.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Batch</source>
+        <translation>Stapel</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Tiles or windows run together. Empty: chosen.</source>
+        <translation>Kacheln oder Fenster, die gemeinsam gerechnet werden. Leer: automatisch.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Memory</source>
+        <translation>Arbeitsspeicher</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Working memory to plan for, such as 2GB.</source>
+        <translation>Eingeplanter Arbeitsspeicher, etwa 2GB.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Threads</source>
+        <translation>Threads</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Of the CPU; 0 takes all cores.</source>
+        <translation>Der CPU; 0 nimmt alle Kerne.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Resume</source>
+        <translation>Fortsetzen</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Go on with a run of the same output that was cancelled or killed, and keep what is finished when this one is.</source>
+        <translation>Setzt einen abgebrochenen oder beendeten Lauf mit derselben Ausgabe fort und behält bei einem Abbruch, was schon fertig ist.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Take what does not fit</source>
+        <translation>Unpassendes annehmen</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Values and resolutions that the model was not made for.</source>
+        <translation>Werte und Auflösungen, für die das Modell nicht gemacht ist.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Limit of exported tiles</source>
+        <translation>Höchstzahl exportierter Kacheln</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>For layers of web services: the most tiles of 256 × 256 pixels to ask for.</source>
+        <translation>Für Layer von Webdiensten: wie viele Kacheln zu 256 × 256 Pixeln höchstens abgerufen werden.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Class map to polygons</source>
+        <translation>Klassenkarte in Polygone umwandeln</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Turns the areas of a class map into polygons with value, class name, number of pixels and area in m². An area is made of pixels of one class that touch along their edges; outlines run along pixel edges. Memory does not grow with the map.</source>
+        <translation>Wandelt die Flächen einer Klassenkarte in Polygone mit Wert, Klassenname, Pixelzahl und Fläche in m² um. Eine Fläche besteht aus Pixeln einer Klasse, die sich entlang ihrer Kanten berühren; die Umrisse folgen den Pixelkanten. Der Speicherbedarf wächst nicht mit der Karte.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Class map</source>
+        <translation>Klassenkarte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>0 and no data belong to no polygon.</source>
+        <translation>0 und NoData gehören zu keinem Polygon.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Classes</source>
+        <translation>Klassen</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Keep these only, by name or value, with commas between.</source>
+        <translation>Nur diese behalten, mit Namen oder Wert, durch Kommas getrennt.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Smallest area (m²)</source>
+        <translation>Mindestfläche (m²)</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Leave out smaller ones; m² on the ground.</source>
+        <translation>Kleinere werden weggelassen; m² am Boden.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Simplification tolerance (map units)</source>
+        <translation>Toleranz der Vereinfachung (Karteneinheiten)</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Neighbours keep their common edges. Empty: pixel edges.</source>
+        <translation>Nachbarn behalten gemeinsame Kanten. Leer: Pixelkanten.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>GeoPackage, FlatGeobuf or GeoJSON.</source>
+        <translation>GeoPackage, FlatGeobuf oder GeoJSON.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Number of polygons</source>
+        <translation>Anzahl der Polygone</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Area of each class</source>
+        <translation>Fläche je Klasse</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Pixels, area (m², hectares, km²) and share of each class, of the map or of each polygon. A pixel belongs to a polygon when its centre is inside. Areas are true areas on the ellipsoid for maps in degrees and in projections that distort areas, else pixel counts times pixel size; the report says which.</source>
+        <translation>Pixel, Fläche (m², Hektar, km²) und Anteil jeder Klasse, für die Karte oder je Polygon. Ein Pixel gehört zu einem Polygon, wenn sein Mittelpunkt darin liegt. Bei Karten in Grad und in nicht flächentreuen Projektionen sind es wahre Flächen auf dem Ellipsoid, sonst Pixelzahl mal Pixelgröße; der Bericht nennt, was gilt.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>0 and no data count nowhere.</source>
+        <translation>0 und NoData zählen nirgends mit.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Count within each of them, in any CRS. Empty: the whole map.</source>
+        <translation>Gezählt wird in jedem davon, in beliebigem KBS. Leer: die ganze Karte.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Column that names a zone</source>
+        <translation>Spalte mit dem Namen der Zone</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Polygons of one name are one zone. Empty: every polygon is its own.</source>
+        <translation>Polygone gleichen Namens bilden eine Zone. Leer: jedes Polygon ist eine eigene.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Table</source>
+        <translation>Tabelle</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A row per zone and class.</source>
+        <translation>Eine Zeile je Zone und Klasse.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Report</source>
+        <translation>Bericht</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The table to read.</source>
+        <translation>Die Tabelle zum Lesen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Number of zones</source>
+        <translation>Anzahl der Zonen</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>How areas were computed</source>
+        <translation>Art der Flächenberechnung</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Accuracy of a class map</source>
+        <translation>Genauigkeit einer Klassenkarte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Compares a class map with reference data: confusion matrix, accuracy per class, and the area of each class with 95 % intervals (Olofsson et al. 2014). Classes match by name, or by value where the reference has numbers only. Pixels without a class in the map or a label in the reference are left out.</source>
+        <translation>Vergleicht eine Klassenkarte mit Referenzdaten: Konfusionsmatrix, Genauigkeit je Klasse und Fläche je Klasse mit 95-%-Intervallen (Olofsson et al. 2014). Klassen werden über den Namen zugeordnet oder über den Wert, wenn die Referenz nur Zahlen hat. Pixel ohne Klasse in der Karte oder ohne Label in der Referenz bleiben außen vor.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The map to judge.</source>
+        <translation>Die zu beurteilende Karte.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Reference polygons or points</source>
+        <translation>Referenzpolygone oder -punkte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>What is known, with a column of class names or values; any CRS.</source>
+        <translation>Was bekannt ist, mit einer Spalte für Klassennamen oder -werte; beliebiges KBS.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Column of the class</source>
+        <translation>Spalte der Klasse</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Class names or values.</source>
+        <translation>Klassennamen oder -werte.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Reference raster</source>
+        <translation>Referenzraster</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Labels on any grid, instead of polygons or points.</source>
+        <translation>Labels auf beliebigem Raster, anstelle von Polygonen oder Punkten.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Classes of the map that count as</source>
+        <translation>Zusammenfassung von Klassen der Karte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A row each: class of the map, class it counts as. Several may join one; empty leaves it out.</source>
+        <translation>Je Zeile: Klasse der Karte und die Klasse, als die sie zählt. Mehrere können zu einer werden; leer lässt sie weg.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Labels of the reference that count as</source>
+        <translation>Zuordnung der Labels der Referenz</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A row each: label of the reference, class of the map; empty leaves it out.</source>
+        <translation>Je Zeile: Label der Referenz und Klasse der Karte; leer lässt es weg.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Resamples</source>
+        <translation>Bootstrap-Stichproben</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Of whole polygons, or blocks of a raster, for intervals; 0 for none.</source>
+        <translation>Aus ganzen Polygonen oder Blöcken eines Rasters, für die Intervalle; 0 für keine.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A folder with index.html, metrics.json and confusion.csv.</source>
+        <translation>Ein Ordner mit index.html, metrics.json und confusion.csv.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Overall accuracy of the samples</source>
+        <translation>Gesamtgenauigkeit der Stichproben</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Number of samples</source>
+        <translation>Anzahl der Stichproben</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Picture of a map</source>
+        <translation>Bild einer Karte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Draws a map as a PNG: classes with colours, names and shares, with scale and north; other maps with a colour ramp, embeddings by their first three principal components.</source>
+        <translation>Zeichnet eine Karte als PNG: Klassen mit Farben, Namen und Anteilen, mit Maßstab und Nordpfeil; andere Karten mit Farbverlauf, Embeddings mit ihren ersten drei Hauptkomponenten.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A class map, probabilities, embedding or any raster.</source>
+        <translation>Klassenkarte, Wahrscheinlichkeiten, Embedding oder ein beliebiges Raster.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Shown beside the map.</source>
+        <translation>Wird neben der Karte gezeigt.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Width (pixels)</source>
+        <translation>Breite (Pixel)</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Of the whole picture.</source>
+        <translation>Des ganzen Bildes.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Title</source>
+        <translation>Titel</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>By default the file&apos;s name.</source>
+        <translation>Vorgabe: der Name der Datei.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Picture</source>
+        <translation>Bild</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A PNG file.</source>
+        <translation>Eine PNG-Datei.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Describe a model</source>
+        <translation>Modell beschreiben</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Shows a model&apos;s card: bands, units, ground resolution, classes, context, scores with intervals and the data they were measured on, cautions, licence.</source>
+        <translation>Zeigt die Modellkarte: Kanäle, Einheiten, Bodenauflösung, Klassen, Kontext, Gütemaße mit Intervallen und den Daten, an denen sie gemessen wurden, Hinweise, Lizenz.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The card to read.</source>
+        <translation>Die Modellkarte zum Lesen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Description</source>
+        <translation>Beschreibung</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Diagnose the installation</source>
+        <translation>Installation prüfen</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Says what the environment has: versions, devices, models, and whether each model gives its stored result. Names of your folders are left out, so that the text can be shown to others.</source>
+        <translation>Sagt, was die Umgebung hat: Versionen, Geräte, Modelle, und ob jedes Modell sein gespeichertes Ergebnis liefert. Die Namen Ihrer Ordner werden weggelassen, damit Sie den Text weitergeben können.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Run the models&apos; self-tests</source>
+        <translation>Selbsttests der Modelle ausführen</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Takes a second.</source>
+        <translation>Dauert eine Sekunde.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>The text to read.</source>
+        <translation>Der Text zum Lesen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Diagnosis</source>
+        <translation>Diagnose</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Maps</source>
+        <translation>Karten</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Analysis</source>
+        <translation>Auswertung</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Parameters</source>
+        <translation>Parameter</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>The environment is missing: make it in Settings &gt; Options &gt; rsgeo, by one click, or run rsgeo:setup.</source>
+        <translation>Die Umgebung fehlt: Legen Sie sie mit einem Klick unter Einstellungen &gt; Optionen &gt; rsgeo an, oder starten Sie rsgeo:setup.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Choose a model: the layer comes from a service, whose resolution is that of the model.</source>
+        <translation>Wählen Sie ein Modell: Der Layer kommt von einem Dienst und wird in der Auflösung des Modells abgerufen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Cancelled.</source>
+        <translation>Abgebrochen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Say which sensor the scene itself is (SENSOR), such as s2.</source>
+        <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Raster &gt; rsgeo &gt; Models</source>
+        <translation>Raster &gt; rsgeo &gt; Modelle</translation>
+    </message>
+    <message>
+        <location filename="../areas.py"/>
+        <source>The polygons cannot be copied: {why}</source>
+        <translation>Die Polygone können nicht kopiert werden: {why}</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>The layer {name} has no extent: choose one.</source>
+        <translation>Der Layer {name} hat keine Ausdehnung: wählen Sie eine.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>The model does not say its ground resolution, and {name} has none of its own.</source>
+        <translation>Das Modell nennt keine Bodenauflösung, und {name} hat keine eigene.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>{name} would be exported as {columns} × {rows} pixels, {tiles} tiles; the limit is {limit}. Choose a smaller extent, or raise the limit (MAX_TILES) if the service&apos;s terms allow it.</source>
+        <translation>{name} würde mit {columns} × {rows} Pixeln exportiert, das sind {tiles} Kacheln; die Grenze ist {limit}. Wählen Sie eine kleinere Ausdehnung, oder erhöhen Sie die Grenze (MAX_TILES), wenn die Bedingungen des Dienstes es erlauben.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>Exporting {name}: {columns} × {rows} pixels, {tiles} tiles. Mind the terms of the service.</source>
+        <translation>{name} wird exportiert: {columns} × {rows} Pixel, {tiles} Kacheln. Beachten Sie die Nutzungsbedingungen des Dienstes.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>The layer {name} cannot be read.</source>
+        <translation>Der Layer {name} kann nicht gelesen werden.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>The layer {name} could not be exported (code {code}).</source>
+        <translation>Der Layer {name} konnte nicht exportiert werden (Code {code}).</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>The raster layer cannot be opened.</source>
+        <translation>Der Rasterlayer kann nicht geöffnet werden.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>{name} is taken in {crs}, which was assigned to the layer.</source>
+        <translation>{name} wird in {crs} verwendet, das dem Layer zugewiesen wurde.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>Band {band}: the file&apos;s no data value counts, though it is off.</source>
+        <translation>Kanal {band}: Der NoData-Wert der Datei gilt, obwohl er ausgeschaltet ist.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>Additional no data ranges of the layer do not count; one value can be given as NODATA.</source>
+        <translation>Zusätzliche NoData-Bereiche des Layers zählen nicht; ein Wert kann als NODATA angegeben werden.</translation>
+    </message>
 </context>
 </TS>

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -135,6 +136,21 @@ def test_killed_at_random_moments_the_bytes_are_the_same(blend: str, work: Path,
             for file in (*outputs[out], item):
                 file.unlink()
     assert during_rows >= 3 and during_finish >= 3 and resumed >= 1
+
+
+def test_statistics_beside_the_scene_are_no_other_scene(work: Path, tmp_path: Path) -> None:
+    """QGIS writes them as soon as a layer is looked at; a nodata value there is another matter."""
+    scene = Path(shutil.copy(work / "scene.tif", tmp_path / "scene.tif"))
+    infer(scene, tmp_path / "before.tif", work / "net-logits.onnx", tile=TILE)
+    side = tmp_path / "scene.tif.aux.xml"
+    band = '<PAMDataset><PAMRasterBand band="1">{}</PAMRasterBand></PAMDataset>'
+    side.write_text(band.format('<Metadata><MDI key="STATISTICS_MEAN">5</MDI></Metadata>'))
+    infer(scene, tmp_path / "after.tif", work / "net-logits.onnx", tile=TILE)
+    assert (tmp_path / "before.tif").read_bytes() == (tmp_path / "after.tif").read_bytes()
+    side.write_text(band.format("<NoDataValue>9</NoDataValue>"))
+    infer(scene, tmp_path / "nodata.tif", work / "net-logits.onnx", tile=TILE)
+    with rasterio.open(tmp_path / "before.tif") as before, rasterio.open(tmp_path / "nodata.tif") as after:
+        assert before.tags()["RSGEO_SOURCE"] != after.tags()["RSGEO_SOURCE"]
 
 
 @pytest.mark.parametrize("name", ["classes-overview-0.tif", "classes-000005.tif", "map.tif"])

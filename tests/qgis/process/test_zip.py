@@ -1,4 +1,4 @@
-"""The zip in an empty profile of a real QGIS: it is found and it loads."""
+"""The zip in an empty profile of a real QGIS: it is found, it loads, and it speaks the language of QGIS."""
 
 from __future__ import annotations
 
@@ -57,3 +57,14 @@ def test_zip_is_enabled_and_gives_its_provider(profile: Path) -> None:
     done = qgis_process(profile, "plugins")
     assert "* rsgeo" in done.stdout.splitlines()
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_toolbox_speaks_the_language_of_qgis(profile: Path) -> None:
+    qgis_process(profile, "plugins", "enable", "rsgeo")  # fails where it is enabled already
+    assert "Class map to polygons" in qgis_process(profile, "help", "rsgeo:polygonize").stdout
+    settings = profile / "QGIS" / "QGIS3.ini"
+    with settings.open("a", encoding="utf-8") as file:
+        file.write("\n[locale]\nuserLocale=de\noverrideFlag=true\n")
+    found = qgis_process(profile, "help", "rsgeo:polygonize").stdout
+    assert "Klassenkarte in Polygone umwandeln" in found
+    assert "Class map to polygons" not in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import os
 import shutil
@@ -41,16 +42,39 @@ def wrong_names():
 
 
 def unannotated(text: str) -> str:
-    """The text with annotations blanked: with the future import nobody runs them, and vermin does not know that."""
+    """The text without annotations: with the future import nobody runs them, which vermin does not know.
+
+    It does not look at the value of an annotated assignment either, so `x: T = v` becomes `x = v`.
+    """
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     for node in ast.walk(ast.parse(text)):
-        for name in ("annotation", "returns"):
-            part = getattr(node, name, None)
-            if part is not None and part.lineno == part.end_lineno:
-                line = lines[part.lineno - 1]
-                blank = b"0".ljust(part.end_col_offset - part.col_offset)
-                lines[part.lineno - 1] = line[: part.col_offset] + blank + line[part.end_col_offset :]
+        part = getattr(node, "annotation", None) or getattr(node, "returns", None)
+        if part is None or part.lineno != part.end_lineno:
+            continue
+        start, filler = part.col_offset, b"0"
+        if isinstance(node, ast.AnnAssign):
+            start, filler = node.target.end_col_offset, b""
+        line = lines[part.lineno - 1]
+        lines[part.lineno - 1] = line[:start] + filler.ljust(part.end_col_offset - start) + line[part.end_col_offset :]
     return b"".join(lines).decode()
+
+
+def unions(text: str) -> list[int]:
+    """Lines that make `X | Y` of types when they run; vermin's own look takes flags of the system for types."""
+    types = {name for name, value in vars(builtins).items() if isinstance(value, type)}
+
+    def is_type(node: ast.expr) -> bool:
+        if isinstance(node, ast.Subscript):
+            return is_type(node.value)
+        return (isinstance(node, ast.Constant) and node.value is None) or getattr(node, "id", "") in types
+
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.BitOr)
+        and (is_type(node.left) or is_type(node.right))
+    ]
 
 
 def vermin(folder: Path) -> str:
@@ -58,7 +82,7 @@ def vermin(folder: Path) -> str:
     tool = Path(sys.executable).parent / "vermin"
     if not tool.exists():
         pytest.skip("vermin is not installed; it comes with rsgeo[dev]")
-    options = ["-t=3.9-", "--no-tips", "--violations", "--quiet", "-vvv", "--feature", "union-types"]
+    options = ["-t=3.9-", "--no-tips", "--violations", "--quiet", "-vvv"]
     command = [str(tool), *options, "--no-config-file", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.stderr
@@ -151,7 +175,9 @@ def test_python_39_can_run_it(tmp_path: Path) -> None:
     for path in MODULES:
         copy = tmp_path / path.relative_to(PLUGIN)
         copy.parent.mkdir(exist_ok=True)
-        copy.write_text(unannotated(path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = unannotated(path.read_text(encoding="utf-8"))
+        assert not unions(text), path.name
+        copy.write_text(text, encoding="utf-8")
     assert not vermin(tmp_path)
 
 
@@ -170,20 +196,33 @@ def test_annotations_are_never_run() -> None:
         "def f(x):\n    match x:\n        case 1:\n            return x\n",
         "pairs = zip([1], [2], strict=True)\n",
         "from dataclasses import dataclass\n@dataclass(slots=True)\nclass A:\n    x: int\n",
-        "Text = str | None\n",
+        "def f(x: int | None):\n    pairs: list[int] = zip([1], [2], strict=True)\n",
         "import tomllib\n",
         "try:\n    pass\nexcept* ValueError:\n    pass\n",
     ],
 )
 def test_newer_python_is_found(tmp_path: Path, text: str) -> None:
-    (tmp_path / "newer.py").write_text(text)
+    (tmp_path / "newer.py").write_text(unannotated(text))
     assert vermin(tmp_path)
 
 
 def test_annotations_may_be_newer(tmp_path: Path) -> None:
     text = "def f(ü: int | None, *rest: str | None) -> dict[str, int] | None:\n    x: int | str = 1\n    return x\n"
+    assert unions(text)
+    assert not unions(unannotated(text))
     (tmp_path / "newer.py").write_text(unannotated(text), encoding="utf-8")
     assert not vermin(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["T = str | None", "T = Path | None", "isinstance(x, int | str)", "T = dict[str, int] | X"]
+)
+def test_union_at_run_time_is_found(text: str) -> None:
+    assert unions(text) == [1]
+
+
+def test_flags_are_no_union() -> None:
+    assert not unions("flags = os.O_RDWR | os.O_CREAT\nmerged = a | {1: 2}\nbits = x | 4")
 
 
 def test_real_python_39_compiles_it(tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ def unexplained(folder: Path) -> list[str]:
                 comment = token.string
                 if token.type != tokenize.COMMENT:
                     continue
-                if "nosec" in comment and not re.search(r"# nosec B\d{3}(, ?B\d{3})* # \w.{9,}", comment):
-                    wrong.append(f"{path.name}:{token.start[0]}: expected '# nosec B603 # reason', found {comment!r}")
+                if "nosec" in comment and not re.search(r"# nosec B\d{3}(, ?B\d{3})* [-#] \w.{9,}", comment):
+                    wrong.append(f"{path.name}:{token.start[0]}: expected '# nosec B603 - reason', found {comment!r}")
                 if re.search(r"flake8[:=]\s*noqa", comment, re.IGNORECASE):
                     wrong.append(f"{path.name}:{token.start[0]}: flake8 is off for a whole file")
     return wrong
@@ -117,7 +117,7 @@ def test_the_checks_find_what_they_look_for(tmp_path: Path) -> None:
 
 
 def test_explained_call_passes_bandit(tmp_path: Path) -> None:
-    line = "subprocess.run(words, check=False)  # nosec B603 # a list of words, the first an interpreter the user chose"
+    line = "subprocess.run(words, check=False)  # nosec B603 - a list of words, the first an interpreter the user chose"
     (tmp_path / "right.py").write_text(f"import subprocess\nwords = []\n{line}\n")
     assert not bandit(tmp_path)
     assert not unexplained(tmp_path)

@@ -121,6 +121,26 @@ def test_update_keeps_translations_adds_new_texts_and_drops_old_ones(plugin: Pat
     assert path.read_bytes() == before
 
 
+def test_draft_is_kept_and_counts_as_not_translated(plugin: Path) -> None:
+    path = plugin / "i18n" / "rsgeo_de.ts"
+    known = module(plugin, 'def f():\n    return tr("Tile")')
+    catalogue.update(path, known)
+    draft = '<translation type="unfinished">Kachel</translation>'
+    path.write_text(path.read_text().replace('<translation type="unfinished"></translation>', draft))
+    assert catalogue.read(path) == {}
+    assert [text.source for text in catalogue.update(path, known)] == ["Tile"]
+    assert draft in path.read_text()
+
+
+def test_changed_text_starts_with_the_old_translation(plugin: Path) -> None:
+    path = plugin / "i18n" / "rsgeo_de.ts"
+    known = module(plugin, 'def f():\n    return tr("Tiles run together"), tr("Model")')
+    path.write_text(catalogue.rendered("de", known, {"Tiles run together": "Kacheln in einem Lauf", "Model": "Modell"}))
+    known = module(plugin, 'def f():\n    return tr("Tiles that run together"), tr("Scene")')
+    assert len(catalogue.update(path, known)) == 2
+    assert catalogue.read(path, is_finished=False) == {"Tiles that run together": "Kacheln in einem Lauf"}
+
+
 def test_qt_finds_the_translation(plugin: Path) -> None:
     core = pytest.importorskip("PyQt6.QtCore", exc_type=ImportError)
     try:

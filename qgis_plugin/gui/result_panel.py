@@ -42,6 +42,8 @@ class ResultPanel(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for column in (2, 3):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.resizeSection(0, 32)
         self.copy = QPushButton(tr("Cop&y as CSV"))
         self.copy.setEnabled(False)
@@ -54,6 +56,7 @@ class ResultPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addLayout(buttons)
         self._rows: list = []
+        self._colours: dict = {}
         self._call: Background | None = None
 
     def clear(self) -> None:
@@ -79,7 +82,8 @@ class ResultPanel(QWidget):
             return
         self.told.setText(tr("Counting the classes…"))
         self._call = ask_worker(found.path, "stats", {"map": path})
-        self._call.done.connect(lambda result: self._on_done(result["stats"], colours))
+        self._colours = colours
+        self._call.done.connect(self._on_done)
         self._call.failed.connect(self._on_failed)
         self._call.start()
 
@@ -92,12 +96,13 @@ class ResultPanel(QWidget):
             writer.writerow([row["value"], row["class"], row["pixels"], row["area_ha"], row["share"]])
         return out.getvalue()
 
-    def _on_done(self, stats: dict, colours: dict) -> None:
+    def _on_done(self, result: dict) -> None:
+        stats = result["stats"]
         self._rows = stats["rows"]
         self.table.setRowCount(len(self._rows))
         for index, row in enumerate(self._rows):
             swatch = QTableWidgetItem()
-            swatch.setBackground(QColor(colours.get(row["value"], "#888888")))
+            swatch.setBackground(QColor(self._colours.get(row["value"], "#888888")))
             self.table.setItem(index, 0, swatch)
             self._write(index, 1, f"{row['value']}  {row['class']}", Qt.AlignmentFlag.AlignLeft)
             self._write(index, 2, f"{row['area_ha']:,.2f}", Qt.AlignmentFlag.AlignRight)

@@ -208,6 +208,13 @@ class RunDialog(QDialog):
         if dialog is not None:
             dialog.show()
 
+    def stop(self) -> None:
+        """Cancel what is under way, without asking: the plugin goes."""
+        self.planning.stop()
+        if self.run is not None:
+            self.run.ended.disconnect(self._on_ended)
+            self.run.cancel()
+
     # Closing -----------------------------------------------------------------------------------------------------
 
     def closeEvent(self, event) -> None:

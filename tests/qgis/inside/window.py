@@ -1,4 +1,4 @@
-"""What a plugin sees of QGIS's window: a stand-in for `iface` whose canvas, message bar, menu and tool bars are real."""
+"""What a plugin sees of QGIS's window: a stand-in for `iface` with a real canvas, message bar, menu and tool bar."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ class RsgeoPlugin:
         self.iface = iface
         self.provider = None
         self.translator = None
+        self.menu = None
 
     def initProcessing(self) -> None:
         """Add the provider; called alone by qgis_process."""
@@ -32,9 +33,16 @@ class RsgeoPlugin:
     def initGui(self) -> None:
         """Add the provider and what is seen."""
         self.initProcessing()
+        if self.iface is not None and self.menu is None:
+            from .gui.menu import Menu  # widgets are of no use to qgis_process
+
+            self.menu = Menu(self.iface)
 
     def unload(self) -> None:
         """Take everything away again."""
+        if self.menu is not None:
+            self.menu.remove()
+            self.menu = None
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

@@ -26,6 +26,9 @@ class Narration:
 
     def __call__(self, message: dict) -> None:
         """Tell one message."""
+        hear = getattr(self._feedback, "hear", None)
+        if hear is not None:  # a dialog's feedback wants the stages and the figures as they are
+            hear(message)
         kind = message["type"]
         if kind == "stage":
             self._before, self._weight = self._before + self._weight, float(message.get("weight", 0.0))

@@ -147,10 +147,8 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         given = Given(self, parameters, context)
         self._request, self._files = {}, {}
         for p in self.tool.parameters:
-            value = KINDS[p.kind].read(given, p)
-            if p.kind.endswith("_out") and value:
-                self._files[p.key] = next(iter(value.values()))
-            self._request.update({key: item for key, item in value.items() if key != p.key})
+            if not p.kind.endswith("_out"):
+                self._request.update(KINDS[p.kind].read(given, p))
         if any(p.kind == "scene" for p in self.tool.parameters):
             self._prepare_scene(parameters, context, feedback)
         return True
@@ -199,6 +197,7 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
     def processAlgorithm(self, parameters, context, feedback) -> dict:
         """Have the worker do it, in Processing's thread."""
         narration = Narration(feedback)
+        self._read_outputs(parameters, context)
         try:
             if self._scene is not None:
                 self._add_scene(feedback)
@@ -221,6 +220,15 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
                 feedback.pushConsoleInfo(failure.log)
             raise QgsProcessingException(self._told(failure)) from None
         return self._results(result, context, feedback)
+
+    def _read_outputs(self, parameters, context) -> None:
+        """Where to write to. Not before the run: of what is to be loaded QGIS heeds only what the run's context has."""
+        given = Given(self, parameters, context)
+        for p in self.tool.parameters:
+            value = KINDS[p.kind].read(given, p) if p.kind.endswith("_out") else {}
+            if value:
+                self._files[p.key] = next(iter(value.values()))
+            self._request.update({key: item for key, item in value.items() if key != p.key})
 
     def _add_scene(self, feedback: QgsProcessingFeedback) -> None:
         """Put the scene into the request; a layer without a file is exported first."""

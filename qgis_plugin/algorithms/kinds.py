@@ -183,7 +183,7 @@ def _read_raster(given: Given, p: Parameter) -> dict:
         return {}
     layer = given.algorithm.parameterAsRasterLayer(given.values, p.key, given.context)
     scene = scenes.scene_of(layer, given.context.transformContext())
-    if scene.export is not None:
+    if not scene.path:
         raise QgsProcessingException(
             tr("{name} is no file. Save it as a GeoTIFF first (Export > Save As).").format(name=layer.name())
         )

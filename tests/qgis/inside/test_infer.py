@@ -256,6 +256,25 @@ def test_tiles_of_a_service_are_exported_at_the_resolution_of_the_model(plugin, 
     assert not (tmp_path / "more.tif").exists()
 
 
+def test_what_only_qgis_can_open_is_exported(plugin, model, tmp_path) -> None:
+    """The GDAL of QGIS reads more formats than that of the environment; FITS is one here."""
+    scene = write(tmp_path / "scene.tif", crs=None)
+    gdal.GetDriverByName("FITS").CreateCopy(str(tmp_path / "scene.fits"), gdal.Open(str(scene)))
+    notes = []
+
+    class Feedback(QgsProcessingFeedback):
+        def pushInfo(self, text: str) -> None:
+            notes.append(text)
+
+    layer = QgsRasterLayer(str(tmp_path / "scene.fits"), "fits")
+    assert layer.isValid() and layer.bandCount() == 3
+    run(layer, model, tmp_path / "map.tif", feedback=Feedback())
+    assert any("cannot read this format" in note for note in notes)
+    assert gdal.Open(str(tmp_path / "map.tif")).RasterXSize == 150
+    run(str(scene), model, tmp_path / "direct.tif")
+    assert values(tmp_path / "map.tif") == values(tmp_path / "direct.tif")
+
+
 def test_messages_of_the_worker_reach_the_log(plugin, scene, tmp_path) -> None:
     class Feedback(QgsProcessingFeedback):
         def __init__(self) -> None:

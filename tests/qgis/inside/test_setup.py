@@ -63,12 +63,20 @@ def test_removing_gives_an_empty_interpreter(home) -> None:
     assert feedback.said[-1] == "The environment is removed."
 
 
-def test_cancelled_creation_says_so_and_leaves_nothing(home, tmp_path) -> None:
+@pytest.mark.parametrize("is_headless", [False, True])
+def test_cancelled_creation_says_so_and_leaves_nothing(is_headless, home, tmp_path, monkeypatch) -> None:
+    from rsgeo.interrupts import INTERRUPTS
+
+    monkeypatch.setattr(INTERRUPTS, "is_headless", is_headless)
     (tmp_path / "rsgeo-0-py3-none-any.whl").touch()
     feedback = Heard()
     feedback.cancel()
-    assert run(feedback, ACTION="create", SOURCE="wheelhouse", LOCATION=str(tmp_path)) == {}
-    assert "cancelled" in feedback.said[-1]
+    if is_headless:
+        with pytest.raises(QgsProcessingException, match="cancelled"):
+            run(feedback, ACTION="create", SOURCE="wheelhouse", LOCATION=str(tmp_path))
+    else:
+        assert run(feedback, ACTION="create", SOURCE="wheelhouse", LOCATION=str(tmp_path)) == {}
+        assert "cancelled" in feedback.said[-1]
     assert list((home / "env").glob("*")) == []
 
 

@@ -19,7 +19,7 @@ from qgis.PyQt.QtGui import QIcon
 from .. import card, settings, styling
 from ..interrupts import INTERRUPTS
 from ..translation import tr
-from ..worker import client, interpreter
+from ..worker import client, interpreter, protocol
 from .kinds import KINDS, Given
 from .narration import Narration
 from .table import tools
@@ -162,7 +162,8 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         return self._results(result, context, feedback)
 
     def _work(self, narration: Narration, feedback: QgsProcessingFeedback) -> dict:
-        """The worker's result message."""
+        """The worker's result message; its request is in the log, to be repeated by `rsgeo worker FILE`."""
+        feedback.pushCommandInfo(protocol.run_line(self.tool.task, self._request).decode().strip())
         return client.run(
             self._python, self.tool.task, self._request, narration, lambda: INTERRUPTS.cancelled(feedback)
         )

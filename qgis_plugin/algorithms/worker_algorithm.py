@@ -179,7 +179,7 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
 
     def _told(self, failure: client.WorkerFailure) -> str:
         """A failure in the words of this algorithm: parameters instead of the command's options."""
-        keys: dict = {}
+        keys = {p.key.lower(): p.key for p in self.tool.parameters}
         for p in self.tool.parameters:
             keys.setdefault(p.field, p.key)  # MODEL before MODEL_FILE
         text = "\n".join(filter(None, (failure.text, failure.hint)))

@@ -68,6 +68,31 @@ def test_every_task_that_the_table_names_is_one_of_the_worker(plugin) -> None:
         assert set(jobs[tool.task]) - fields == hidden.get(tool.name, set()), tool.name
 
 
+def test_a_new_tool_is_one_entry_of_the_table(qgis, scene, monkeypatch) -> None:
+    import processing
+    from rsgeo import classFactory, provider
+    from rsgeo.algorithms import table, worker_algorithm
+    from rsgeo.algorithms.tool import Outcome, Parameter, Tool
+
+    entry = Tool(
+        "describe_scene",
+        "describe_scene",
+        "maps",
+        "Describe a scene",
+        "What a raster is.",
+        parameters=(Parameter("INPUT", "scene", "raster", "Scene", "A raster."),),
+        outcomes=(Outcome("TEXT", "Description", "text", lambda result: result["stats"]["text"]),),
+    )
+    for module in (provider, worker_algorithm):
+        monkeypatch.setattr(module, "tools", lambda: (*table.tools(), entry))
+    loaded = classFactory(None)
+    loaded.initProcessing()
+    try:
+        assert "640 × 640 pixels" in processing.run("rsgeo:describe_scene", {"INPUT": str(scene)})["TEXT"]
+    finally:
+        loaded.unload()
+
+
 def test_what_the_user_has_set_counts(plugin, scene, tmp_path) -> None:
     from qgis.core import QgsProcessingContext, QgsProcessingFeedback
     from rsgeo import settings

@@ -36,12 +36,12 @@ def empty(text: str) -> str:
 
 
 def task_name(task: str) -> str:
-    """What a model does, in the user's words."""
+    """What a model gives, in the user's words."""
     names = {
-        "classification": tr("classifies windows"),
-        "segmentation": tr("classifies every pixel"),
-        "embedding": tr("describes windows by numbers (embedding)"),
-        "regression": tr("estimates values"),
+        "classification": tr("classes of windows"),
+        "segmentation": tr("classes of pixels"),
+        "embedding": tr("embedding"),
+        "regression": tr("values"),
     }
     return names.get(task, task)
 

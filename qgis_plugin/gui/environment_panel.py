@@ -78,8 +78,9 @@ class EnvironmentPanel(QWidget):
         layout.addWidget(self.status)
         layout.addLayout(buttons)
         for part in (self.wish, self.bar, self.told, self.log):
-            layout.addWidget(part)
+            layout.addWidget(part, 1 if part is self.log else 0)
             part.hide()
+        layout.addStretch(0)
 
     def show_status(self) -> None:
         """Read what is installed, and offer what can be done with it."""

@@ -27,8 +27,8 @@ class Planning(QObject):
     begun = pyqtSignal()
     planned = pyqtSignal(object, object)
     """The figures, and the warnings."""
-    refused = pyqtSignal(str)
-    """Why not, as HTML."""
+    refused = pyqtSignal(str, str)
+    """Why not, as HTML, and the short name of the kind of failure."""
     noted = pyqtSignal(str)
     """There is no plan before the run, and why."""
 
@@ -64,7 +64,7 @@ class Planning(QObject):
         self.stop()
         problem = self._problem()
         if problem:
-            self.refused.emit(refusal(problem))
+            self.refused.emit(refusal(problem), "choice")
             return
         feedback = QgsProcessingFeedback(False)
         self._prospect = Prospect()
@@ -72,7 +72,7 @@ class Planning(QObject):
             request = self._prospect.request(self._parameters(), dataobjects.createContext(feedback), feedback)
             found = interpreter.find(settings.INTERPRETER.value())
         except QgsProcessingException as error:
-            self.refused.emit(refusal(in_words(str(error))))
+            self.refused.emit(refusal(in_words(str(error))), "choice")
             return
         if self._prospect.export:
             self.noted.emit(self._prospect.export)
@@ -102,4 +102,4 @@ class Planning(QObject):
 
     def _on_failed(self, failure) -> None:
         self._call = None
-        self.refused.emit(self._prospect.explained(failure))
+        self.refused.emit(self._prospect.explained(failure), failure.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -60,17 +61,19 @@ class Prospect(WorkerAlgorithm):
 
     def explained(self, failure: WorkerFailure) -> str:
         """A failure in the words of the dialog, as HTML."""
+        if failure.code == "bands":
+            return refusal(failure.text, tr("Choose them in the tab Bands, or take another model."))
         text, hint = (in_words(self._told(WorkerFailure(part))) for part in (failure.text, failure.hint))
         return refusal(text, hint)
 
 
 def in_words(text: str) -> str:
     """A message that names parameters, with the names that the dialog shows."""
-    labels = {"BANDS": tr("the tab Bands:"), "FORCE": tr("“Take values and resolutions that do not fit”")}
+    labels = {"BANDS": tr("the tab Bands:")}
     for tool in tools():
         for p in tool.parameters:
             labels.setdefault(p.key, f"“{p.label}”")
-    return " ".join(labels.get(word, word) if word.isupper() else word for word in text.split(" "))
+    return re.sub(r"\b[A-Z][A-Z_]+\b", lambda match: labels.get(match.group(), match.group()), text)
 
 
 def facts(stats: dict) -> list:

@@ -60,7 +60,8 @@ class RunForm(QWidget):
         for device in settings.DEVICES:
             self.device.addItem(tr("automatic") if device == "auto" else device, device)
         self.device.setCurrentIndex(max(0, self.device.findData(settings.DEVICE.value())))
-        self.force = QCheckBox(tr("&Take values and resolutions that do not fit the model"))
+        self.force = QCheckBox(tr("&Take what does not fit"))
+        self.force.setToolTip(tr("Values and resolutions that the model was not made for."))
         self._lay_out()
         self._connect()
 

@@ -30,7 +30,12 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [python, "-c", start]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in INSIDE.glob("test_*.py")))
+def marked(name: str):
+    """Files that hold times run alone."""
+    return pytest.param(name, marks=pytest.mark.alone) if name.endswith("_times.py") else name
+
+
+@pytest.mark.parametrize("name", [marked(path.name) for path in sorted(INSIDE.glob("test_*.py"))])
 def test_inside_qgis(name: str, runner: list[str], tmp_path: Path) -> None:
     line = [*runner, "-q", "-ra", "-p", "no:cacheprovider", str(INSIDE / name)]
     done = subprocess.run(

@@ -103,7 +103,7 @@ def unit(band: dict) -> str:
     """How a band's numbers are stored."""
     scale, offset, name = band.get("scale", 1.0), band.get("offset", 0.0), band.get("unit") or ""
     if scale in (None, 1.0) and not offset:
-        return name
+        return tr("numbers as stored") if name in ("", "1") else name
     stored = f"{1 / scale:,.0f}" if scale and scale < 1 else f"1/{scale:g}"
     told = tr("{unit} × {factor}").format(unit=name, factor=stored)
     return f"{told} + {-offset / scale:g}" if offset else told

@@ -98,6 +98,9 @@ class RunDialog(QDialog):
     def _on_change(self) -> None:
         if not self.isVisible():
             return  # it is planned when the dialog is shown again
+        if self.run is None:
+            self.parts.told.clear()
+            self.parts.bar.setValue(0)
         self.parts.plan.setHtml(tr("Planning…"))
         self.parts.set_startable(self.run is None and not self.form.problem())
         self.planning.soon()

@@ -200,3 +200,19 @@ def test_a_scene_is_needed(gui, wait_for) -> None:
     dialog = gui.menu.map_scene()
     wait_for(lambda: "open a scene" in dialog.parts.plan.toPlainText())
     assert not dialog.parts.run_button.isEnabled()
+
+
+def test_a_layer_without_a_file_is_exported_first(dialog, window, wait_for, tmp_path) -> None:
+    tiles = QgsRasterLayer(f"type=xyz&url=file://{tmp_path}/{{z}}/{{x}}/{{y}}.png&zmin=0&zmax=19", "Tiles", "wms")
+    assert tiles.isValid()
+    QgsProject.instance().addMapLayer(tiles)
+    dialog.form.scene.setLayer(tiles)
+    wait_for(lambda: "Choose a model" in dialog.parts.plan.toPlainText())
+    dialog.choose_model("landcover-aerial")
+    wait_for(lambda: "limit is 1000" in dialog.parts.plan.toPlainText())
+    assert not dialog.parts.run_button.isEnabled()
+    window.mapCanvas().setDestinationCrs(tiles.crs())
+    window.mapCanvas().setExtent(QgsRectangle(1_000_000, 6_000_000, 1_000_300, 6_000_300))
+    dialog.form.area.choose("canvas")
+    wait_for(lambda: "are exported first" in dialog.parts.plan.toPlainText())
+    assert dialog.parts.run_button.isEnabled()

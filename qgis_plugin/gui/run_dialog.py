@@ -100,7 +100,7 @@ class RunDialog(QDialog):
             return  # it is planned when the dialog is shown again
         if self.run is None:
             self.parts.told.clear()
-            self.parts.bar.setValue(0)
+            self.parts.bar.reset()
         self.parts.plan.setHtml(tr("Planning…"))
         self.parts.set_startable(self.run is None and not self.form.problem())
         self.planning.soon()

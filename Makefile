@@ -61,12 +61,14 @@ lock: | $(BIN)/python
 	  --only-binary :all: --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --constraints $(LOCKS)/constraints.txt --extra $$variant pyproject.toml -o $(LOCKS)/$$variant.txt || exit 1; done
 
-# uv's wheel comes along, so that an offline machine without ensurepip can use it.
+# uv's wheel comes along, so that an offline machine without ensurepip can use it. rsgeo is built outside of build/,
+# which may hold modules that are no longer there.
 wheelhouse: | $(BIN)/python
 	$(BIN)/python -m pip download -q --require-hashes --only-binary :all: -r $(LOCKS)/$(VARIANT).txt -d $(WHEELHOUSE)
 	$(BIN)/python -m pip download -q --no-deps --only-binary :all: -d $(WHEELHOUSE) \
 	  "uv==$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' qgis_plugin/environment/uv.py)"
-	$(BIN)/python -m pip wheel -q --no-deps -w $(WHEELHOUSE) .
+	scratch=$$(mktemp -d) && printf '[build]\nbuild_base = %s\n' "$$scratch" > "$$scratch/build.cfg" && \
+	  DIST_EXTRA_CONFIG="$$scratch/build.cfg" $(BIN)/python -m pip wheel -q --no-deps -w $(WHEELHOUSE) . && rm -r "$$scratch"
 	@echo "$(WHEELHOUSE) is complete; choose it under Settings > Options > rsgeo, or run rsgeo:setup with SOURCE=wheelhouse."
 
 clean:

@@ -28,8 +28,7 @@ class RsgeoPlugin:
             self.translator = translation.install()  # before the algorithms, which say their names when they are added
             self.provider = RsgeoProvider()
             QgsApplication.processingRegistry().addProvider(self.provider)
-            if self.iface is None:
-                INTERRUPTS.install()
+            INTERRUPTS.is_headless = self.iface is None
 
     def initGui(self) -> None:
         """Add the provider and what is seen."""
@@ -47,6 +46,5 @@ class RsgeoPlugin:
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
-            INTERRUPTS.remove()
             translation.remove(self.translator)
             self.translator = None

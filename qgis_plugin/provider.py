@@ -7,6 +7,7 @@ from pathlib import Path
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.scene_algorithm import SceneAlgorithm
 from .algorithms.setup import SetupAlgorithm
 from .algorithms.table import tools
 from .algorithms.worker_algorithm import WorkerAlgorithm
@@ -34,7 +35,8 @@ class RsgeoProvider(QgsProcessingProvider):
     def loadAlgorithms(self) -> None:
         """Add every algorithm: those of the table, and the set-up."""
         for tool in tools():
-            self.addAlgorithm(WorkerAlgorithm(tool))
+            has_scene = any(p.kind == "scene" for p in tool.parameters)
+            self.addAlgorithm(SceneAlgorithm(tool) if has_scene else WorkerAlgorithm(tool))
         self.addAlgorithm(SetupAlgorithm())
 
     def supportedOutputRasterLayerExtensions(self) -> list:
@@ -52,6 +54,3 @@ class RsgeoProvider(QgsProcessingProvider):
     def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:
         """For temporary polygons."""
         return "gpkg"
-        from .algorithms.setup import SetupAlgorithm
-
-        self.addAlgorithm(SetupAlgorithm())

@@ -35,10 +35,10 @@ class Scene:
     """A raster layer in plain values.
 
     Attributes:
-        path: what GDAL opens; empty where the layer has to be exported first.
+        path: what GDAL opens; empty where the layer has to be exported.
         crs: the CRS that the user has assigned to the layer, where it is not the file's own.
         nodata: the value that the user has declared as no data.
-        export: what writes the layer to a file; None where it is one.
+        export: what writes the layer to a file.
         notes: what the user should know.
     """
 
@@ -93,7 +93,7 @@ class Export:
             path: the file to write.
             extent: in the layer's CRS.
             size: columns and rows.
-            limit: the most tiles of 256 × 256 pixels to ask for.
+            limit: the most tiles of 256 × 256 pixels to ask for; 0 for any.
             feedback: told the progress; cancels.
 
         Raises:
@@ -101,7 +101,7 @@ class Export:
         """
         columns, rows = size
         tiles = -(-columns // TILE) * -(-rows // TILE)
-        if tiles > limit:
+        if limit and tiles > limit:
             text = tr(
                 "{name} would be exported as {columns} × {rows} pixels, {tiles} tiles; the limit is {limit}. "
                 "Choose a smaller extent, or raise the limit (MAX_TILES) if the service's terms allow it."
@@ -109,11 +109,10 @@ class Export:
             raise QgsProcessingException(
                 text.format(name=self.name, columns=columns, rows=rows, tiles=tiles, limit=limit)
             )
-        feedback.pushInfo(
-            tr("Exporting {name}: {columns} × {rows} pixels, {tiles} tiles. Mind the terms of the service.").format(
-                name=self.name, columns=columns, rows=rows, tiles=tiles
-            )
-        )
+        text = tr("Exporting {name}: {columns} × {rows} pixels.").format(name=self.name, columns=columns, rows=rows)
+        if limit:
+            text += " " + tr("{tiles} tiles; mind the terms of the service.").format(tiles=tiles)
+        feedback.pushInfo(text)
         pipe = QgsRasterPipe()
         if not pipe.set(self._provider.clone()):
             raise QgsProcessingException(tr("The layer {name} cannot be read.").format(name=self.name))
@@ -151,13 +150,11 @@ def scene_of(layer: QgsRasterLayer, transforms: QgsCoordinateTransformContext) -
     """
     if layer is None or not layer.isValid():
         raise QgsProcessingException(tr("The raster layer cannot be opened."))
-    scene = Scene()
+    scene = Scene(export=Export(layer, transforms))
     provider = layer.dataProvider()
-    if provider.name() == "gdal":
-        scene.path = gdal_path(layer.source())
-    else:
-        scene.export = Export(layer, transforms)
+    if provider.name() != "gdal":
         return scene
+    scene.path = gdal_path(layer.source())
     if layer.crs().isValid() and layer.crs() != provider.crs():
         scene.crs = layer.crs().authid() or layer.crs().toWkt()
         scene.notes.append(

@@ -28,6 +28,19 @@ class Styling(QgsProcessingLayerPostProcessorInterface):
         """Style a layer; called by QGIS in the main thread."""
         if isinstance(layer, QgsRasterLayer):
             style(layer, self.role)
+        if self in _waiting:
+            _waiting.remove(self)
+
+
+_waiting: list = []  # QGIS keeps no reference, and the algorithm is gone before its results are loaded
+
+
+def processor(role: str) -> Styling:
+    """What styles a result of that role when QGIS has loaded it."""
+    made = Styling(role)
+    _waiting.append(made)
+    del _waiting[:-64]  # results that nobody loads
+    return made
 
 
 def style(layer: QgsRasterLayer, role: str) -> None:

@@ -168,6 +168,11 @@ def _read_device(given: Given, p: Parameter) -> dict:
     return {p.field: given.algorithm.parameterAsEnumString(given.values, p.key, given.context) or "auto"}
 
 
+def _read_threads(given: Given, p: Parameter) -> dict:
+    """Threads are always said, so that the plugin's setting counts."""
+    return {p.field: given.algorithm.parameterAsInt(given.values, p.key, given.context)}
+
+
 def _read_model(given: Given, p: Parameter) -> dict:
     name = given.algorithm.parameterAsString(given.values, p.key, given.context)
     return {} if name in ("", "auto") else {p.field: scenes.absolute(name)}
@@ -183,7 +188,7 @@ def _read_raster(given: Given, p: Parameter) -> dict:
         return {}
     layer = given.algorithm.parameterAsRasterLayer(given.values, p.key, given.context)
     scene = scenes.scene_of(layer, given.context.transformContext())
-    if scene.export is not None:
+    if not scene.path:
         raise QgsProcessingException(
             tr("{name} is no file. Save it as a GeoTIFF first (Export > Save As).").format(name=layer.name())
         )
@@ -340,7 +345,7 @@ KINDS = {
     ),
     "device": Kind(_setting(settings.DEVICE, _choice), _read_device),
     "memory": Kind(_setting(settings.MEMORY, _text), _read_memory),
-    "threads": Kind(_setting(settings.THREADS, _number(_INTEGER)), _plain("parameterAsInt")),
+    "threads": Kind(_setting(settings.THREADS, _number(_INTEGER)), _read_threads),
     "raster_out": Kind(_raster_out, _read_out),
     "vector_out": Kind(_vector_out, _read_out),
     "file_out": Kind(_file_out, _read_file_out),

@@ -18,6 +18,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..environment import managed, places
 from ..environment.installation import SOURCES, TOOLS, VARIANTS
+from ..interrupts import INTERRUPTS
 from ..translation import tr
 
 ACTION, SOURCE, LOCATION, VARIANT, TOOL, BASE = "ACTION", "SOURCE", "LOCATION", "VARIANT", "TOOL", "BASE"
@@ -149,17 +150,22 @@ class SetupAlgorithm(QgsProcessingAlgorithm):
             if done is not None:
                 feedback.setProgress(100.0 * done)
 
+        def is_cancelled() -> bool:
+            return INTERRUPTS.cancelled(feedback)
+
         action = self.parameterAsEnumString(parameters, ACTION, context)
         python = ""
         try:
             if action in ("create", "upgrade"):
                 make = managed.create if action == "create" else managed.upgrade
-                python = str(make(self._wish(parameters, context), tell, feedback.isCanceled))
+                python = str(make(self._wish(parameters, context), tell, is_cancelled))
             elif action == "verify":
-                python = str(self._verify(tell, feedback.isCanceled))
+                python = str(self._verify(tell, is_cancelled))
             else:
                 managed.remove(tell)
         except managed.Cancelled as cancelled:
+            if INTERRUPTS.is_headless:  # in a script, no environment is no success
+                raise QgsProcessingException(_sentence(cancelled)) from None
             feedback.pushInfo(_sentence(cancelled))
             return {}
         except managed.EnvironmentFailure as failure:

@@ -13,16 +13,14 @@ from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterDefinition,
-    QgsProcessingUtils,
 )
 from qgis.PyQt.QtGui import QIcon
 
-from .. import card, models, scenes, settings
+from .. import card, settings, styling
 from ..interrupts import INTERRUPTS
-from ..styling import Styling
 from ..translation import tr
-from ..worker import client, interpreter
-from .kinds import KINDS, Given, has_value
+from ..worker import client, interpreter, protocol
+from .kinds import KINDS, Given
 from .narration import Narration
 from .table import tools
 from .tool import Tool
@@ -48,14 +46,11 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         self.tool = tool
         self._request: dict = {}
         self._files: dict = {}
-        self._scene: scenes.Scene | None = None
-        self._extent = None
         self._python: Path | None = None
-        self._styles: list = []
 
     def createInstance(self) -> WorkerAlgorithm:
         """A fresh one, in the user's language of now."""
-        return WorkerAlgorithm(next(tool for tool in tools() if tool.name == self.tool.name))
+        return type(self)(next(tool for tool in tools() if tool.name == self.tool.name))
 
     def name(self) -> str:
         """The public name, never translated."""
@@ -145,53 +140,7 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         for p in self.tool.parameters:
             if not p.kind.endswith("_out"):
                 self._request.update(KINDS[p.kind].read(given, p))
-        if any(p.kind == "scene" for p in self.tool.parameters):
-            self._prepare_scene(parameters, context, feedback)
         return True
-
-    def _prepare_scene(self, parameters, context, feedback) -> None:
-        layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
-        if layer is None:
-            raise QgsProcessingException(self.invalidRasterError(parameters, "INPUT"))
-        self._scene = scenes.scene_of(layer, context.transformContext())
-        for note in self._scene.notes:
-            feedback.pushInfo(note)
-        if self._scene.crs is not None:
-            self._request["crs"] = self._scene.crs
-        if self._scene.nodata is not None:
-            self._request.setdefault("nodata", self._scene.nodata)
-        self._limit = self.parameterAsInt(parameters, "MAX_TILES", context)
-        self._sensor = self.parameterAsString(parameters, "SENSOR", context).strip()
-        if self._scene.export is not None:
-            has_extent = has_value(Given(self, parameters, context), next(
-                p for p in self.tool.parameters if p.key == "EXTENT"
-            ))  # fmt: skip
-            crs = self._scene.export.crs
-            self._extent = (
-                self.parameterAsExtent(parameters, "EXTENT", context, crs) if has_extent else self._scene.export.extent
-            )
-            self._gsd = self._model_gsd()
-
-    def _model_gsd(self) -> float | None:
-        """The ground resolution of the model that was named, metres.
-
-        Raises:
-            QgsProcessingException: no model was named.
-        """
-        name = self._request.get("model")
-        if name is None:
-            raise QgsProcessingException(
-                tr("Choose a model: the layer comes from a service, whose resolution is that of the model.")
-            )
-        if Path(name).is_file():
-            found = card.read_card(name)
-        else:
-            if models.card(name) is None:
-                models.refresh(self._python)
-            found = models.card(name)
-        if found is None:  # Deepness keys, or an unknown name: the worker knows
-            found = client.run(self._python, "describe_model", {"model": name})["stats"]["card"]
-        return found["inputs"][0].get("gsd")
 
     # The run -----------------------------------------------------------------------------------------------------
 
@@ -200,20 +149,10 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         narration = Narration(feedback)
         self._read_outputs(parameters, context)
         try:
-            if self._scene is not None:
-                self._add_scene(feedback)
-            if feedback.isCanceled():
-                return {}
-            result = client.run(
-                self._python,
-                self.tool.task,
-                self._request,
-                narration,
-                lambda: feedback.isCanceled() or INTERRUPTS.happened(),
-            )
+            result = self._work(narration, feedback)
         except client.WorkerCancelled:
-            if not feedback.isCanceled():  # Ctrl-C in a script: no map is no success
-                raise QgsProcessingException(tr("Interrupted; nothing was written.")) from None
+            if INTERRUPTS.is_headless:  # in a script, no map is no success
+                raise QgsProcessingException(tr("Cancelled; nothing was written.")) from None
             feedback.pushInfo(tr("Cancelled."))
             return {}
         except client.WorkerFailure as failure:
@@ -221,6 +160,13 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
                 feedback.pushConsoleInfo(failure.log)
             raise QgsProcessingException(self._told(failure)) from None
         return self._results(result, context, feedback)
+
+    def _work(self, narration: Narration, feedback: QgsProcessingFeedback) -> dict:
+        """The worker's result message; its request is in the log, to be repeated by `rsgeo worker FILE`."""
+        feedback.pushCommandInfo(protocol.run_line(self.tool.task, self._request).decode().strip())
+        return client.run(
+            self._python, self.tool.task, self._request, narration, lambda: INTERRUPTS.cancelled(feedback)
+        )
 
     def _read_outputs(self, parameters, context) -> None:
         """Where to write to. Not before the run: of what is to be loaded QGIS heeds only what the run's context has."""
@@ -231,26 +177,9 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
                 self._files[p.key] = next(iter(value.values()))
             self._request.update({key: item for key, item in value.items() if key != p.key})
 
-    def _add_scene(self, feedback: QgsProcessingFeedback) -> None:
-        """Put the scene into the request; a layer without a file is exported first."""
-        path = self._scene.path
-        if self._scene.export is not None:
-            path = QgsProcessingUtils.generateTempFilename("scene.tif")
-            size = self._scene.export.size(self._extent, self._gsd)
-            self._scene.export.write(Path(path), self._extent, size, self._limit, feedback)
-            for key in ("extent", "extent_crs"):
-                self._request.pop(key, None)
-        if self._request.get("sensors") or self._sensor:
-            sensors = self._request.setdefault("sensors", {})
-            if not self._sensor:
-                raise QgsProcessingException(tr("Say which sensor the scene itself is (SENSOR), such as s2."))
-            sensors.setdefault(self._sensor, []).insert(0, path)
-        else:
-            self._request["scene"] = [path]
-
     def _told(self, failure: client.WorkerFailure) -> str:
         """A failure in the words of this algorithm: parameters instead of the command's options."""
-        keys: dict = {}
+        keys = {p.key.lower(): p.key for p in self.tool.parameters}
         for p in self.tool.parameters:
             keys.setdefault(p.field, p.key)  # MODEL before MODEL_FILE
         text = "\n".join(filter(None, (failure.text, failure.hint)))
@@ -265,9 +194,7 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         roles = {file["path"]: file["role"] for file in result.get("outputs", [])}
         for path in self._files.values():
             if context.willLoadLayerOnCompletion(path) and roles.get(path):
-                styling = Styling(roles[path])
-                self._styles.append(styling)  # QGIS keeps no reference of its own
-                context.layerToLoadOnCompletionDetails(path).setPostProcessor(styling)
+                context.layerToLoadOnCompletionDetails(path).setPostProcessor(styling.processor(roles[path]))
         stats = result.get("stats", {})
         if "text" in stats:
             feedback.pushInfo(stats["text"])

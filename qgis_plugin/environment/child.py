@@ -5,13 +5,29 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess  # nosec B404 - pip, uv and venv are programs of their own, started without a shell
+import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..worker.interpreter import spawn_options
 from .failures import Cancelled
+
+# pip in a process that ends at once, with its builds, when its standard input does: when QGIS is killed, that is.
+_PIP = (
+    "import os, runpy, signal, threading\n"
+    "def watch():\n"
+    "    while os.read(0, 1):\n        pass\n"
+    "    os.killpg(0, signal.SIGKILL) if hasattr(os, 'killpg') else os._exit(3)\n"
+    "threading.Thread(target=watch, daemon=True).start()\n"
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)\n"
+)
+
+
+def pip(python: Path, *arguments: str) -> list[str]:
+    """The command line of an environment's pip, for `run`."""
+    return [str(python), "-I", "-X", "utf8", "-c", _PIP, "--no-input", "--disable-pip-version-check", *arguments]
 
 
 @dataclass(frozen=True)
@@ -48,8 +64,8 @@ def run(
     options["env"].update(extra or {})
     if os.name != "nt":
         options["pass_fds"] = inherited
-    process = subprocess.Popen(  # nosec B603 - a list of arguments that we composed
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    process = subprocess.Popen(  # nosec B603 # a list of arguments that we composed
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
     lines: queue.Queue = queue.Queue()
     streams = (process.stdout, process.stderr)
@@ -76,6 +92,7 @@ def run(
     finally:
         if process.poll() is None:
             _kill(process)
+        process.stdin.close()
         for reader in readers:
             reader.join(5)
 
@@ -91,7 +108,7 @@ def _kill(process: subprocess.Popen) -> None:
     """At once, with pip's own children (a build runs in one)."""
     if os.name == "nt":
         taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")  # noqa: PTH118
-        subprocess.run(  # nosec B603 - a fixed program
+        subprocess.run(  # nosec B603 # a fixed program
             [taskkill, "/T", "/F", "/PID", str(process.pid)],
             capture_output=True,
             check=False,

@@ -90,7 +90,7 @@ _CLASSES = (
         r"Connection refused|Network is unreachable|No route to host|[Cc]onnect(ion)? ?timed? ?out|ConnectTimeout|"
         r"ReadTimeout|Read timed out|operation timed out|NewConnectionError|Failed to establish a new connection|"
         r"Max retries exceeded|[Cc]onnection reset|RemoteDisconnected|error sending request|IncompleteRead|"
-        r"client error \(Connect\)|[Nn]etwork connectivity is disabled|urlopen error|WinError 1006[01]",
+        r"client error \(Connect\)|[Nn]etwork (connectivity is|was) disabled|urlopen error|WinError 1006[01]",
         "The package index cannot be reached.",
         "Check connection, firewall and proxy (Settings > Options > Network), or install from a wheelhouse.",
     ),
@@ -121,13 +121,13 @@ _CLASSES = (
     ),
     _Class(
         "locked",
-        r"WinError 32\b|os error 32\b|being used by another process",
+        r"WinError 32\b|os error 32\b|Directory not empty|being used by another process",
         "A file of the environment is in use.",
         "Close other QGIS windows and running rsgeo tools, then try again.",
     ),
     _Class(
         "no-ensurepip",
-        r"ensurepip is not available|No module named '?ensurepip|No module named '?venv|ensurepip', '--upgrade'",
+        r"ensurepip is not\s+available|No module named '?ensurepip|No module named '?venv|ensurepip', '--upgrade'",
         "This Python cannot make environments: its part 'ensurepip' is missing.",
         "On Debian and Ubuntu: sudo apt install python3-venv. Or choose the tool uv, which does not need it.",
     ),

@@ -1,4 +1,4 @@
-"""The steps of an installation: a virtual environment, the locked dependencies, rsgeo itself; by pip or by uv."""
+"""The steps of an installation: a virtual environment, rsgeo itself, its locked dependencies; by pip or by uv."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ class Installation:
         """
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._make(*self._choose())
+        self._rsgeo()  # first, for it is small: an index without it is found out before the large downloads
         self._dependencies()
-        self._rsgeo()
 
     def _choose(self) -> tuple:
         """The base interpreter and whether pip is the tool."""
@@ -149,15 +149,18 @@ class Installation:
         self._extra.update(index.uv_variables(clean(os.environ)))
         self._extra["UV_PYTHON_INSTALL_DIR"] = str(places.home() / "tools" / "python")
         asked = ["--python", str(base)] if base else ["--python", uv.PYTHON, "--managed-python"]
-        self._run([str(self._uv), "venv", "--no-project", *asked, str(self.folder)], step, 0.02, 0.08)
-
-    def _dependencies(self) -> None:
-        lock = places.LOCKS / f"{self.wish.variant}.txt"
-        arguments = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-        if self._uv and "UV_INDEX" in self._extra:
-            # Like pip, look at all indexes; with hashes, a wrong file of the same name cannot get in.
-            arguments += ["--index-strategy", "unsafe-best-match"]
-        self._install(arguments, "Installing the dependencies", 0.08, 0.8)
+        try:
+            self._run([str(self._uv), "venv", "--no-project", *asked, str(self.folder)], step, 0.02, 0.08)
+        except EnvironmentFailure as failure:
+            if base or isinstance(failure, Cancelled):
+                raise
+            raise EnvironmentFailure(
+                f"No Python that fits was found, and uv could not bring Python {uv.PYTHON}. {failure.text}",
+                "Install Python 3.10 or newer and name it as the base: uv gets its Python from its makers' site, not "
+                f"from the package index. {failure.hint}",
+                failure.log,
+                failure.kind,
+            ) from failure
 
     def _rsgeo(self) -> None:
         version = places.plugin_version()
@@ -167,7 +170,7 @@ class Installation:
             arguments = ["--only-binary", ":all:", f"rsgeo=={version}"]
         if self._uv:
             arguments += ["--refresh-package", "rsgeo"]  # a wheelhouse may hold a newer build of the same version
-        self._install(["--no-deps", *arguments], "Installing rsgeo", 0.8, 0.9)
+        self._install(["--no-deps", *arguments], "Installing rsgeo", 0.08, 0.15)
         found = interpreter.probe(self.python).rsgeo
         if found != version:
             raise EnvironmentFailure(
@@ -176,14 +179,21 @@ class Installation:
                 kind="version",
             )
 
+    def _dependencies(self) -> None:
+        lock = places.LOCKS / f"{self.wish.variant}.txt"
+        arguments = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+        if self._uv and "UV_INDEX" in self._extra:
+            # Like pip, look at all indexes; with hashes, a wrong file of the same name cannot get in.
+            arguments += ["--index-strategy", "unsafe-best-match"]
+        self._install(arguments, "Installing the dependencies", 0.15, 0.9)
+
     def _install(self, arguments: list, step: str, start: float, end: float) -> None:
         if self._wheelhouse:
             arguments = ["--no-index", "--find-links", str(self._wheelhouse), *arguments]
         if self._uv:
             program = [str(self._uv), "pip", "install", "--python", str(self.python)]
         else:
-            program = [str(self.python), "-I", "-X", "utf8", "-m", "pip", "--no-input", "--disable-pip-version-check"]
-            program += ["install", "--progress-bar", "off", "--no-warn-script-location"]
+            program = child.pip(self.python, "install", "--progress-bar", "off", "--no-warn-script-location")
         self._tell(step, start)
         self._run([*program, *arguments], step, start, end)
 
@@ -208,7 +218,7 @@ class Installation:
 
     def _pip_certificates(self) -> dict:
         """What makes older pips trust the system's certificates, as newer ones do by themselves."""
-        done = child.run([str(self.python), "-I", "-m", "pip", "--version"], lambda line: None, self._is_cancelled)
+        done = child.run(child.pip(self.python, "--version"), lambda line: None, self._is_cancelled)
         match = re.match(r"pip (\d+)\.(\d+)", done.log)
         version = (int(match.group(1)), int(match.group(2))) if match else (99, 0)
         own = {"PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} & set(os.environ)

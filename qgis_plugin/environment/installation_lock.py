@@ -31,8 +31,8 @@ def held(path: Path, tell: Callable[[str], None], is_cancelled: Callable[[], boo
         EnvironmentFailure: half an hour was not enough.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with path.open("ab") as file:
+        descriptor = file.fileno()
         started, waited = time.monotonic(), False
         while not _taken(descriptor):
             if not waited:
@@ -47,8 +47,6 @@ def held(path: Path, tell: Callable[[str], None], is_cancelled: Callable[[], boo
                 )
             time.sleep(0.2)
         yield descriptor, waited
-    finally:
-        os.close(descriptor)
 
 
 def _taken(descriptor: int) -> bool:
@@ -64,7 +62,7 @@ def _taken(descriptor: int) -> bool:
     import fcntl
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX + fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

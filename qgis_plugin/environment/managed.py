@@ -48,6 +48,9 @@ def status() -> Status:
         said = places.marker(older[0]) or {}
         problem = f"The environment is of rsgeo {older[0].name}; this plugin needs {version}: upgrade it."
         return Status(None, older[0].name, said.get("variant", ""), int(said.get("size", 0)), problem)
+    if said:
+        gone = "The Python that the environment was made from is gone: install it again."
+        return Status(None, version, said.get("variant", ""), int(said.get("size", 0)), gone)
     if places.managed_folder().exists():
         return Status(None, "", "", 0, "An installation did not end. It is swept when you install again.")
     return Status(None, "", "", 0, "The environment is not installed.")
@@ -100,7 +103,10 @@ def create(wish: Wish, tell: Tell, is_cancelled: Callable[[], bool]) -> Path:
         device = stats.get("device", "")
         tell(f"The environment is ready; the self-test ran on {device or 'this machine'}.", 1.0)
         if wish.variant == "gpu" and device == "cpu":
-            tell("No GPU was used: CUDA 12, cuDNN 9 and a driver for them are needed. The processor works.", 1.0)
+            tell(
+                "No GPU was used: CUDA 13 (12 for Python 3.10), cuDNN 9 and a driver are needed. The processor works.",
+                1.0,
+            )
         return installation.python
 
 
@@ -232,8 +238,13 @@ def _delete(folder: Path) -> None:
 
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    elif folder.exists():
+        return
+    for pause in (0.2, 1.0, None):  # a program that is just ending may still hold or write a file
+        if not folder.is_dir():
+            return
         try:
             shutil.rmtree(folder, onerror=writable)
         except OSError as error:
-            raise recognise(str(error), f"Removing {folder}") from error
+            if pause is None:
+                raise recognise(str(error), f"Removing {folder}") from error
+            time.sleep(pause)

@@ -8,6 +8,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from .. import settings
+from ..translation import tr
 from ..worker import interpreter
 from .background import Background, ask_worker
 from .prospect import Prospect, in_words
@@ -102,4 +103,7 @@ class Planning(QObject):
 
     def _on_failed(self, failure) -> None:
         self._call = None
+        if self._prospect.is_exported(failure):
+            self.noted.emit(tr("The environment cannot read this format, so QGIS exports the layer."))
+            return
         self.refused.emit(self._prospect.explained(failure), failure.code)

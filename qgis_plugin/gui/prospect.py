@@ -9,15 +9,15 @@ from pathlib import Path
 from qgis.core import QgsProcessingContext, QgsProcessingException, QgsProcessingFeedback
 
 from .. import card, models
+from ..algorithms.scene_algorithm import SceneAlgorithm
 from ..algorithms.table import tools
-from ..algorithms.worker_algorithm import WorkerAlgorithm
 from ..scenes import TILE
 from ..translation import tr
 from ..worker.client import WorkerFailure
 from .wording import duration, length, refusal, size, warning
 
 
-class Prospect(WorkerAlgorithm):
+class Prospect(SceneAlgorithm):
     """The algorithm `infer`, prepared and not run."""
 
     def __init__(self) -> None:
@@ -41,9 +41,8 @@ class Prospect(WorkerAlgorithm):
             raise QgsProcessingException(text)
         self.prepareAlgorithm(parameters, context, feedback)
         self._read_outputs(parameters, context)
-        scene = self._scene
-        if scene is not None and scene.export is not None:
-            columns, rows = scene.export.size(self._extent, self._gsd)
+        if not self._scene.path:
+            columns, rows = self._scene.export.size(self._extent, self._gsd)
             tiles = -(-columns // TILE) * -(-rows // TILE)
             if tiles > self._limit:
                 raise QgsProcessingException(
@@ -56,8 +55,12 @@ class Prospect(WorkerAlgorithm):
                 "Mind the terms of the service."
             ).format(columns=columns, rows=rows, tiles=tiles)
         else:
-            self._add_scene(feedback)
+            self._set_scene(self._scene.path)
         return self._request
+
+    def is_exported(self, failure: WorkerFailure) -> bool:
+        """Whether the run would have QGIS export the scene, since the worker cannot open it."""
+        return failure.code == "scene" and "cannot be opened as a raster" in failure.text
 
     def explained(self, failure: WorkerFailure) -> str:
         """A failure in the words of the dialog, as HTML."""

@@ -185,8 +185,9 @@ class RunDialog(QDialog):
         self.parts.bar.setValue(1000)
         self._tell(Qgis.MessageLevel.Success, line)
         path = outcome.results.get("OUTPUT", "")
-        if any(file["role"] == "classes" and file["path"] == path for file in outcome.files):
-            self.parts.result.count(path, _colours(path))
+        colours = _colours(path)
+        if colours:
+            self.parts.result.count(path, colours)
             self.parts.tabs.setCurrentWidget(self.parts.result)
 
     def _tell(self, level: Qgis.MessageLevel, text: str) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-import subprocess  # nosec B404 - the worker is a process of its own, started without a shell
+import subprocess
 import sys
 import tempfile
 import time
@@ -117,7 +117,7 @@ def probe(python: Path | str) -> Probe:
     options = spawn_options()
     arguments = [str(python), "-I", "-X", "utf8", "-c", _PROBE]
     try:
-        done = subprocess.run(  # nosec B603 - a list of arguments; the interpreter is the user's choice
+        done = subprocess.run(  # nosec B603 # a list of arguments; the interpreter is the user's choice
             arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False, **options
         )
         answer = json.loads(done.stdout.decode("utf-8", "replace").strip().splitlines()[-1])

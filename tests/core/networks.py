@@ -237,6 +237,30 @@ def slow(side: int = 7000, channels: int = 3) -> bytes:
     return net.bytes()
 
 
+def two_sensors(path: Path) -> Path:
+    """A model file with inputs s2 (three bands) and s1 (one band), whose output is the bands of both, dense."""
+    shapes = {"s2": 3, "s1": 1}
+    inputs = [
+        helper.make_tensor_value_info(key, TensorProto.FLOAT, ["N", count, "H", "W"]) for key, count in shapes.items()
+    ]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, "H", "W"])
+    node = helper.make_node("Concat", ["s2", "s1"], ["y"], axis=1)
+    graph = helper.make_graph([node], "two", inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    described = card(kind="values", outputs=4).model_dump(exclude_none=True)
+    described["name"] = "two-sensors"
+    described["inputs"] = [
+        {
+            "sensor": key,
+            "bands": [{"name": f"band {i + 1}"} for i in range(count)],
+            "tile_size": 64,
+            "dynamic_size": True,
+        }
+        for key, count in shapes.items()
+    ]
+    return save(path, model.SerializeToString(), ModelCard.model_validate(described))
+
+
 def band_reader(channels: int = 3, outputs: int | None = None) -> bytes:
     """The input itself, dense: what the model sees comes out (the first `outputs` bands)."""
     net = Network(channels)

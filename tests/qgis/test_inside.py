@@ -26,18 +26,29 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the Python of QGIS has no pytest, and it cannot be fetched: {done.stderr[-200:]}")
-    start = f"import sys; sys.path.append({str(folder)!r}); import pytest; sys.exit(pytest.console_main())"
+    start = f"import sys; sys.path.append({str(folder)!r}); import pytest; sys.exit(pytest.main())"
     return [python, "-c", start]
 
 
-def marked(name: str):
-    """Files that hold times run alone."""
-    return pytest.param(name, marks=pytest.mark.alone) if name.endswith("_times.py") else name
+def _marked(name: str):
+    """What holds times to a limit runs alone."""
+    return pytest.param(name, marks=[pytest.mark.alone] if "limits" in name else [])
 
 
-@pytest.mark.parametrize("name", [marked(path.name) for path in sorted(INSIDE.glob("test_*.py"))])
+@pytest.mark.parametrize("name", [_marked(path.name) for path in sorted(INSIDE.glob("test_*.py"))])
 def test_inside_qgis(name: str, runner: list[str], tmp_path: Path) -> None:
-    line = [*runner, "-q", "-ra", "-p", "no:cacheprovider", str(INSIDE / name)]
+    line = [
+        *runner,
+        "-q",
+        "-ra",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(INSIDE / "pytest.ini"),
+        "--rootdir",
+        str(INSIDE),
+        str(INSIDE / name),
+    ]
     done = subprocess.run(
         line, capture_output=True, text=True, check=False, timeout=600, env=program.environment(tmp_path)
     )

@@ -237,12 +237,17 @@ def test_without_an_environment_the_first_step_is_shown(window, home, no_interpr
 def test_diagnosis_names_no_folder_of_the_user(gui, wait_for, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RSGEO_MODELS", str(tmp_path / "data" / "models"))
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{os.environ["RSGEO_PYTHON"]}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("RSGEO_PYTHON", str(python))
     dialog = gui.menu.diagnose()
     wait_for(lambda: not dialog.is_busy())
     text = dialog.text.toPlainText()
     for part in ("QGIS         3.", "Qt           5.", "plugin       0.1.0", "onnxruntime", "self-test passed on cpu"):
         assert part in text, text
     assert str(tmp_path) not in text and "~/data/models" in text
+    assert "~/python (variable)" in text
     dialog.copy.click()
     assert QgsApplication.clipboard().text() == text
 

@@ -68,6 +68,52 @@ def test_every_task_that_the_table_names_is_one_of_the_worker(plugin) -> None:
         assert set(jobs[tool.task]) - fields == hidden.get(tool.name, set()), tool.name
 
 
+def test_a_new_tool_is_one_entry_of_the_table(qgis, scene, monkeypatch) -> None:
+    import processing
+    from rsgeo import classFactory, provider
+    from rsgeo.algorithms import table, worker_algorithm
+    from rsgeo.algorithms.tool import Outcome, Parameter, Tool
+
+    entry = Tool(
+        "describe_scene",
+        "describe_scene",
+        "maps",
+        "Describe a scene",
+        "What a raster is.",
+        parameters=(Parameter("INPUT", "scene", "raster", "Scene", "A raster."),),
+        outcomes=(Outcome("TEXT", "Description", "text", lambda result: result["stats"]["text"]),),
+    )
+    for module in (provider, worker_algorithm):
+        monkeypatch.setattr(module, "tools", lambda: (*table.tools(), entry))
+    loaded = classFactory(None)
+    loaded.initProcessing()
+    try:
+        assert "640 × 640 pixels" in processing.run("rsgeo:describe_scene", {"INPUT": str(scene)})["TEXT"]
+    finally:
+        loaded.unload()
+
+
+def test_what_the_user_has_set_counts(plugin, scene, tmp_path) -> None:
+    from qgis.core import QgsProcessingContext, QgsProcessingFeedback
+    from rsgeo import settings
+
+    changed = {settings.DEVICE: "cuda", settings.THREADS: "3", settings.MEMORY: "512MiB"}
+    try:
+        for setting, value in changed.items():
+            setting.set(value)
+        algorithm = registry().createAlgorithmById("rsgeo:infer")
+        parameters = {"INPUT": str(scene), "OUTPUT": str(tmp_path / "map.tif")}
+        assert algorithm.prepare(parameters, QgsProcessingContext(), QgsProcessingFeedback())
+        asked = algorithm._request
+        assert (asked["device"], asked["threads"], asked["memory"]) == ("cuda", 3, 512 << 20)
+    finally:
+        for setting in changed:
+            setting.set(setting.default)
+    algorithm = registry().createAlgorithmById("rsgeo:infer")
+    assert algorithm.prepare(parameters, QgsProcessingContext(), QgsProcessingFeedback())
+    assert algorithm._request["device"] == "auto" and algorithm._request["threads"] == 0
+
+
 def test_a_missing_environment_is_told(plugin, monkeypatch) -> None:
     from rsgeo.worker import interpreter
 

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import program
 import pytest
 
 from release import archive, catalogue, qt_tools
 
 PLUGIN = Path(__file__).parents[3] / "qgis_plugin"
-PYTHON = "/usr/bin/python3"  # the one that a distribution's QGIS runs in
 PROGRAM = """
 import json, sys
 from qgis.core import QgsApplication, QgsSettings
@@ -36,8 +36,8 @@ print(json.dumps(answers))
 @pytest.fixture
 def answers(tmp_path: Path):
     """A function that asks a real QGIS for a text in some languages."""
-    if not Path(PYTHON).exists():
-        pytest.skip("no Python of the system, so no QGIS")
+    if program.python() is None:
+        pytest.skip("QGIS is not installed: no Python here imports qgis.core")
     try:
         qt_tools.lrelease()
     except qt_tools.ToolMissing as error:
@@ -62,7 +62,7 @@ def answers(tmp_path: Path):
     }
 
     def ask(*locales: str) -> dict[str, list]:
-        command = [PYTHON, "-W", "ignore", "-c", PROGRAM, json.dumps(locales)]
+        command = [str(program.python()), "-W", "ignore", "-c", PROGRAM, json.dumps(locales)]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
         )

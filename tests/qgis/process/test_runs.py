@@ -15,6 +15,7 @@ import psutil
 import pytest
 import rasterio
 from making import random_scene, read, rsgeo, write_scene
+from networks import two_sensors
 from program import environment, process
 
 ALGORITHMS = ("infer", "polygonize", "stats", "assess", "preview", "describe_model", "diagnose", "setup")
@@ -69,6 +70,21 @@ def test_extent_mask_and_bands_are_those_of_the_command(qgis_process, scene: Pat
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "q.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
     assert (read(tmp_path / "q.tif", 1) == 0).any() and (read(tmp_path / "q.tif", 1) > 0).any()
+
+
+def test_several_sensors(qgis_process, scene: Path, tmp_path: Path) -> None:
+    radar = write_scene(tmp_path / "radar.tif", random_scene((1, 150, 130), seed=5))
+    model = two_sensors(tmp_path / "two.onnx")
+    done = qgis_process(
+        "run", "rsgeo:infer", f"--INPUT={scene}", "--SENSOR=s2", f"--SENSORS=s1,{radar}", "--MODEL=two.onnx",
+        "--OUTPUT=q.tif",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = ("--sensor", f"s2={scene}", "--sensor", f"s1={radar}")
+    assert rsgeo("infer", *files, "-m", model, "-o", tmp_path / "c.tif").returncode == 0
+    assert (tmp_path / "q.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
+    done = qgis_process("run", "rsgeo:infer", f"--INPUT={scene}", "--MODEL=two.onnx", "--OUTPUT=q2.tif")
+    assert done.returncode == 1 and "SENSOR" in done.stdout + done.stderr
 
 
 def test_wrong_parameters_are_refused_with_code_1(qgis_process, scene: Path, model: Path, tmp_path: Path) -> None:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import program
 import pytest
 
 HERE = Path(__file__).parent
 PLUGIN = HERE.parents[2] / "qgis_plugin"
-PYTHON = "/usr/bin/python3"  # the one that a distribution's QGIS runs in
 NEWER = "# since QGIS 3."  # on a line that is only reached there
 
 
@@ -46,25 +45,18 @@ def chains(text: str) -> Iterator[tuple[int, list]]:
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory):
     """A function that asks the installed QGIS about chains."""
-    runtime = tmp_path_factory.mktemp("runtime")
-    runtime.chmod(0o700)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment |= {"QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(runtime)}
+    if program.python() is None:
+        pytest.skip("QGIS is not installed: no Python here imports qgis.core")
+    environment = program.environment(tmp_path_factory.mktemp("scopes"))
 
     def ask(asked: list) -> list[str]:
-        command = [PYTHON, "-W", "ignore", str(HERE / "qgis_scopes.py")]
+        command = [str(program.python()), "-W", "ignore", str(HERE / "qgis_scopes.py")]
         done = subprocess.run(
             command, input=json.dumps(asked), env=environment, capture_output=True, text=True, check=False, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    try:
-        found = subprocess.run([PYTHON, "-c", "import qgis.core"], env=environment, capture_output=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no Python of the system: {error}")
-    if found.returncode:
-        pytest.skip("QGIS is not installed")
     return ask
 
 

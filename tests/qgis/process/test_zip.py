@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
+import program
 import pytest
+from making import rsgeo
 
 from release import archive, installation, qt_tools
-
-# Debian's wrapper `qgis_process` refuses every command in 3.22.
-PROCESS = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
 
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile with nothing but the unpacked zip; its grandparent is QGIS_CUSTOM_CONFIG_PATH."""
-    if not PROCESS:
-        pytest.skip("QGIS is not installed")
+    if program.process() is None:
+        pytest.skip("QGIS is not installed: there is no qgis_process")
     if not (archive.ROOT / ".git").exists():
         pytest.skip("this is no clone of the repository, and the zip holds what git tracks")
     try:
@@ -35,18 +32,11 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def qgis_process(profile: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    runtime = profile / "runtime"
-    runtime.mkdir(mode=0o700, exist_ok=True)
-    environment = {
-        name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME", "QGIS_PLUGINPATH"}
-    }
-    environment |= {
-        "QGIS_CUSTOM_CONFIG_PATH": str(profile.parents[1]),
-        "QT_QPA_PLATFORM": "offscreen",
-        "XDG_RUNTIME_DIR": str(runtime),
-    }
+    """Run it where the plugin is the unpacked zip and nothing else."""
+    environment = program.environment(profile, QGIS_CUSTOM_CONFIG_PATH=str(profile.parents[1]))
+    del environment["QGIS_PLUGINPATH"]
     return subprocess.run(
-        [str(PROCESS), *words], env=environment, capture_output=True, text=True, check=False, timeout=120
+        [str(program.process()), *words], env=environment, capture_output=True, text=True, check=False, timeout=120
     )
 
 
@@ -57,6 +47,15 @@ def test_zip_is_enabled_and_gives_its_provider(profile: Path) -> None:
     done = qgis_process(profile, "plugins")
     assert "* rsgeo" in done.stdout.splitlines()
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_zip_maps_as_the_command_does(profile: Path, scene: Path, model: Path, tmp_path: Path) -> None:
+    qgis_process(profile, "plugins", "enable", "rsgeo")
+    given = (f"--INPUT={scene}", f"--MODEL_FILE={model}", f"--OUTPUT={tmp_path / 'q.tif'}")
+    done = qgis_process(profile, "run", "rsgeo:infer", *given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rsgeo("infer", scene, "-m", model, "-o", tmp_path / "c.tif").returncode == 0
+    assert (tmp_path / "q.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
 
 
 def test_toolbox_speaks_the_language_of_qgis(profile: Path) -> None:

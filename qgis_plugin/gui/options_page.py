@@ -38,6 +38,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
+        self.setObjectName(TITLE)  # by which QGIS opens its options at a page
         self.environment = EnvironmentPanel()
         self.interpreter = QgsFileWidget()
         self.interpreter.setFilePath(settings.INTERPRETER.value())

@@ -76,7 +76,8 @@ def in_words(text: str) -> str:
     for tool in tools():
         for p in tool.parameters:
             labels.setdefault(p.key, f"“{p.label}”")
-    return re.sub(r"\b[A-Z][A-Z_]+\b", lambda match: labels.get(match.group(), match.group()), text)
+    parameter = r"(?<![\w./\\-])[A-Z][A-Z_]+(?![\w/\\-]|\.\w)"  # not a part of a file's name
+    return re.sub(parameter, lambda match: labels.get(match.group(), match.group()), text)
 
 
 def facts(stats: dict) -> list:

@@ -49,6 +49,21 @@
         <translation>{seconds:.1f} s, {speed:.2f} Megapixel je Sekunde auf {device}.</translation>
     </message>
     <message>
+        <location filename="../algorithms/scene_algorithm.py"/>
+        <source>Choose a model: {name} comes from a service, and is read at the model&apos;s resolution.</source>
+        <translation>Wählen Sie ein Modell: {name} kommt von einem Dienst und wird in der Auflösung des Modells gelesen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/scene_algorithm.py"/>
+        <source>The environment cannot read this format, so QGIS exports the layer.</source>
+        <translation>Die Umgebung kann dieses Format nicht lesen, darum exportiert QGIS den Layer.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/scene_algorithm.py"/>
+        <source>Say which sensor the scene itself is (SENSOR), such as s2.</source>
+        <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
+    </message>
+    <message>
         <location filename="../algorithms/setup.py"/>
         <source>Set up the environment</source>
         <translation>Umgebung einrichten</translation>
@@ -803,23 +818,13 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
-        <source>Choose a model: the layer comes from a service, whose resolution is that of the model.</source>
-        <translation>Wählen Sie ein Modell: Der Layer kommt von einem Dienst und wird in der Auflösung des Modells abgerufen.</translation>
-    </message>
-    <message>
-        <location filename="../algorithms/worker_algorithm.py"/>
-        <source>Interrupted; nothing was written.</source>
-        <translation>Unterbrochen; es wurde nichts geschrieben.</translation>
+        <source>Cancelled; nothing was written.</source>
+        <translation>Abgebrochen; es wurde nichts geschrieben.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>Cancelled.</source>
         <translation>Abgebrochen.</translation>
-    </message>
-    <message>
-        <location filename="../algorithms/worker_algorithm.py"/>
-        <source>Say which sensor the scene itself is (SENSOR), such as s2.</source>
-        <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
@@ -1818,8 +1823,13 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../scenes.py"/>
-        <source>Exporting {name}: {columns} × {rows} pixels, {tiles} tiles. Mind the terms of the service.</source>
-        <translation>{name} wird exportiert: {columns} × {rows} Pixel, {tiles} Kacheln. Beachten Sie die Nutzungsbedingungen des Dienstes.</translation>
+        <source>Exporting {name}: {columns} × {rows} pixels.</source>
+        <translation>{name} wird exportiert: {columns} × {rows} Pixel.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>{tiles} tiles; mind the terms of the service.</source>
+        <translation>{tiles} Kacheln; beachten Sie die Bedingungen des Dienstes.</translation>
     </message>
     <message>
         <location filename="../scenes.py"/>

@@ -196,6 +196,23 @@ def test_a_file_that_is_no_model_is_refused(dialog, wait_for, tmp_path) -> None:
     assert not dialog.parts.run_button.isEnabled()
 
 
+def test_a_parameter_is_named_as_the_dialog_names_it(plugin) -> None:
+    from rsgeo.gui.prospect import in_words
+
+    assert in_words("Insist with FORCE.") == "Insist with “Take what does not fit”."
+    for name in ("OUTPUT.tif has bands", "/data/MODEL/x.tif", "TILE-3.tif", "scene.TASK.tif"):
+        assert in_words(name) == name
+
+
+def test_the_scene_is_no_result(dialog, gui, window, wait_for) -> None:
+    dialog.start()
+    wait_for(lambda: dialog.run is None)
+    window.setActiveLayer(QgsProject.instance().mapLayersByName("Map of Sample")[0])
+    gui.unload()
+    gui.initGui()
+    assert gui.menu.map_scene().form.layer().name() == "Sample"
+
+
 def test_a_scene_is_needed(gui, wait_for) -> None:
     dialog = gui.menu.map_scene()
     wait_for(lambda: "open a scene" in dialog.parts.plan.toPlainText())

@@ -36,12 +36,12 @@ def empty(text: str) -> str:
 
 
 def task_name(task: str) -> str:
-    """What a model does, in the user's words."""
+    """What a model gives, in the user's words."""
     names = {
-        "classification": tr("classifies windows"),
-        "segmentation": tr("classifies every pixel"),
-        "embedding": tr("describes windows by numbers (embedding)"),
-        "regression": tr("estimates values"),
+        "classification": tr("classes of windows"),
+        "segmentation": tr("classes of pixels"),
+        "embedding": tr("embedding"),
+        "regression": tr("values"),
     }
     return names.get(task, task)
 
@@ -103,7 +103,7 @@ def unit(band: dict) -> str:
     """How a band's numbers are stored."""
     scale, offset, name = band.get("scale", 1.0), band.get("offset", 0.0), band.get("unit") or ""
     if scale in (None, 1.0) and not offset:
-        return name
+        return tr("numbers as stored") if name in ("", "1") else name
     stored = f"{1 / scale:,.0f}" if scale and scale < 1 else f"1/{scale:g}"
     told = tr("{unit} × {factor}").format(unit=name, factor=stored)
     return f"{told} + {-offset / scale:g}" if offset else told

@@ -20,7 +20,7 @@ from ..environment import managed, places
 from ..translation import tr
 from .installation_task import INSTALL, REMOVE, UPGRADE, VERIFY, InstallationTask
 from .wish_form import WishForm
-from .wording import refusal, size
+from .wording import place, refusal, size
 
 
 class EnvironmentPanel(QWidget):
@@ -78,15 +78,19 @@ class EnvironmentPanel(QWidget):
         layout.addWidget(self.status)
         layout.addLayout(buttons)
         for part in (self.wish, self.bar, self.told, self.log):
-            layout.addWidget(part)
+            layout.addWidget(part, 1 if part is self.log else 0)
             part.hide()
+        layout.addStretch(0)
 
     def show_status(self) -> None:
         """Read what is installed, and offer what can be done with it."""
         status = managed.status()
         is_there, is_older = status.python is not None, bool(status.version) and status.python is None
         rows = [(tr("Version"), " ".join(filter(None, (status.version, status.variant))))]
-        rows += [(tr("Size"), size(status.size) if status.size else ""), (tr("Interpreter"), str(status.python or ""))]
+        rows += [
+            (tr("Size"), size(status.size) if status.size else ""),
+            (tr("Interpreter"), place(status.python or "")),
+        ]
         rows += [(tr("Self-test ran on"), status.device)]
         cells = [f"<tr><td>{escape(a)}&nbsp;&nbsp;</td><td><b>{escape(b)}</b></td></tr>" for a, b in rows if b]
         if is_there:
@@ -95,7 +99,7 @@ class EnvironmentPanel(QWidget):
             advice = tr(
                 "rsgeo runs models in a Python of its own, in the folder {folder}. Nothing is installed into the "
                 "Python of QGIS. About 150 MB are downloaded; 600 MB are needed on the disk."
-            ).format(folder=places.home())
+            ).format(folder=place(places.home()))
             self.status.setText(f"<b>{escape(status.problem)}</b><br>{escape(advice)}")
         is_free = self.task is None
         self.install_button.setVisible(not is_there and not is_older)

@@ -35,7 +35,7 @@ class FirstRun(QDialog):
         layout.addWidget(head)
         layout.addWidget(self.panel, 1)
         layout.addWidget(self.buttons)
-        self.resize(720, 300)
+        self.resize(720, 220)
         self._on_change()
         self.panel.install_button.setFocus()
 

@@ -24,14 +24,12 @@ class Outcome:
         text: what went wrong.
         results: of the algorithm.
         figures: of the worker: seconds, device, speed.
-        files: what the worker wrote: role, path and classes of each.
     """
 
     state: str
     text: str = ""
     results: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
-    files: list = field(default_factory=list)
 
 
 class Feedback(QgsProcessingFeedback):
@@ -132,7 +130,7 @@ class InferRun(QObject):
             self._end(Outcome(FAILED, self._last_error()))
         else:
             result = self.feedback.result
-            outcome = Outcome(DONE, "", results, result.get("stats", {}), result.get("outputs", []))
+            outcome = Outcome(DONE, "", results, result.get("stats", {}))
             if not handleAlgorithmResults(self._algorithm, self._context, self.feedback, parameters=results):
                 outcome = Outcome(FAILED, self._last_error(), results)
             self._end(outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from qgis.PyQt.QtGui import QFontDatabase, QTextCursor
+from qgis.PyQt.QtGui import QFont, QFontDatabase, QTextCursor
 from qgis.PyQt.QtWidgets import QTextBrowser
 
 from .wording import AMBER, RED
@@ -12,12 +12,19 @@ from .wording import AMBER, RED
 _COLOURS = {"error": RED, "warning": AMBER, "debug": "#777777"}
 
 
+def fixed_font() -> QFont:
+    """The system's font for columns of text."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+    font.setStyleHint(QFont.StyleHint.Monospace)
+    return font
+
+
 class LogView(QTextBrowser):
     """Lines with a colour; the newest is in sight."""
 
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
-        self.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.setFont(fixed_font())
 
     def add(self, kind: str, text: str) -> None:
         """Add a line.

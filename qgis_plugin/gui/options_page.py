@@ -27,7 +27,7 @@ from ..translation import tr
 from ..worker import interpreter
 from .background import Background
 from .environment_panel import EnvironmentPanel
-from .wording import refusal
+from .wording import place, refusal
 
 ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
 TITLE = "rsgeo"
@@ -38,6 +38,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
+        self.setObjectName(TITLE)  # by which QGIS opens its options at a page
         self.environment = EnvironmentPanel()
         self.interpreter = QgsFileWidget()
         self.interpreter.setFilePath(settings.INTERPRETER.value())
@@ -135,11 +136,11 @@ def _probed(chosen: str) -> str:
     version = ".".join(map(str, answer.version))
     if not answer.rsgeo:
         return refusal(
-            tr("{python} is Python {version} without rsgeo.").format(python=found.path, version=version),
+            tr("{python} is Python {version} without rsgeo.").format(python=place(found.path), version=version),
             tr("Install it there (pip install rsgeo[cpu]), or leave the field empty."),
         )
     text = tr("Used: {python} ({source}), Python {version}, rsgeo {rsgeo}.").format(
-        python=found.path, source=sources[found.source], version=version, rsgeo=answer.rsgeo
+        python=place(found.path), source=sources[found.source], version=version, rsgeo=answer.rsgeo
     )
     if found.source == "variable" and chosen and os.environ.get("RSGEO_PYTHON"):
         text += " " + tr("The variable counts more than the field above.")

@@ -8,6 +8,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from .. import settings
+from ..translation import tr
 from ..worker import interpreter
 from .background import Background, ask_worker
 from .prospect import Prospect, in_words
@@ -27,8 +28,8 @@ class Planning(QObject):
     begun = pyqtSignal()
     planned = pyqtSignal(object, object)
     """The figures, and the warnings."""
-    refused = pyqtSignal(str)
-    """Why not, as HTML."""
+    refused = pyqtSignal(str, str)
+    """Why not, as HTML, and the short name of the kind of failure."""
     noted = pyqtSignal(str)
     """There is no plan before the run, and why."""
 
@@ -64,7 +65,7 @@ class Planning(QObject):
         self.stop()
         problem = self._problem()
         if problem:
-            self.refused.emit(refusal(problem))
+            self.refused.emit(refusal(problem), "choice")
             return
         feedback = QgsProcessingFeedback(False)
         self._prospect = Prospect()
@@ -72,7 +73,7 @@ class Planning(QObject):
             request = self._prospect.request(self._parameters(), dataobjects.createContext(feedback), feedback)
             found = interpreter.find(settings.INTERPRETER.value())
         except QgsProcessingException as error:
-            self.refused.emit(refusal(in_words(str(error))))
+            self.refused.emit(refusal(in_words(str(error))), "choice")
             return
         if self._prospect.export:
             self.noted.emit(self._prospect.export)
@@ -102,4 +103,7 @@ class Planning(QObject):
 
     def _on_failed(self, failure) -> None:
         self._call = None
-        self.refused.emit(self._prospect.explained(failure))
+        if self._prospect.is_exported(failure):
+            self.noted.emit(tr("The environment cannot read this format, so QGIS exports the layer."))
+            return
+        self.refused.emit(self._prospect.explained(failure), failure.code)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 
 from qgis.core import QgsProcessingContext, QgsProcessingException, QgsProcessingFeedback
 
 from .. import card, models
+from ..algorithms.scene_algorithm import SceneAlgorithm
 from ..algorithms.table import tools
-from ..algorithms.worker_algorithm import WorkerAlgorithm
 from ..scenes import TILE
 from ..translation import tr
 from ..worker.client import WorkerFailure
 from .wording import duration, length, refusal, size, warning
 
 
-class Prospect(WorkerAlgorithm):
+class Prospect(SceneAlgorithm):
     """The algorithm `infer`, prepared and not run."""
 
     def __init__(self) -> None:
@@ -40,9 +41,8 @@ class Prospect(WorkerAlgorithm):
             raise QgsProcessingException(text)
         self.prepareAlgorithm(parameters, context, feedback)
         self._read_outputs(parameters, context)
-        scene = self._scene
-        if scene is not None and scene.export is not None:
-            columns, rows = scene.export.size(self._extent, self._gsd)
+        if not self._scene.path:
+            columns, rows = self._scene.export.size(self._extent, self._gsd)
             tiles = -(-columns // TILE) * -(-rows // TILE)
             if tiles > self._limit:
                 raise QgsProcessingException(
@@ -55,22 +55,29 @@ class Prospect(WorkerAlgorithm):
                 "Mind the terms of the service."
             ).format(columns=columns, rows=rows, tiles=tiles)
         else:
-            self._add_scene(feedback)
+            self._set_scene(self._scene.path)
         return self._request
+
+    def is_exported(self, failure: WorkerFailure) -> bool:
+        """Whether the run would have QGIS export the scene, since the worker cannot open it."""
+        return failure.code == "scene" and "cannot be opened as a raster" in failure.text
 
     def explained(self, failure: WorkerFailure) -> str:
         """A failure in the words of the dialog, as HTML."""
+        if failure.code == "bands":
+            return refusal(failure.text, tr("Choose them in the tab Bands, or take another model."))
         text, hint = (in_words(self._told(WorkerFailure(part))) for part in (failure.text, failure.hint))
         return refusal(text, hint)
 
 
 def in_words(text: str) -> str:
     """A message that names parameters, with the names that the dialog shows."""
-    labels = {"BANDS": tr("the tab Bands:"), "FORCE": tr("“Take values and resolutions that do not fit”")}
+    labels = {"BANDS": tr("the tab Bands:")}
     for tool in tools():
         for p in tool.parameters:
             labels.setdefault(p.key, f"“{p.label}”")
-    return " ".join(labels.get(word, word) if word.isupper() else word for word in text.split(" "))
+    parameter = r"(?<![\w./\\-])[A-Z][A-Z_]+(?![\w/\\-]|\.\w)"  # not a part of a file's name
+    return re.sub(parameter, lambda match: labels.get(match.group(), match.group()), text)
 
 
 def facts(stats: dict) -> list:

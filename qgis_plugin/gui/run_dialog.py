@@ -38,14 +38,13 @@ class RunDialog(QDialog):
         self._connect()
         self._show_card()
         self._refresh_models()
-        self.planning.soon()
 
     def _connect(self) -> None:
         self.form.changed.connect(self._on_change)
         self.form.layer_changed.connect(self._show_card)
         self.form.model_changed.connect(self._show_card)
         self.bands.changed.connect(self._on_change)
-        self.planning.begun.connect(lambda: self.parts.plan.setText(tr("Planning…")))
+        self.planning.begun.connect(lambda: self.parts.plan.setHtml(tr("Planning…")))
         self.planning.planned.connect(self._on_planned)
         self.planning.refused.connect(self._on_refused)
         self.planning.noted.connect(lambda text: self._on_refused(warning(text), may_run=True))
@@ -97,19 +96,26 @@ class RunDialog(QDialog):
         self.form.suit(card)
 
     def _on_change(self) -> None:
-        self.parts.plan.setText(tr("Planning…"))
+        if not self.isVisible():
+            return  # it is planned when the dialog is shown again
+        if self.run is None:
+            self.parts.told.clear()
+            self.parts.bar.reset()
+        self.parts.plan.setHtml(tr("Planning…"))
         self.parts.set_startable(self.run is None and not self.form.problem())
         self.planning.soon()
 
     def _on_planned(self, stats: dict, warnings: list) -> None:
-        self.parts.plan.setText(prospect.page(stats, warnings))
+        self.parts.plan.setHtml(prospect.page(stats, warnings))
         card = prospect.card_of_plan(stats)
         self._set_card(card, stats["model"].get("path", ""), tr("This model has no card of its own."))
         self.bands.show_plan(stats["bands"])
         self.parts.set_startable(self.run is None)
 
-    def _on_refused(self, html: str, may_run: bool = False) -> None:
-        self.parts.plan.setText(html)
+    def _on_refused(self, html: str, code: str = "", may_run: bool = False) -> None:
+        if code == "bands" and self.bands.rowCount():
+            self.parts.tabs.setCurrentWidget(self.bands)
+        self.parts.plan.setHtml(html)
         self.bands.show_plan([])
         self.parts.set_startable(may_run and self.run is None)
 
@@ -165,7 +171,7 @@ class RunDialog(QDialog):
         else:
             text, _, hint = outcome.text.partition("\n")
             self.parts.told.setText(tr("Failed."))
-            self.parts.plan.setText(refusal(prospect.in_words(text), prospect.in_words(hint)))
+            self.parts.plan.setHtml(refusal(prospect.in_words(text), prospect.in_words(hint)))
             self._tell(Qgis.MessageLevel.Critical, text)
 
     def _on_success(self, outcome: Outcome) -> None:
@@ -179,8 +185,9 @@ class RunDialog(QDialog):
         self.parts.bar.setValue(1000)
         self._tell(Qgis.MessageLevel.Success, line)
         path = outcome.results.get("OUTPUT", "")
-        if any(file["role"] == "classes" and file["path"] == path for file in outcome.files):
-            self.parts.result.count(path, _colours(path))
+        colours = _colours(path)
+        if colours:
+            self.parts.result.count(path, colours)
             self.parts.tabs.setCurrentWidget(self.parts.result)
 
     def _tell(self, level: Qgis.MessageLevel, text: str) -> None:
@@ -217,13 +224,18 @@ class RunDialog(QDialog):
 
     # Closing -----------------------------------------------------------------------------------------------------
 
+    def showEvent(self, event) -> None:
+        """Plan what is chosen."""
+        super().showEvent(event)
+        self._on_change()
+
     def closeEvent(self, event) -> None:
         """Ask what to do with a run that is under way."""
         if self.run is not None and not self._may_close():
             event.ignore()
             return
         self.planning.stop()
-        super().closeEvent(event)
+        event.accept()  # QDialog's own would call reject, which comes back here
 
     def reject(self) -> None:
         """Escape closes as the button does."""

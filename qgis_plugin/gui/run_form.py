@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsMapLayerProxyModel, QgsProject, QgsRasterLayer, QgsSettings
+from qgis.core import QgsMapLayerProxyModel, QgsPalettedRasterRenderer, QgsProject, QgsRasterLayer, QgsSettings
 from qgis.gui import QgsMapLayerComboBox
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import (
@@ -43,9 +43,7 @@ class RunForm(QWidget):
         canvas = iface.mapCanvas() if iface is not None else None
         self.scene = QgsMapLayerComboBox()
         self.scene.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
-        active = iface.activeLayer() if iface is not None else None
-        if isinstance(active, QgsRasterLayer):
-            self.scene.setLayer(active)
+        self.scene.setLayer(_likely_scene(iface.activeLayer() if iface is not None else None))
         self.browse = QToolButton()
         self.browse.setText("…")
         self.browse.setToolTip(tr("Open a raster file"))
@@ -60,7 +58,8 @@ class RunForm(QWidget):
         for device in settings.DEVICES:
             self.device.addItem(tr("automatic") if device == "auto" else device, device)
         self.device.setCurrentIndex(max(0, self.device.findData(settings.DEVICE.value())))
-        self.force = QCheckBox(tr("&Take values and resolutions that do not fit the model"))
+        self.force = QCheckBox(tr("&Take what does not fit"))
+        self.force.setToolTip(tr("Values and resolutions that the model was not made for."))
         self._lay_out()
         self._connect()
 
@@ -161,3 +160,11 @@ class RunForm(QWidget):
 
     def _on_change(self) -> None:
         self.changed.emit()
+
+
+def _likely_scene(active) -> QgsRasterLayer | None:
+    """The active layer, else the first raster layer; class maps are results, so they come last."""
+    layers = [active, *(item.layer() for item in QgsProject.instance().layerTreeRoot().findLayers())]
+    rasters = [layer for layer in layers if isinstance(layer, QgsRasterLayer) and layer.isValid()]
+    scenes = [layer for layer in rasters if not isinstance(layer.renderer(), QgsPalettedRasterRenderer)]
+    return next(iter(scenes or rasters), None)

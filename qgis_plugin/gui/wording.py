@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from html import escape
+from pathlib import Path
 
 from ..translation import tr
 
@@ -33,6 +35,12 @@ def duration(seconds: float) -> str:
 def length(metres: float) -> str:
     """A ground length, without digits that mean nothing."""
     return f"{metres:.3g} m" if metres < 1000 else f"{metres / 1000:.3g} km"
+
+
+def place(path: Path | str) -> str:
+    """A path, with ~ for the home folder."""
+    text, home = str(path), str(Path.home())
+    return "~" + text[len(home) :] if len(home) > 1 and text.startswith(home + os.sep) else text
 
 
 def refusal(text: str, hint: str = "") -> str:

@@ -49,6 +49,21 @@
         <translation>{seconds:.1f} s, {speed:.2f} Megapixel je Sekunde auf {device}.</translation>
     </message>
     <message>
+        <location filename="../algorithms/scene_algorithm.py"/>
+        <source>Choose a model: {name} comes from a service, and is read at the model&apos;s resolution.</source>
+        <translation>Wählen Sie ein Modell: {name} kommt von einem Dienst und wird in der Auflösung des Modells gelesen.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/scene_algorithm.py"/>
+        <source>The environment cannot read this format, so QGIS exports the layer.</source>
+        <translation>Die Umgebung kann dieses Format nicht lesen, darum exportiert QGIS den Layer.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/scene_algorithm.py"/>
+        <source>Say which sensor the scene itself is (SENSOR), such as s2.</source>
+        <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
+    </message>
+    <message>
         <location filename="../algorithms/setup.py"/>
         <source>Set up the environment</source>
         <translation>Umgebung einrichten</translation>
@@ -803,18 +818,13 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
-        <source>Choose a model: the layer comes from a service, whose resolution is that of the model.</source>
-        <translation>Wählen Sie ein Modell: Der Layer kommt von einem Dienst und wird in der Auflösung des Modells abgerufen.</translation>
+        <source>Cancelled; nothing was written.</source>
+        <translation>Abgebrochen; es wurde nichts geschrieben.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>Cancelled.</source>
         <translation>Abgebrochen.</translation>
-    </message>
-    <message>
-        <location filename="../algorithms/worker_algorithm.py"/>
-        <source>Say which sensor the scene itself is (SENSOR), such as s2.</source>
-        <translation>Geben Sie an, welcher Sensor die Szene selbst ist (SENSOR), etwa s2.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
@@ -825,6 +835,976 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <location filename="../areas.py"/>
         <source>The polygons cannot be copied: {why}</source>
         <translation>Die Polygone können nicht kopiert werden: {why}</translation>
+    </message>
+    <message>
+        <location filename="../gui/area_choice.py"/>
+        <source>Whole layer</source>
+        <translation>Ganzer Layer</translation>
+    </message>
+    <message>
+        <location filename="../gui/area_choice.py"/>
+        <source>What the map canvas shows</source>
+        <translation>Was das Kartenfenster zeigt</translation>
+    </message>
+    <message>
+        <location filename="../gui/area_choice.py"/>
+        <source>Inside the polygons of a layer</source>
+        <translation>Innerhalb der Polygone eines Layers</translation>
+    </message>
+    <message>
+        <location filename="../gui/area_choice.py"/>
+        <source>The project has no polygon layer: add one, or choose another area.</source>
+        <translation>Das Projekt hat keinen Polygonlayer: Fügen Sie einen hinzu, oder wählen Sie ein anderes Gebiet.</translation>
+    </message>
+    <message>
+        <location filename="../gui/area_choice.py"/>
+        <source>Selected features only ({count})</source>
+        <translation>Nur gewählte Objekte ({count})</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>Band of the model</source>
+        <translation>Band des Modells</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>Wavelength</source>
+        <translation>Wellenlänge</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>Band of the scene</source>
+        <translation>Band der Szene</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>Found by</source>
+        <translation>Gefunden durch</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>{wavelength:.0f} nm</source>
+        <translation>{wavelength:.0f} nm</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>automatic: {band}</source>
+        <translation>automatisch: {band}</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>automatic</source>
+        <translation>automatisch</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>not in the scene, filled</source>
+        <translation>nicht in der Szene, aufgefüllt</translation>
+    </message>
+    <message>
+        <location filename="../gui/band_table.py"/>
+        <source>chosen by you</source>
+        <translation>von Ihnen gewählt</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>classes of windows</source>
+        <translation>Klassen von Fenstern</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>classes of pixels</source>
+        <translation>Klassen von Pixeln</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>embedding</source>
+        <translation>Embedding</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>values</source>
+        <translation>Werte</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>any</source>
+        <translation>beliebig</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>{gsd:g} m</source>
+        <translation>{gsd:g} m</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>{gsd:g} m ({low:g} to {high:g} m)</source>
+        <translation>{gsd:g} m ({low:g} bis {high:g} m)</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Experimental: look at the map before you rely on it.</source>
+        <translation>Experimentell: Prüfen Sie die Karte, bevor Sie sich auf sie verlassen.</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Beware:</source>
+        <translation>Vorsicht:</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>All bands are needed.</source>
+        <translation>Alle Bänder werden gebraucht.</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Bands may be missing.</source>
+        <translation>Bänder dürfen fehlen.</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Input: {sensor}</source>
+        <translation>Eingabe: {sensor}</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Ground resolution: {resolution}.</source>
+        <translation>Bodenauflösung: {resolution}.</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>numbers as stored</source>
+        <translation>Zahlen wie gespeichert</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>{unit} × {factor}</source>
+        <translation>{unit} × {factor}</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Output: {name}</source>
+        <translation>Ausgabe: {name}</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>one cell for {stride} × {stride} pixels</source>
+        <translation>eine Zelle für {stride} × {stride} Pixel</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>{count} numbers</source>
+        <translation>{count} Zahlen</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Scores</source>
+        <translation>Güte</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>The card tells none.</source>
+        <translation>Die Karte des Modells nennt keine.</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Scores (95 % interval)</source>
+        <translation>Güte (95-%-Intervall)</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>{count:,} samples</source>
+        <translation>{count:,} Stichproben</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Method</source>
+        <translation>Verfahren</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Data</source>
+        <translation>Daten</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Split</source>
+        <translation>Aufteilung</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Licence</source>
+        <translation>Lizenz</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Cite</source>
+        <translation>Zitat</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>File</source>
+        <translation>Datei</translation>
+    </message>
+    <message>
+        <location filename="../gui/card_page.py"/>
+        <source>Origin</source>
+        <translation>Herkunft</translation>
+    </message>
+    <message>
+        <location filename="../gui/diagnosis.py"/>
+        <source>Cop&amp;y</source>
+        <translation>K&amp;opieren</translation>
+    </message>
+    <message>
+        <location filename="../gui/diagnosis.py"/>
+        <source>Asking the environment…</source>
+        <translation>Die Umgebung wird gefragt…</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>&amp;Install</source>
+        <translation>&amp;Installieren</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>&amp;Upgrade</source>
+        <translation>&amp;Aktualisieren</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>Se&amp;lf-test</source>
+        <translation>Se&amp;lbsttest</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>&amp;Remove</source>
+        <translation>En&amp;tfernen</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>&amp;Cancel</source>
+        <translation>A&amp;bbrechen</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>&amp;More</source>
+        <translation>&amp;Mehr</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>Version</source>
+        <translation>Version</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>Size</source>
+        <translation>Größe</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>Interpreter</source>
+        <translation>Interpreter</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>Self-test ran on</source>
+        <translation>Selbsttest lief auf</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>The environment is installed.</source>
+        <translation>Die Umgebung ist installiert.</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>rsgeo runs models in a Python of its own, in the folder {folder}. Nothing is installed into the Python of QGIS. About 150 MB are downloaded; 600 MB are needed on the disk.</source>
+        <translation>rsgeo führt Modelle in einem eigenen Python aus, im Ordner {folder}. In das Python von QGIS wird nichts installiert. Etwa 150 MB werden heruntergeladen; auf der Festplatte werden 600 MB gebraucht.</translation>
+    </message>
+    <message>
+        <location filename="../gui/environment_panel.py"/>
+        <source>Cancelling…</source>
+        <translation>Wird abgebrochen…</translation>
+    </message>
+    <message>
+        <location filename="../gui/first_run.py"/>
+        <source>Welcome to rsgeo</source>
+        <translation>Willkommen bei rsgeo</translation>
+    </message>
+    <message>
+        <location filename="../gui/first_run.py"/>
+        <source>One step before the first map</source>
+        <translation>Ein Schritt vor der ersten Karte</translation>
+    </message>
+    <message>
+        <location filename="../gui/first_run.py"/>
+        <source>&amp;Go on</source>
+        <translation>&amp;Weiter</translation>
+    </message>
+    <message>
+        <location filename="../gui/infer_run.py"/>
+        <source>It ended without a reason; see the log.</source>
+        <translation>Es endete ohne Begründung; siehe Protokoll.</translation>
+    </message>
+    <message>
+        <location filename="../gui/installation_task.py"/>
+        <source>Installing rsgeo</source>
+        <translation>rsgeo wird installiert</translation>
+    </message>
+    <message>
+        <location filename="../gui/installation_task.py"/>
+        <source>Upgrading rsgeo</source>
+        <translation>rsgeo wird aktualisiert</translation>
+    </message>
+    <message>
+        <location filename="../gui/installation_task.py"/>
+        <source>Removing rsgeo</source>
+        <translation>rsgeo wird entfernt</translation>
+    </message>
+    <message>
+        <location filename="../gui/installation_task.py"/>
+        <source>Self-test of rsgeo</source>
+        <translation>Selbsttest von rsgeo</translation>
+    </message>
+    <message>
+        <location filename="../gui/menu.py"/>
+        <source>&amp;Map a scene…</source>
+        <translation>Szene &amp;kartieren…</translation>
+    </message>
+    <message>
+        <location filename="../gui/menu.py"/>
+        <source>M&amp;odels…</source>
+        <translation>&amp;Modelle…</translation>
+    </message>
+    <message>
+        <location filename="../gui/menu.py"/>
+        <source>&amp;Options…</source>
+        <translation>&amp;Optionen…</translation>
+    </message>
+    <message>
+        <location filename="../gui/menu.py"/>
+        <source>&amp;Diagnose the installation…</source>
+        <translation>&amp;Diagnose der Installation…</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_choice.py"/>
+        <source>Automatic: what fits the scene</source>
+        <translation>Automatisch: was zur Szene passt</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_choice.py"/>
+        <source>Model file…</source>
+        <translation>Modelldatei…</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>Name</source>
+        <translation>Name</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>Bands</source>
+        <translation>Bänder</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>Ground resolution</source>
+        <translation>Bodenauflösung</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>Where</source>
+        <translation>Wo</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>built in</source>
+        <translation>mitgeliefert</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>your own</source>
+        <translation>eigenes</translation>
+    </message>
+    <message>
+        <location filename="../gui/model_table.py"/>
+        <source>{sensor}: {bands}</source>
+        <translation>{sensor}: {bands}</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Models</source>
+        <translation>Modelle</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>&amp;Add file…</source>
+        <translation>Datei &amp;hinzufügen…</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Self-&amp;test</source>
+        <translation>&amp;Selbsttest</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>&amp;Use…</source>
+        <translation>&amp;Verwenden…</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>C&amp;lose</source>
+        <translation>Sch&amp;ließen</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Asking which models there are…</source>
+        <translation>Es wird gefragt, welche Modelle es gibt…</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Adding the model…</source>
+        <translation>Das Modell wird hinzugefügt…</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>{name} was added.</source>
+        <translation>{name} wurde hinzugefügt.</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Removing the model…</source>
+        <translation>Das Modell wird entfernt…</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>{name} was removed.</source>
+        <translation>{name} wurde entfernt.</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Running the self-test…</source>
+        <translation>Der Selbsttest läuft…</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>{name} gives its stored result on {device}.</source>
+        <translation>{name} liefert sein gespeichertes Ergebnis auf {device}.</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Choose a model to read its card.</source>
+        <translation>Wählen Sie ein Modell, um seine Karte zu lesen.</translation>
+    </message>
+    <message>
+        <location filename="../gui/models_dialog.py"/>
+        <source>Remove {name}? Its file is deleted from your models.</source>
+        <translation>{name} entfernen? Die Datei wird aus Ihren Modellen gelöscht.</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>the environment above</source>
+        <translation>die Umgebung oben</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>all cores</source>
+        <translation>alle Kerne</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Environment</source>
+        <translation>Umgebung</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Interpreter of your own</source>
+        <translation>Eigener Interpreter</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>A Python that has rsgeo, or its environment&apos;s folder, instead of the environment above.</source>
+        <translation>Ein Python, das rsgeo hat, oder der Ordner seiner Umgebung, anstelle der Umgebung oben.</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Defaults of runs</source>
+        <translation>Vorgaben für Läufe</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>De&amp;vice</source>
+        <translation>&amp;Gerät</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Mem&amp;ory</source>
+        <translation>S&amp;peicher</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>T&amp;hreads</source>
+        <translation>T&amp;hreads</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Looking for rsgeo…</source>
+        <translation>rsgeo wird gesucht…</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>No interpreter with rsgeo was found.</source>
+        <translation>Es wurde kein Interpreter mit rsgeo gefunden.</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>named by the variable RSGEO_PYTHON</source>
+        <translation>von der Variable RSGEO_PYTHON genannt</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>chosen here</source>
+        <translation>hier gewählt</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>the system&apos;s</source>
+        <translation>der des Systems</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>{python} is Python {version} without rsgeo.</source>
+        <translation>{python} ist Python {version} ohne rsgeo.</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Install it there (pip install rsgeo[cpu]), or leave the field empty.</source>
+        <translation>Installieren Sie es dort (pip install rsgeo[cpu]), oder lassen Sie das Feld leer.</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>Used: {python} ({source}), Python {version}, rsgeo {rsgeo}.</source>
+        <translation>Benutzt: {python} ({source}), Python {version}, rsgeo {rsgeo}.</translation>
+    </message>
+    <message>
+        <location filename="../gui/options_page.py"/>
+        <source>The variable counts more than the field above.</source>
+        <translation>Die Variable geht dem Feld oben vor.</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>&amp;Map</source>
+        <translation>&amp;Karte</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>Con&amp;fidence</source>
+        <translation>Kon&amp;fidenz</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>Pro&amp;babilities</source>
+        <translation>Wahr&amp;scheinlichkeiten</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>Polygon&amp;s</source>
+        <translation>Pol&amp;ygone</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>temporary file</source>
+        <translation>temporäre Datei</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>{name}: confidence</source>
+        <translation>{name}: Konfidenz</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>{name}: probabilities</source>
+        <translation>{name}: Wahrscheinlichkeiten</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>{name}: polygons</source>
+        <translation>{name}: Polygone</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>{tiles} tiles would be asked for; the limit is {limit}. Choose a smaller area.</source>
+        <translation>{tiles} Kacheln würden abgerufen; die Grenze ist {limit}. Wählen Sie ein kleineres Gebiet.</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>The layer has no file: {columns} × {rows} pixels ({tiles} tiles) are exported first. Mind the terms of the service.</source>
+        <translation>Der Layer hat keine Datei: {columns} × {rows} Pixel ({tiles} Kacheln) werden zuerst exportiert. Beachten Sie die Bedingungen des Dienstes.</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>Choose them in the tab Bands, or take another model.</source>
+        <translation>Wählen Sie sie unter Bänder, oder nehmen Sie ein anderes Modell.</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>the tab Bands:</source>
+        <translation>der Seite Bänder:</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>unknown</source>
+        <translation>unbekannt</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>{name} {version}, {title}</source>
+        <translation>{name} {version}, {title}</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>{count:,} of {tile} × {tile} pixels, halo {halo}</source>
+        <translation>{count:,} Kacheln von {tile} × {tile} Pixeln, Rand {halo}</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>{cells:,} windows of {window} × {window} pixels</source>
+        <translation>{cells:,} Fenster von {window} × {window} Pixeln</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>{width:,} × {height:,} cells of {cell}</source>
+        <translation>{width:,} × {height:,} Zellen von {cell}</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>Work</source>
+        <translation>Arbeit</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>{megapixels:,.2f} megapixels; {tiles}</source>
+        <translation>{megapixels:,.2f} Megapixel; {tiles}</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>at most {size}</source>
+        <translation>höchstens {size}</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>Time</source>
+        <translation>Zeit</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>about {time}</source>
+        <translation>etwa {time}</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>none</source>
+        <translation>keine</translation>
+    </message>
+    <message>
+        <location filename="../gui/prospect.py"/>
+        <source>Bands that the scene does not have: {names}.</source>
+        <translation>Bänder, die die Szene nicht hat: {names}.</translation>
+    </message>
+    <message>
+        <location filename="../gui/result_panel.py"/>
+        <source>After a run, the area of each class stands here.</source>
+        <translation>Nach einem Lauf steht hier die Fläche jeder Klasse.</translation>
+    </message>
+    <message>
+        <location filename="../gui/result_panel.py"/>
+        <source>Class</source>
+        <translation>Klasse</translation>
+    </message>
+    <message>
+        <location filename="../gui/result_panel.py"/>
+        <source>Hectares</source>
+        <translation>Hektar</translation>
+    </message>
+    <message>
+        <location filename="../gui/result_panel.py"/>
+        <source>Share</source>
+        <translation>Anteil</translation>
+    </message>
+    <message>
+        <location filename="../gui/result_panel.py"/>
+        <source>Cop&amp;y as CSV</source>
+        <translation>Als CS&amp;V kopieren</translation>
+    </message>
+    <message>
+        <location filename="../gui/result_panel.py"/>
+        <source>Counting the classes…</source>
+        <translation>Die Klassen werden gezählt…</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Map a scene</source>
+        <translation>Szene kartieren</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Planning…</source>
+        <translation>Wird geplant…</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>The model that fits the scene is chosen by the plan.</source>
+        <translation>Das Modell, das zur Szene passt, wird vom Plan gewählt.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>This model has no card of its own.</source>
+        <translation>Dieses Modell hat keine eigene Karte.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Starting…</source>
+        <translation>Wird gestartet…</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Mapping</source>
+        <translation>Kartieren</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Writing the files</source>
+        <translation>Dateien werden geschrieben</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>{text}, {time} left</source>
+        <translation>{text}, noch {time}</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Failed.</source>
+        <translation>Fehlgeschlagen.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>The map is ready.</source>
+        <translation>Die Karte ist fertig.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>The map is ready: {seconds:.1f} s, {speed:.2f} megapixels per second on {device}.</source>
+        <translation>Die Karte ist fertig: {seconds:.1f} s, {speed:.2f} Megapixel je Sekunde auf {device}.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>Show log</source>
+        <translation>Protokoll zeigen</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>A map is being made.</source>
+        <translation>Eine Karte entsteht gerade.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>It can go on without this window; the map is added to the project when it is ready.</source>
+        <translation>Es kann ohne dieses Fenster weitergehen; die Karte kommt ins Projekt, wenn sie fertig ist.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>&amp;Go on without window</source>
+        <translation>&amp;Ohne Fenster weiter</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>&amp;Cancel the run</source>
+        <translation>Lauf &amp;abbrechen</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_dialog.py"/>
+        <source>&amp;Back</source>
+        <translation>&amp;Zurück</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>Open a raster file</source>
+        <translation>Rasterdatei öffnen</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>as the model recommends</source>
+        <translation>wie vom Modell empfohlen</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>For models that classify windows: smaller is finer and takes longer.</source>
+        <translation>Für Modelle, die Fenster klassifizieren: kleiner ist feiner und dauert länger.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>&amp;Take what does not fit</source>
+        <translation>Auch &amp;nehmen, was nicht passt</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>S&amp;cene</source>
+        <translation>S&amp;zene</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>Mo&amp;del</source>
+        <translation>Mo&amp;dell</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>&amp;Area</source>
+        <translation>Ge&amp;biet</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>Pi&amp;xels per cell</source>
+        <translation>Pi&amp;xel je Zelle</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>What to map</source>
+        <translation>Was kartiert wird</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>Files</source>
+        <translation>Dateien</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>How to run</source>
+        <translation>Wie es läuft</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>The project has no raster layer: open a scene.</source>
+        <translation>Das Projekt hat keinen Rasterlayer: Öffnen Sie eine Szene.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_form.py"/>
+        <source>Map of {scene}</source>
+        <translation>Karte von {scene}</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>Model card</source>
+        <translation>Modellkarte</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>Result</source>
+        <translation>Ergebnis</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>Log</source>
+        <translation>Protokoll</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>&amp;Plan again</source>
+        <translation>Neu &amp;planen</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>All pa&amp;rameters…</source>
+        <translation>Alle Pa&amp;rameter…</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>The same in the dialog of the Processing toolbox, with what is rarely needed.</source>
+        <translation>Dasselbe im Dialog der Verarbeitungswerkzeuge, mit allem, was selten gebraucht wird.</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>R&amp;un</source>
+        <translation>&amp;Ausführen</translation>
+    </message>
+    <message>
+        <location filename="../gui/run_layout.py"/>
+        <source>Ca&amp;ncel</source>
+        <translation>Abbr&amp;echen</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>package index (needs the network)</source>
+        <translation>Paketindex (braucht das Netz)</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>wheelhouse: a folder with all packages</source>
+        <translation>Wheelhouse: ein Ordner mit allen Paketen</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>checkout of rsgeo&apos;s repository</source>
+        <translation>Checkout des Repositorys von rsgeo</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>cpu: works everywhere</source>
+        <translation>cpu: geht überall</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>gpu: NVIDIA card with CUDA and cuDNN</source>
+        <translation>gpu: NVIDIA-Karte mit CUDA und cuDNN</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>the best that is found</source>
+        <translation>das beste, das gefunden wird</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>&amp;Source</source>
+        <translation>&amp;Quelle</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>&amp;Folder</source>
+        <translation>O&amp;rdner</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>&amp;Variant</source>
+        <translation>&amp;Variante</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>&amp;Tool</source>
+        <translation>&amp;Werkzeug</translation>
+    </message>
+    <message>
+        <location filename="../gui/wish_form.py"/>
+        <source>&amp;Python</source>
+        <translation>&amp;Python</translation>
+    </message>
+    <message>
+        <location filename="../gui/wording.py"/>
+        <source>less than a second</source>
+        <translation>weniger als eine Sekunde</translation>
+    </message>
+    <message>
+        <location filename="../gui/wording.py"/>
+        <source>{seconds:.0f} s</source>
+        <translation>{seconds:.0f} s</translation>
+    </message>
+    <message>
+        <location filename="../gui/wording.py"/>
+        <source>{minutes:.0f} min</source>
+        <translation>{minutes:.0f} min</translation>
+    </message>
+    <message>
+        <location filename="../gui/wording.py"/>
+        <source>{hours:.1f} h</source>
+        <translation>{hours:.1f} h</translation>
     </message>
     <message>
         <location filename="../scenes.py"/>
@@ -843,8 +1823,13 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../scenes.py"/>
-        <source>Exporting {name}: {columns} × {rows} pixels, {tiles} tiles. Mind the terms of the service.</source>
-        <translation>{name} wird exportiert: {columns} × {rows} Pixel, {tiles} Kacheln. Beachten Sie die Nutzungsbedingungen des Dienstes.</translation>
+        <source>Exporting {name}: {columns} × {rows} pixels.</source>
+        <translation>{name} wird exportiert: {columns} × {rows} Pixel.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>{tiles} tiles; mind the terms of the service.</source>
+        <translation>{tiles} Kacheln; beachten Sie die Bedingungen des Dienstes.</translation>
     </message>
     <message>
         <location filename="../scenes.py"/>

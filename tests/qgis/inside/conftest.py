@@ -13,10 +13,14 @@ sys.path.insert(0, os.environ["QGIS_PLUGINPATH"])
 sys.path.insert(0, str(Path(os.environ.get("QGIS_PREFIX_PATH", "/usr")) / "share/qgis/python/plugins"))
 
 
+_kept: list = []  # widgets that are collected after their application bring the process down
+
+
 @pytest.fixture(scope="session")
 def qgis():
     """The application, with Processing."""
     application = QgsApplication([], True)
+    _kept.append(application)
     application.initQgis()
     from processing.core.Processing import Processing
 

@@ -85,11 +85,16 @@ def wait_for(qgis):
 
 
 @pytest.fixture
-def no_interpreter(monkeypatch):
+def no_interpreter(monkeypatch, no_system):
     """A machine on which no Python has rsgeo."""
+    monkeypatch.delenv("RSGEO_PYTHON")
+
+
+@pytest.fixture
+def no_system(monkeypatch):
+    """No Python of the system has rsgeo."""
     from rsgeo.worker import interpreter
 
-    monkeypatch.delenv("RSGEO_PYTHON")
     monkeypatch.setattr(interpreter, "_system_with_rsgeo", lambda: None)
 
 

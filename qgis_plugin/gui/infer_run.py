@@ -69,7 +69,7 @@ class Feedback(QgsProcessingFeedback):
 
     def pushCommandInfo(self, info) -> None:
         """A command."""
-        self.told.emit("info", info)
+        self.told.emit("debug", info)
 
     def pushDebugInfo(self, info) -> None:
         """What developers want to know."""

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from click.testing import CliRunner, Result
 from PIL import Image
+
+from rsgeo_cli.rsgeo_train import cli
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -39,6 +42,11 @@ def call(*arguments: object, **more: str) -> subprocess.CompletedProcess:
         timeout=240,
         env=os.environ | more,
     )
+
+
+def typed(*arguments: object) -> Result:
+    """`rsgeo-train` in this process, as click's runner calls it."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
 def done(*arguments: object) -> str:
@@ -213,18 +221,18 @@ def data_folder() -> Path:
         (["prepare", "folder", "--root", ".", "-o", "c.parquet"], "0 class folders"),
     ],
 )
-def test_wrong_requests_are_one_message_and_exit_code_2(arguments, words, tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "rsgeo_cli.rsgeo_train", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=120,
-    )
-    assert result.returncode == 2
+def test_wrong_requests_are_one_message_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = typed(*arguments)
+    assert result.exit_code == 2
     assert words in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr and result.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_request_of_a_process(tmp_path):
+    result = call("show", str(tmp_path / "nothing.parquet"))
+    assert result.returncode == 2 and "no such catalog" in result.stderr and result.stdout == ""
 
 
 def test_a_missing_package_says_what_to_install(tmp_path):
@@ -240,8 +248,8 @@ def test_a_missing_package_says_what_to_install(tmp_path):
 @pytest.mark.parametrize("place", ["file/catalog.parquet", "/proc/catalog.parquet"])
 def test_a_place_that_cannot_be_written_is_told(pictures, tmp_path, place):
     (tmp_path / "file").write_text("in the way")
-    result = call("prepare", "folder", "--root", str(pictures), "-o", str(tmp_path / place))
-    assert result.returncode == 2, result.stderr
+    result = typed("prepare", "folder", "--root", pictures, "-o", tmp_path / place)
+    assert result.exit_code == 2, result.stderr
     assert result.stderr.startswith("Error: ") and "Traceback" not in result.stderr and "defect" not in result.stderr
 
 

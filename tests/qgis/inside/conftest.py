@@ -54,6 +54,7 @@ def window(qgis):
     made = Window()
     yield made
     QgsProject.instance().clear()
+    made.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from qgis.core import QgsApplication
+from qgis.PyQt import sip
 from qgis.PyQt.QtWidgets import QPushButton
 
 
@@ -53,7 +54,7 @@ def options(qgis, wait_for):
 
     yield open_page
     for page in made:
-        page.hide()
+        sip.delete(page)
 
 
 def own_model(folder: Path) -> Path:

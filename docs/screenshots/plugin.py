@@ -89,6 +89,7 @@ def mapped(plugin, window: Window) -> None:
     dialog.parts.tabs.setCurrentWidget(dialog.bands)
     picture(dialog, "run-bands")
     dialog.start()
+    dialog.parts.tabs.setCurrentWidget(dialog.parts.card)  # the log names temporary files
     wait(lambda: dialog.parts.bar.value() > 350)
     picture(dialog, "run-running")
     wait(lambda: dialog.run is None)

@@ -85,7 +85,8 @@ class EnvironmentPanel(QWidget):
     def show_status(self) -> None:
         """Read what is installed, and offer what can be done with it."""
         status = managed.status()
-        is_there, is_older = status.python is not None, bool(status.version) and status.python is None
+        is_there = status.python is not None
+        is_older = not is_there and status.version not in ("", places.plugin_version())
         rows = [(tr("Version"), " ".join(filter(None, (status.version, status.variant))))]
         rows += [
             (tr("Size"), size(status.size) if status.size else ""),
@@ -105,7 +106,7 @@ class EnvironmentPanel(QWidget):
         self.install_button.setVisible(not is_there and not is_older)
         self.upgrade_button.setVisible(is_older)
         self.test_button.setVisible(is_there)
-        self.remove_button.setVisible(is_there or is_older)
+        self.remove_button.setVisible(bool(status.version))
         self.cancel_button.setVisible(not is_free)
         for part in (self.install_button, self.upgrade_button, self.test_button, self.remove_button, self.wish):
             part.setEnabled(is_free)

@@ -36,6 +36,7 @@ class Feedback(QgsProcessingFeedback):
     """Processing's feedback, with what is told as signals."""
 
     told = pyqtSignal(str, str)
+    stated = pyqtSignal(str)
     heard = pyqtSignal(object)
 
     def __init__(self) -> None:
@@ -48,6 +49,10 @@ class Feedback(QgsProcessingFeedback):
         if message["type"] == "result":
             self.result = message
         self.heard.emit(message)
+
+    def setProgressText(self, text) -> None:
+        """What is being done."""
+        self.stated.emit(text)
 
     def reportError(self, error, fatalError=False) -> None:
         """An error."""
@@ -64,7 +69,7 @@ class Feedback(QgsProcessingFeedback):
 
     def pushCommandInfo(self, info) -> None:
         """A command."""
-        self.told.emit("info", info)
+        self.told.emit("debug", info)
 
     def pushDebugInfo(self, info) -> None:
         """What developers want to know."""
@@ -83,6 +88,7 @@ class InferRun(QObject):
     """
 
     told = pyqtSignal(str, str)
+    stated = pyqtSignal(str)
     heard = pyqtSignal(object)
     progressed = pyqtSignal(float)
     ended = pyqtSignal(object)
@@ -92,6 +98,7 @@ class InferRun(QObject):
         self._parameters = parameters
         self.feedback = Feedback()
         self.feedback.told.connect(self.told)
+        self.feedback.stated.connect(self.stated)
         self.feedback.heard.connect(self.heard)
         self.feedback.progressChanged.connect(self.progressed)
         self._context = dataobjects.createContext(self.feedback)

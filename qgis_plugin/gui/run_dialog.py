@@ -131,6 +131,7 @@ class RunDialog(QDialog):
         self._stage = ""
         self.run = InferRun(self.parameters())
         self.run.told.connect(self.log.add)
+        self.run.stated.connect(self._on_stated)
         self.run.heard.connect(self._on_heard)
         self.run.progressed.connect(self._on_progress)
         self.run.ended.connect(self._on_ended)
@@ -157,6 +158,11 @@ class RunDialog(QDialog):
                 text = tr("{text}, {time} left").format(text=text, time=duration(message["eta_s"]))
             self.parts.told.setText(text)
 
+    def _on_stated(self, text: str) -> None:
+        """What is told where there are no stages: after an export."""
+        if self.run is not None and not self._stage and not self.run.feedback.isCanceled():
+            self.parts.told.setText(text)
+
     def _on_progress(self, percent: float) -> None:
         self.parts.bar.setValue(round(10 * percent))
 
@@ -177,7 +183,7 @@ class RunDialog(QDialog):
     def _on_success(self, outcome: Outcome) -> None:
         figures = outcome.figures
         line = tr("The map is ready.")
-        if "seconds" in figures:
+        if "megapixels_per_second" in figures:
             line = tr("The map is ready: {seconds:.1f} s, {speed:.2f} megapixels per second on {device}.").format(
                 seconds=figures["seconds"], speed=figures["megapixels_per_second"], device=figures["device"]
             )

@@ -58,6 +58,7 @@ def window(qgis):
     made = Window()
     yield made
     QgsProject.instance().clear()
+    made.close()
 
 
 @pytest.fixture
@@ -89,11 +90,16 @@ def wait_for(qgis):
 
 
 @pytest.fixture
-def no_interpreter(monkeypatch):
+def no_interpreter(monkeypatch, no_system):
     """A machine on which no Python has rsgeo."""
+    monkeypatch.delenv("RSGEO_PYTHON")
+
+
+@pytest.fixture
+def no_system(monkeypatch):
+    """No Python of the system has rsgeo."""
     from rsgeo.worker import interpreter
 
-    monkeypatch.delenv("RSGEO_PYTHON")
     monkeypatch.setattr(interpreter, "_system_with_rsgeo", lambda: None)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from qgis.core import QgsApplication
+from qgis.PyQt import sip
 from qgis.PyQt.QtWidgets import QPushButton
 
 
@@ -53,7 +54,7 @@ def options(qgis, wait_for):
 
     yield open_page
     for page in made:
-        page.hide()
+        sip.delete(page)
 
 
 def own_model(folder: Path) -> Path:
@@ -161,6 +162,21 @@ def test_options_with_an_environment(plugin, installed, options, wait_for) -> No
     page.environment.remove_button.click()
     wait_for(lambda: page.environment.task is None)
     assert not installed.exists() and page.environment.install_button.isVisible()
+
+
+def test_an_environment_that_cannot_be_used_is_told(plugin, installed, no_system, options) -> None:
+    """Its Python is gone: install again. It is of another version: upgrade."""
+    from rsgeo.environment import places
+
+    installed.unlink()
+    page = options()
+    shown = [b.text() for b in page.environment.findChildren(QPushButton) if b.isVisible()]
+    assert "install it again" in page.environment.status.text() and shown == ["&Install", "&Remove"]
+    folder = places.managed_folder()
+    folder.rename(folder.with_name("0.0.1"))
+    page = options()
+    shown = [b.text() for b in page.environment.findChildren(QPushButton) if b.isVisible()]
+    assert "0.0.1" in page.environment.status.text() and shown == ["&Upgrade", "&Remove"]
 
 
 def test_an_installation_that_fails_says_what_to_do(plugin, home, no_interpreter, options, wait_for, tmp_path) -> None:

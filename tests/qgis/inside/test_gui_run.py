@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from qgis.core import (
     QgsApplication,
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
     QgsFeature,
     QgsGeometry,
     QgsPalettedRasterRenderer,
+    QgsPointXY,
     QgsProject,
     QgsRasterLayer,
     QgsRectangle,
@@ -233,3 +236,26 @@ def test_a_layer_without_a_file_is_exported_first(dialog, window, wait_for, tmp_
     dialog.form.area.choose("canvas")
     wait_for(lambda: "are exported first" in dialog.parts.plan.toPlainText())
     assert dialog.parts.run_button.isEnabled()
+
+
+def test_tiles_of_a_service_become_a_styled_layer(dialog, window, wait_for, tmp_path) -> None:
+    from test_infer import xyz_layer
+
+    layer = xyz_layer(tmp_path / "tiles")
+    QgsProject.instance().addMapLayer(layer)
+    dialog.form.scene.setLayer(layer)
+    dialog.choose_model("landcover-aerial")
+    centre = QgsCoordinateTransform(
+        QgsCoordinateReferenceSystem("EPSG:4326"), layer.crs(), QgsProject.instance()
+    ).transform(QgsPointXY(11.5, 48.1))
+    window.mapCanvas().setDestinationCrs(layer.crs())
+    window.mapCanvas().setExtent(QgsRectangle(centre, centre).buffered(60))
+    dialog.form.area.choose("canvas")
+    dialog.form.force.setChecked(True)
+    dialog.start()
+    wait_for(lambda: dialog.run is None)
+    found = QgsProject.instance().mapLayersByName("Map of tiles")[0]
+    classes = built_in("landcover-aerial")["outputs"][0]["classes"]
+    assert [c.label for c in found.renderer().classes()] == [c["name"] for c in classes]
+    assert dialog.parts.told.text() == "The map is ready."
+    wait_for(lambda: dialog.parts.result.table.rowCount() == len(classes))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from qgis.core import QgsProject
 from qgis.gui import QgsLayerTreeMapCanvasBridge, QgsMapCanvas, QgsMessageBar
+from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QCoreApplication, QEvent
 from qgis.PyQt.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 
@@ -24,6 +26,12 @@ class Window:
         self._active = None
         self.factories: list = []
         self.shown_options: list = []
+
+    def close(self) -> None:
+        """Delete the widgets while the application still lives; left to the interpreter's end they crash it."""
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        sip.delete(self._bridge)
+        sip.delete(self._window)
 
     def mainWindow(self):
         return self._window

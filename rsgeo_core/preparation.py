@@ -52,6 +52,14 @@ class Prepared:
         """The output grid of the whole scene."""
         return self.scene.grid.strided(self.layout.stride)
 
+    def wants(self, span: Span) -> bool:
+        """Whether something of these cells may be wanted."""
+        return self.mask is None or self.mask.touches(span)
+
+    def wanted_cells(self, span: Span) -> int:
+        """How many of these cells are wanted."""
+        return span.height * span.width if self.mask is None else int(self.mask.window(span).sum())
+
     def workers(self) -> tuple[int, int]:
         """Runs of the model at a time and threads of each; a GPU takes one run."""
         request = self.request

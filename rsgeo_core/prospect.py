@@ -44,11 +44,12 @@ def plan(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken
             ready.model.path, card, ready.output, request.device, threads, cancel, present=ready.scene.present
         )
         on_event(greeting(session.device))
-        tiles = [tile for row in tiling.plan(ready.region, ready.layout) for tile in row.tiles]
-        tiles = [tile for tile in tiles if tile.write.height > 0 and tile.write.width > 0]
+        rows = list(tiling.plan(ready.region, ready.layout))
+        tiles = [tile for row in rows for tile in row.tiles]
+        tiles = [tile for tile in tiles if tile.write.height > 0 and tile.write.width > 0 and ready.wants(tile.write)]
         seconds = _model_seconds(ready, session, tiles)
         session.close()
-        cells = ready.region.height * ready.region.width
+        cells = sum(ready.wanted_cells(row.finished) for row in rows if row.finished.height)
         stats: dict[str, Any] = {
             "model": {
                 "name": card.name,
@@ -133,7 +134,7 @@ def _model_seconds(ready: Prepared, session: Session, tiles: list[tiling.Tile]) 
             corner = np.array([tile.valid.top, tile.valid.left])
             cells = (np.argwhere(np.ones(tile.write.shape, bool)) + corner)[: ready.batch(session)]
             batch = {key: cut_windows(array, cells, layout.window, layout.stride) for key, array in arrays.items()}
-            share = len(cells) / (ready.region.height * ready.region.width)
+            share = len(cells) / max(1, sum(ready.wanted_cells(each.write) for each in tiles))
         session.run(batch)
         spent.append((time.perf_counter() - began) / share)
     return min(spent)

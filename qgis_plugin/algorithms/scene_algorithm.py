@@ -87,6 +87,8 @@ class SceneAlgorithm(WorkerAlgorithm):
     def _work_on_export(self, feedback: QgsProcessingFeedback) -> dict:
         """Export the layer, then map the export: two steps of one progress."""
         steps = QgsProcessingMultiStepFeedback(2, feedback)
+        if hasattr(feedback, "hear"):
+            steps.hear = feedback.hear
         path = Path(QgsProcessingUtils.generateTempFilename("scene.tif"))
         export = self._scene.export
         limit = 0 if self._scene.path else self._limit  # a file is no service whose tiles are to be spared

@@ -162,6 +162,21 @@ def test_a_plan_tells_model_bands_tiles_and_time(tmp_path: Path, scene: Path, mo
     assert asked(tmp_path, "plan", scene=[str(scene)], model="nowhere", out="map.tif")[0] == 2
 
 
+def test_a_plan_counts_what_lies_inside_the_mask(tmp_path: Path, model: Path) -> None:
+    import geopandas
+    from shapely import box
+
+    scene = write_scene(tmp_path / "scene.tif", random_scene((3, 400, 400)))
+    area = geopandas.GeoDataFrame(geometry=[box(500000, 5299000, 500500, 5300000)], crs="EPSG:32632")
+    area.to_file(tmp_path / "area.gpkg")
+    request = {"scene": [str(scene)], "model": str(model), "out": "map.tif", "tile": 64}
+    whole = asked(tmp_path, "plan", **request)[1][-1]["stats"]
+    part = asked(tmp_path, "plan", mask="area.gpkg", **request)[1][-1]["stats"]
+    done = asked(tmp_path, "infer", mask="area.gpkg", **request)[1][-1]["stats"]
+    assert part["tiles"] == done["model_runs"] < whole["tiles"]
+    assert part["cells"] == 50 * 100 == np.count_nonzero(read(tmp_path / "map.tif", 1)) and whole["cells"] == 400 * 400
+
+
 def test_the_crs_may_be_assigned(tmp_path: Path, model: Path) -> None:
     import rasterio
 

@@ -28,11 +28,10 @@ os.environ.update(
 (FOLDER / "plugins" / "rsgeo").symlink_to(ROOT / "qgis_plugin")
 sys.path[:0] = [str(FOLDER / "plugins"), "/usr/share/qgis/python/plugins", str(ROOT / "tests" / "qgis" / "inside")]
 
-from qgis.core import QgsApplication, QgsLayerTreeModel, QgsProject, QgsRasterLayer  # noqa: E402
-from qgis.gui import QgsBrowserGuiModel, QgsLayerTreeView  # noqa: E402
-from qgis.PyQt.QtCore import Qt  # noqa: E402
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer  # noqa: E402
+from qgis.gui import QgsBrowserGuiModel  # noqa: E402
 from qgis.PyQt.QtGui import QFont, QImage  # noqa: E402
-from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QWidget  # noqa: E402
+from qgis.PyQt.QtWidgets import QApplication, QWidget  # noqa: E402
 from window import Window  # noqa: E402
 
 
@@ -101,28 +100,6 @@ def mapped(plugin, window: Window) -> None:
     dialog.hide()
 
 
-def canvas(window: Window) -> None:
-    """The layer in the project, with its legend."""
-    main = window.mainWindow()
-    tree = QgsLayerTreeView()
-    model = QgsLayerTreeModel(QgsProject.instance().layerTreeRoot())
-    tree.setModel(model)
-    dock = QDockWidget("Layers")
-    dock.setWidget(tree)
-    main.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
-    main.resizeDocks([dock], [260], Qt.Orientation.Horizontal)
-    main.resize(1000, 680)
-    main.show()
-    tree.expandAll()
-    settle(1.0)
-    drawn = []
-    window.mapCanvas().mapCanvasRefreshed.connect(lambda: drawn.append(True))
-    window.mapCanvas().zoomToFullExtent()
-    wait(lambda: drawn and not window.mapCanvas().isDrawing())
-    picture(main, "map")
-    main.removeDockWidget(dock)
-
-
 def others(plugin) -> None:
     """Models, options and the dialog of the toolbox."""
     from rsgeo.gui.options_page import OptionsFactory
@@ -179,7 +156,6 @@ def main() -> None:
     shutil.copy(SCENE, scene)
     QgsProject.instance().addMapLayer(QgsRasterLayer(str(scene), scene.stem))
     mapped(plugin, window)
-    canvas(window)
     others(plugin)
     toolbox(window)
     plugin.unload()

@@ -3,7 +3,7 @@
     docs/screenshots/first_map.sh dist/rsgeo-<version>.zip scene.tif [wheelhouse]
 
 Clicks what a person would click, counts the clicks, and prints the seconds of each step. QGIS runs it (`--code`).
-QGIS's own dialogs (plugin manager, file choosers) are not clicked: their clicks are counted as a person would make them.
+Its own dialogs (plugin manager, file choosers) are not clicked: their clicks are counted as a person makes them.
 """
 
 from __future__ import annotations

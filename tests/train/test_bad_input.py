@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import BANDS, write_raster
+from pictures import BANDS, write_raster
 
 from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import BANDS, write_raster
+from pictures import BANDS, write_raster
 
 from rsgeo_cli.rsgeo_train import cli
 from rsgeo_train import training

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import BANDS
+from pictures import BANDS
 
 from rsgeo_train import training
 from rsgeo_train.catalog import CatalogClass, read_catalog

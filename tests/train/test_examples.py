@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BANDS
+from pictures import BANDS
 from PIL import Image
 
 from rsgeo_train import training

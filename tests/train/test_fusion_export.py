@@ -13,8 +13,8 @@ import onnx
 import onnxruntime
 import pytest
 import rasterio
-from conftest import write_raster
 from numpy.typing import NDArray
+from pictures import write_raster
 
 from rsgeo_core import infer
 from rsgeo_core.errors import BandError

@@ -11,7 +11,7 @@ import rasterio
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
-from conftest import write_raster
+from pictures import write_raster
 from torch import nn
 
 from rsgeo_cli.rsgeo import cli as rsgeo_commands

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BANDS
+from pictures import BANDS
 from safetensors.torch import save_file
 from test_csf import recipe
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_raster
+from pictures import write_raster
 from shapely import box
 
 from rsgeo_train import training

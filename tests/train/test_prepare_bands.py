@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_raster
+from pictures import write_raster
 
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.errors import DatasetError

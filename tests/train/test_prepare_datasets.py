@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import write_raster
+from pictures import write_raster
 from PIL import Image
 
 from rsgeo_train.catalog import IGNORED, read_catalog

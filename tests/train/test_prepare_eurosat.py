@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 import rasterio
-from conftest import CLASSES, patch, write_raster
+from pictures import CLASSES, patch, write_raster
 
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError

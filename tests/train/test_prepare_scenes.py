@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import write_raster
+from pictures import write_raster
 
 from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.errors import DatasetError

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_raster
+from pictures import write_raster
 from scipy.ndimage import map_coordinates
 
 from rsgeo_core.grid import Grid

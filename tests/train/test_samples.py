@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_raster
+from pictures import write_raster
 
 from rsgeo_train import packing
 from rsgeo_train.catalog import IGNORED, Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
-from conftest import write_raster
+from pictures import write_raster
 from rasterio.crs import CRS
 from stores import csf_example, damage, record_lengths, write_lmdb, write_tfrecord
 from torch.utils.data import DataLoader

@@ -11,7 +11,7 @@ import rasterio
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
-from conftest import write_raster
+from pictures import write_raster
 
 from rsgeo_cli.rsgeo import cli
 from rsgeo_core import infer

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 import torch
 from click.testing import CliRunner
-from conftest import BANDS, write_raster
+from pictures import BANDS, write_raster
 
 from rsgeo_cli.rsgeo import cli as rsgeo_commands
 from rsgeo_cli.rsgeo_train import cli as train_commands

@@ -118,14 +118,15 @@ class Export:
             raise QgsProcessingException(tr("The layer {name} cannot be read.").format(name=self.name))
         writer = QgsRasterFileWriter(str(path))
         writer.setOutputFormat("GTiff")
-        writer.setCreateOptions(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
+        set_options = getattr(writer, "setCreationOptions", None) or writer.setCreateOptions  # deprecated since 3.42
+        set_options(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
         told = QgsRasterBlockFeedback()
         feedback.canceled.connect(told.cancel)
         told.progressChanged.connect(feedback.setProgress)
         error = writer.writeRaster(pipe, columns, rows, extent, self.crs, self._transforms, told)
         if error != QgsRasterFileWriter.WriterError.NoError and not feedback.isCanceled():
             raise QgsProcessingException(
-                tr("The layer {name} could not be exported (code {code}).").format(name=self.name, code=int(error))
+                tr("The layer {name} could not be exported (code {code}).").format(name=self.name, code=error)
             )
 
 

@@ -55,7 +55,7 @@ def diagnose(with_selftest: bool = True) -> Diagnosis:
         "numpy": numpy.__version__,
         "rasterio": f"{rasterio.__version__}, GDAL {rasterio.__gdal_version__}",
         "onnxruntime": f"{engine.__version__}, devices: {', '.join(devices())}",
-        "own models": scrubbed(str(zoo.user_folder())),
+        "own models": str(len(list(zoo.user_folder().glob("*.onnx")))),
     }
     models, broken = zoo.all_models()
     lines, failed = [], [scrubbed(text) for text in broken]
@@ -75,6 +75,8 @@ def diagnose(with_selftest: bool = True) -> Diagnosis:
 
 
 def scrubbed(text: str) -> str:
-    """Text without the name of the home folder."""
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
+    """Text without the names of the user's folders."""
+    folders = {str(zoo.user_folder()): "<own models>", str(zoo.home()): "<rsgeo>", str(Path.home()): "~"}
+    for folder, name in folders.items():
+        text = text.replace(folder, name) if len(folder) > 1 else text
+    return text

@@ -11,6 +11,9 @@ from rsgeo_core.events import Listener, Progress
 from rsgeo_core.grid import Span
 from rsgeo_core.journal import Journal
 
+EVERY_S = 0.2
+"""Seconds between two tellings of the progress."""
+
 
 class Meter:
     """Counts finished cells and tells the progress, at most five times a second."""
@@ -26,20 +29,27 @@ class Meter:
         )
         self._total, self._start, self._began, self._told = total, self._done, time.perf_counter(), 0.0
 
-    def __call__(self, cells: int) -> None:
-        """Count cells that were just finished."""
-        self._done += cells
+    def __call__(self, cells: int, share: float = 1.0) -> None:
+        """Tell how far the run is.
+
+        Args:
+            cells: of the row that is worked on.
+            share: how much of it is done; 1 counts it as finished.
+        """
+        if share >= 1.0:
+            self._done += cells
+        done = self._done + (cells * share if share < 1.0 else 0.0)
         now = time.perf_counter()
-        if now - self._told < 0.2 and self._done < self._total:
+        if now - self._told < EVERY_S and done < self._total:
             return
         self._told = now
-        rate = (self._done - self._start) / max(1e-9, now - self._began)
+        rate = (done - self._start) / max(1e-9, now - self._began)
         self._tell(
             Progress(
-                done=round(self._done * self._unit, 4),
+                done=round(done * self._unit, 4),
                 total=round(self._total * self._unit, 4),
                 unit="MPix",
-                eta_s=round((self._total - self._done) / rate, 1) if rate > 0 else None,
+                eta_s=round((self._total - done) / rate, 1) if rate > 0 else None,
             )
         )
 

@@ -55,6 +55,7 @@ class _Work:
     valid: NDArray[np.bool_] | None = None
     cells: NDArray[np.intp] | None = None  # (n, 2) row and column in the tile's core, for windows
     is_last: bool = True
+    share: float = 0.0  # of the row that is done with this piece
     result: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
@@ -76,7 +77,7 @@ class Pipeline:
         batch: tiles or windows run together.
         workers: runs of the model at a time.
         cancel: looked at by every stage.
-        on_progress: told the number of finished cells.
+        on_progress: told the number of cells of a row, and which share of them is done; 1 when they are on disk.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Pipeline:
         batch: int,
         workers: int,
         cancel: CancelToken,
-        on_progress: Callable[[int], None],
+        on_progress: Callable[[int, float], None],
     ) -> None:
         self.scene, self.session, self.layout, self.region = scene, session, layout, region
         self.products, self.journal, self.mask, self.batch, self.workers = products, journal, mask, batch, workers
@@ -172,10 +173,11 @@ class Pipeline:
 
     def _read(self, rows: list[TileRow]) -> None:
         for row in rows:
-            for tile in row.tiles:
+            for number, tile in enumerate(row.tiles):
                 if tile.write.height <= 0 or tile.write.width <= 0:
                     continue
                 for work in self._works(row, tile):
+                    work.share = (number + work.share) / len(row.tiles)
                     self._put(self._to_model, work)
             self._put(self._to_model, _Work(row))
         self._put(self._to_model, None)
@@ -197,7 +199,7 @@ class Pipeline:
         prepared = {key: self.session.prepare(key, array) for key, array in values.items()}
         if self.layout.window is None:
             self.busy.read += time.perf_counter() - start
-            yield _Work(row, tile, {key: array[None] for key, array in prepared.items()}, valid)
+            yield _Work(row, tile, {key: array[None] for key, array in prepared.items()}, valid, share=1.0)
             return
         cells = np.argwhere(valid) + np.array([tile.valid.top, tile.valid.left])
         for first in range(0, len(cells), self.batch):
@@ -207,7 +209,8 @@ class Pipeline:
                 for key, array in prepared.items()
             }
             self.busy.read += time.perf_counter() - start
-            yield _Work(row, tile, batch, valid, chosen, first + self.batch >= len(cells))
+            done = min(1.0, (first + self.batch) / len(cells))
+            yield _Work(row, tile, batch, valid, chosen, first + self.batch >= len(cells), done)
             start = time.perf_counter()
 
     # The model -----------------------------------------------------------------------------------------------
@@ -287,6 +290,9 @@ class Pipeline:
                         whole = None
                 else:
                     self._keep(joiner.place(work.tile, output, work.valid), row, strips)
+                if strips and row.index not in self.journal.finished:
+                    # The last bit of a row is its way to disk.
+                    self.on_progress(row.finished.height * row.finished.width, min(0.99, work.share))
             else:
                 self._keep(joiner.finish(row), row, strips)
                 self._record(row, strips)
@@ -316,7 +322,7 @@ class Pipeline:
             self.journal.record(row.index, files)
         except OSError as error:
             raise full(files[0], error) from None
-        self.on_progress(row.finished.height * row.finished.width)
+        self.on_progress(row.finished.height * row.finished.width, 1.0)
 
 
 def _same_size(one: _Work, other: _Work) -> bool:

@@ -168,8 +168,6 @@ def _unfit(
 ) -> tuple[int, str, str] | None:
     """How far off a model is, 0 for nearest, why, and what to do about it; None where it fits."""
     card = model.card
-    if card.experimental:
-        return 2, f"experimental, so it is used only when named: --model {card.name}", ""
     serves = {t for output in card.outputs for t in served_tasks(output)}
     if task is not None and task not in serves:
         return 3, f"serves {', '.join(sorted(serves))}, not {task}", ""
@@ -179,7 +177,13 @@ def _unfit(
         with Scene(named_files(files, card), card.inputs, options) as scene:
             scene.check()
     except (UnitError, ResolutionError) as error:  # the bands are there
-        return 0, str(error.args[0]), error.hint
+        return (2, f"experimental; {error.args[0]}", "") if card.experimental else (0, str(error.args[0]), error.hint)
     except RequestError as error:
-        return 1, str(error.args[0]), error.hint
+        return (2, f"experimental; {error.args[0]}", "") if card.experimental else (1, str(error.args[0]), error.hint)
+    if card.experimental:
+        return (
+            -1,
+            f"fits, but is experimental, so it is used only when named: --model {card.name}",
+            f"Name it: --model {card.name}",
+        )
     return None

@@ -279,7 +279,7 @@ def test_a_cancelled_run_that_resumes_keeps_its_parts(tmp_path: Path, model: Pat
     talk = Talk(tmp_path)
     talk.ask("infer", request)
     for message in talk.hear():
-        if message["type"] == "progress" and message["done"] > 0:
+        if message["type"] == "progress" and message["done"] > 0.3 * message["total"]:  # rows are on disk
             talk.tell({"type": "cancel"})
             break
     assert talk.end() == 3

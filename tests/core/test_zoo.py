@@ -41,7 +41,7 @@ def test_sentinel_2_gets_land_cover_and_embeddings_on_request(tmp_path: Path) ->
 
 def test_an_experimental_model_is_never_chosen(tmp_path: Path) -> None:
     aerial = scene(tmp_path, ("red", "green", "blue"), 0.3, np.uint8)
-    with pytest.raises(NoModelError, match="landcover-aerial: experimental"):
+    with pytest.raises(NoModelError, match="landcover-aerial: fits, but is experimental"):
         choose(aerial)
     with pytest.raises(NoModelError, match="experimental"):
         choose(aerial, "segmentation")

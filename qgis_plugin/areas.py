@@ -20,11 +20,11 @@ from .translation import tr
 def file_of(layer: QgsVectorLayer, only_selected: bool) -> tuple | None:
     """(path, layer name) of a layer that is simply a file, None where features have to be copied.
 
-    A filter, a selection, unsaved changes or an assigned CRS make a copy necessary.
+    A filter, a selection, unsaved changes, an assigned CRS, joined or virtual fields make a copy necessary.
     """
     if layer.providerType() != "ogr" or only_selected or layer.subsetString() or layer.isEditable():
         return None
-    if layer.crs() != layer.dataProvider().crs():
+    if layer.crs() != layer.dataProvider().crs() or len(layer.fields()) != len(layer.dataProvider().fields()):
         return None
     parts = QgsProviderRegistry.instance().decodeUri("ogr", layer.source())
     path = parts.get("path", "")

@@ -47,6 +47,10 @@ class RsgeoProvider(QgsProcessingProvider):
         """Polygons are GeoPackage by default."""
         return ["gpkg", "fgb", "geojson"]
 
+    def supportsNonFileBasedOutput(self) -> bool:
+        """The worker writes files: no databases, no layers in memory."""
+        return False
+
     def defaultRasterFileExtension(self) -> str:
         """For temporary maps, whatever Processing's own setting is."""
         return "tif"

@@ -156,8 +156,10 @@ def scene_of(layer: QgsRasterLayer, transforms: QgsCoordinateTransformContext) -
     if provider.name() != "gdal":
         return scene
     scene.path = gdal_path(layer.source())
+    if "|option:" in layer.source():
+        scene.notes.append(tr("The open options of the layer do not count: the file is read as it is."))
     if layer.crs().isValid() and layer.crs() != provider.crs():
-        scene.crs = layer.crs().authid() or layer.crs().toWkt()
+        scene.crs = crs_text(layer.crs())
         scene.notes.append(
             tr("{name} is taken in {crs}, which was assigned to the layer.").format(
                 name=layer.name(), crs=layer.crs().authid() or layer.crs().description()
@@ -174,6 +176,14 @@ def scene_of(layer: QgsRasterLayer, transforms: QgsCoordinateTransformContext) -
     elif values:
         scene.notes.append(tr("Additional no data ranges of the layer do not count; one value can be given as NODATA."))
     return scene
+
+
+def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
+    """A CRS as others understand it: what the user has saved in the profile is not in their registers."""
+    authid = crs.authid()
+    if authid and not authid.startswith("USER:"):
+        return authid
+    return crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED)
 
 
 def gdal_path(source: str) -> str:

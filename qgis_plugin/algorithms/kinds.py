@@ -192,6 +192,10 @@ def _read_raster(given: Given, p: Parameter) -> dict:
         raise QgsProcessingException(
             tr("{name} is no file. Save it as a GeoTIFF first (Export > Save As).").format(name=layer.name())
         )
+    if scene.crs is not None or scene.nodata is not None:  # else the result would lie elsewhere, or count them
+        text = tr("{label}: {name} has a CRS or no data value that was set in QGIS and is not in the file. {advice}")
+        advice = tr("Save the layer as a file with them first (Export > Save As), or take them back.")
+        raise QgsProcessingException(text.format(label=p.label, name=layer.name(), advice=advice))
     return {p.field: scene.path}
 
 
@@ -223,7 +227,7 @@ def _read_extent(given: Given, p: Parameter) -> dict:
         return {}
     numbers = (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum())
     text = ",".join(map(repr, numbers))
-    return {p.field: text, **({"extent_crs": crs.authid() or crs.toWkt()} if crs.isValid() else {})}
+    return {p.field: text, **({"extent_crs": scenes.crs_text(crs)} if crs.isValid() else {})}
 
 
 def _read_bands(given: Given, p: Parameter) -> dict:

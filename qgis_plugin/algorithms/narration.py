@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Callable
 
 from qgis.core import QgsProcessingFeedback
 
@@ -16,10 +17,11 @@ class Narration:
 
     Args:
         feedback: Processing's.
+        words: puts what the worker says into the words of the algorithm.
     """
 
-    def __init__(self, feedback: QgsProcessingFeedback) -> None:
-        self._feedback = feedback
+    def __init__(self, feedback: QgsProcessingFeedback, words: Callable[[str], str] = str) -> None:
+        self._feedback, self._words = feedback, words
         self._before = self._weight = 0.0
         self._told = 0.0
         self._device = ""
@@ -35,9 +37,9 @@ class Narration:
         elif kind == "progress":
             self._progress(message)
         elif kind == "log" and message.get("level") != "debug":
-            self._feedback.pushInfo(message["text"])
+            self._feedback.pushInfo(self._words(message["text"]))
         elif kind == "warning":
-            self._feedback.pushWarning(message["text"])
+            self._feedback.pushWarning(self._words(message["text"]))
         elif kind == "hello":
             self._hello(message)
         elif kind == "result":

@@ -99,7 +99,7 @@ class SceneAlgorithm(WorkerAlgorithm):
         for key in ("extent", "extent_crs"):
             self._request.pop(key, None)
         self._set_scene(str(path))
-        return super()._work(Narration(steps), feedback)
+        return super()._work(Narration(steps, self._in_words), feedback)
 
     def _set_scene(self, path: str) -> None:
         """Put the scene's file into the request, under its sensor where there are several."""

@@ -290,6 +290,7 @@ def _assess() -> Tool:
             Outcome("ACCURACY", tr("Overall accuracy of the samples"), "number", reports.overall_accuracy),
             Outcome("SAMPLES", tr("Number of samples"), "number", lambda result: result["stats"]["samples"]),
         ),
+        needs=("REFERENCE", "REFERENCE_RASTER"),
     )  # fmt: skip
 
 
@@ -331,6 +332,7 @@ def _describe_model() -> Tool:
             Parameter("REPORT", "", "html_out", tr("Report"), tr("The card to read."), optional=True),
         ),
         outcomes=(Outcome("TEXT", tr("Description"), "text", lambda result: result["stats"]["text"]),),
+        needs=("MODEL", "MODEL_FILE"),
         report=reports.text,
     )  # fmt: skip
 

@@ -77,3 +77,5 @@ class Tool:
     parameters: tuple = ()
     outcomes: tuple = ()
     report: Callable[[dict], str] | None = None
+    needs: tuple = ()
+    """Keys of parameters of which exactly one is to be given."""

@@ -20,7 +20,7 @@ from .. import card, settings, styling
 from ..interrupts import INTERRUPTS
 from ..translation import tr
 from ..worker import client, interpreter, protocol
-from .kinds import KINDS, Given
+from .kinds import KINDS, Given, has_value
 from .narration import Narration
 from .table import tools
 from .tool import Tool
@@ -118,6 +118,10 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(self, parameters, context):
         """Refuse what can be told wrong without the worker: a file that is no model."""
         is_right, text = super().checkParameterValues(parameters, context)
+        given = Given(self, parameters, context)
+        named = [p for p in self.tool.parameters if p.key in self.tool.needs and has_value(given, p)]
+        if is_right and self.tool.needs and len(named) != 1:
+            return False, tr("Give one of {names}.").format(names=", ".join(self.tool.needs))
         path = str(parameters.get("MODEL_FILE") or "")
         if is_right and path:
             try:
@@ -146,7 +150,7 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
 
     def processAlgorithm(self, parameters, context, feedback) -> dict:
         """Have the worker do it, in Processing's thread."""
-        narration = Narration(feedback)
+        narration = Narration(feedback, self._in_words)
         self._read_outputs(parameters, context)
         try:
             result = self._work(narration, feedback)
@@ -174,23 +178,37 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
         for p in self.tool.parameters:
             value = KINDS[p.kind].read(given, p) if p.kind.endswith("_out") else {}
             if value:
-                self._files[p.key] = next(iter(value.values()))
+                self._files[p.key] = path = next(iter(value.values()))
+                _make_folder(Path(path).parent)
             self._request.update({key: item for key, item in value.items() if key != p.key})
 
     def _told(self, failure: client.WorkerFailure) -> str:
-        """A failure in the words of this algorithm: parameters instead of the command's options."""
+        """A failure and what to do about it."""
+        hint = failure.hint
+        if failure.code == "environment" and self._request.get("device", "auto") not in ("auto", "cpu"):
+            hint = tr("Install the variant gpu: Settings > Options > rsgeo, or rsgeo:setup with VARIANT=gpu.")
+        return self._in_words("\n".join(filter(None, (failure.text, hint))))
+
+    def _in_words(self, text: str) -> str:
+        """What the worker says, in the words of this algorithm: parameters instead of the command's options."""
         keys = {p.key.lower(): p.key for p in self.tool.parameters}
         for p in self.tool.parameters:
             keys.setdefault(p.field, p.key)  # MODEL before MODEL_FILE
-        text = "\n".join(filter(None, (failure.text, failure.hint)))
         text = re.sub(r"rsgeo models \w+( FILE)?", tr("Raster > rsgeo > Models"), text)
+        text = re.sub(r"rsgeo infer [^\n]*-o \S+", tr("Raster > rsgeo > Map a scene"), text)
+        text = re.sub(r"--extent-crs (EPSG:[\w<>]+)", r"[\1] behind the numbers of EXTENT", text)
+        text = re.sub(r"(?<![\w-])-o(?![\w-])", "OUTPUT", text)
         return re.sub(r"--([a-z][a-z-]*)", lambda m: keys.get(m.group(1).replace("-", "_"), m.group(0)), text)
 
     def _results(self, result: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict:
         """What the algorithm returns; files that QGIS is to load get their look."""
         report = next((p.key for p in self.tool.parameters if p.kind == "html_out"), None)
         if report is not None and self.tool.report is not None and self._files.get(report):
-            Path(self._files[report]).write_text(self.tool.report(result), encoding="utf-8")
+            try:
+                Path(self._files[report]).write_text(self.tool.report(result), encoding="utf-8")
+            except OSError as error:
+                text = tr("{path} cannot be written: {why}.").format(path=self._files[report], why=error.strerror)
+                raise QgsProcessingException(text) from None
         roles = {file["path"]: file["role"] for file in result.get("outputs", [])}
         for path in self._files.values():
             if context.willLoadLayerOnCompletion(path) and roles.get(path):
@@ -202,3 +220,16 @@ class WorkerAlgorithm(QgsProcessingAlgorithm):
             feedback.pushInfo(sentence)
         outcomes = {outcome.key: outcome.value(result) for outcome in self.tool.outcomes}
         return {**self._files, **{key: value for key, value in outcomes.items() if value is not None}}
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a missing folder of an output, for every tool alike.
+
+    Raises:
+        QgsProcessingException: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = tr("The folder {folder} cannot be made: {why}.").format(folder=folder, why=error.strerror or error)
+        raise QgsProcessingException(text) from None

@@ -57,6 +57,11 @@ class Wish:
             if value not in known:
                 raise EnvironmentFailure(f"The {name} {value!r} is not known.", f"Use one of {', '.join(known)}.")
         folder = Path(self.location).expanduser()
+        if self.source != "index" and not self.location:
+            raise EnvironmentFailure(
+                f"The source is a {self.source}, and no folder was named.",
+                "Name it: the folder beside the source, LOCATION.",
+            )
         if self.source == "wheelhouse" and not (self.location and any(folder.glob("rsgeo-*.whl"))):
             raise EnvironmentFailure(
                 f"{self.location or 'No folder'} is not a wheelhouse: it has no rsgeo-*.whl.",

@@ -43,10 +43,16 @@ class Planning(QObject):
         self._call: Background | None = None
         self._prospect: Prospect | None = None
         self._warnings: list = []
+        self._is_planned = False
+
+    def is_planned(self) -> bool:
+        """Whether the plan that is shown is that of the last change."""
+        return self._is_planned
 
     def soon(self) -> None:
         """A choice has changed: the plan of before is out of date."""
         self._drop()
+        self._is_planned = False
         self._timer.start()
 
     def stop(self) -> None:
@@ -99,6 +105,7 @@ class Planning(QObject):
 
     def _on_done(self, result: dict) -> None:
         self._call = None
+        self._is_planned = True
         self.planned.emit(result["stats"], list(self._warnings))
 
     def _on_failed(self, failure) -> None:

@@ -72,7 +72,7 @@ class Prospect(SceneAlgorithm):
 
 def in_words(text: str) -> str:
     """A message that names parameters, with the names that the dialog shows."""
-    labels = {"BANDS": tr("the tab Bands:")}
+    labels = {"BANDS": f"“{tr('Bands')}”"}
     for tool in tools():
         for p in tool.parameters:
             labels.setdefault(p.key, f"“{p.label}”")

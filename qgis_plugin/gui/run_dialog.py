@@ -170,6 +170,8 @@ class RunDialog(QDialog):
         self.run = None
         self.parts.show_running(False)
         self.parts.set_startable(not self.form.problem())
+        if outcome.state in (DONE, CANCELLED) and not self.planning.is_planned():
+            self.planning.soon()  # the run came before the plan
         if outcome.state == DONE:
             self._on_success(outcome)
         elif outcome.state == CANCELLED:

@@ -10,6 +10,16 @@
     </message>
     <message>
         <location filename="../algorithms/kinds.py"/>
+        <source>{label}: {name} has a CRS or no data value that was set in QGIS and is not in the file. {advice}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
+        <source>Save the layer as a file with them first (Export &gt; Save As), or take them back.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/kinds.py"/>
         <source>{label}: the layer has no features.</source>
         <translation>{label}: Der Layer hat keine Objekte.</translation>
     </message>
@@ -818,6 +828,11 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Give one of {names}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
         <source>Cancelled; nothing was written.</source>
         <translation>Abgebrochen; es wurde nichts geschrieben.</translation>
     </message>
@@ -828,8 +843,28 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Install the variant gpu: Settings &gt; Options &gt; rsgeo, or rsgeo:setup with VARIANT=gpu.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
         <source>Raster &gt; rsgeo &gt; Models</source>
         <translation>Raster &gt; rsgeo &gt; Modelle</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>Raster &gt; rsgeo &gt; Map a scene</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>{path} cannot be written: {why}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/worker_algorithm.py"/>
+        <source>The folder {folder} cannot be made: {why}.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <location filename="../areas.py"/>
@@ -1448,11 +1483,6 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../gui/prospect.py"/>
-        <source>the tab Bands:</source>
-        <translation>der Seite Bänder:</translation>
-    </message>
-    <message>
-        <location filename="../gui/prospect.py"/>
         <source>unknown</source>
         <translation>unbekannt</translation>
     </message>
@@ -1845,6 +1875,11 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <location filename="../scenes.py"/>
         <source>The raster layer cannot be opened.</source>
         <translation>Der Rasterlayer kann nicht geöffnet werden.</translation>
+    </message>
+    <message>
+        <location filename="../scenes.py"/>
+        <source>The open options of the layer do not count: the file is read as it is.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <location filename="../scenes.py"/>

@@ -11,12 +11,12 @@
     <message>
         <location filename="../algorithms/kinds.py"/>
         <source>{label}: {name} has a CRS or no data value that was set in QGIS and is not in the file. {advice}</source>
-        <translation type="unfinished"></translation>
+        <translation>{label}: {name} hat ein KBS oder einen Leerwert, die in QGIS gesetzt wurden und nicht in der Datei stehen. {advice}</translation>
     </message>
     <message>
         <location filename="../algorithms/kinds.py"/>
         <source>Save the layer as a file with them first (Export &gt; Save As), or take them back.</source>
-        <translation type="unfinished"></translation>
+        <translation>Speichern Sie den Layer zuerst damit als Datei (Export &gt; Speichern als), oder nehmen Sie beides zurück.</translation>
     </message>
     <message>
         <location filename="../algorithms/kinds.py"/>
@@ -829,7 +829,7 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>Give one of {names}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Geben Sie genau eines davon an: {names}.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
@@ -844,7 +844,7 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>Install the variant gpu: Settings &gt; Options &gt; rsgeo, or rsgeo:setup with VARIANT=gpu.</source>
-        <translation type="unfinished"></translation>
+        <translation>Installieren Sie die Variante gpu: Einstellungen &gt; Optionen &gt; rsgeo, oder rsgeo:setup mit VARIANT=gpu.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
@@ -854,17 +854,17 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>Raster &gt; rsgeo &gt; Map a scene</source>
-        <translation type="unfinished"></translation>
+        <translation>Raster &gt; rsgeo &gt; Szene kartieren</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>{path} cannot be written: {why}.</source>
-        <translation type="unfinished"></translation>
+        <translation>{path} kann nicht geschrieben werden: {why}.</translation>
     </message>
     <message>
         <location filename="../algorithms/worker_algorithm.py"/>
         <source>The folder {folder} cannot be made: {why}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Ordner {folder} kann nicht angelegt werden: {why}.</translation>
     </message>
     <message>
         <location filename="../areas.py"/>
@@ -1879,7 +1879,7 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     <message>
         <location filename="../scenes.py"/>
         <source>The open options of the layer do not count: the file is read as it is.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Öffnungsoptionen des Layers zählen nicht: Die Datei wird gelesen, wie sie ist.</translation>
     </message>
     <message>
         <location filename="../scenes.py"/>

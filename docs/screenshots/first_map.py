@@ -1,6 +1,6 @@
 """The first map as a new analyst makes it, in QGIS itself: from the zip in an empty profile to a styled layer.
 
-    docs/screenshots/first_map.sh dist/rsgeo-<version>.zip scene.tif [wheelhouse]
+    docs/screenshots/first_map.sh dist/rsgeo-<version>.zip scene.tif pictures [wheelhouse]
 
 Clicks what a person would click, counts the clicks, and prints the seconds of each step. QGIS runs it (`--code`).
 Its own dialogs (plugin manager, file choosers) are not clicked: their clicks are counted as a person makes them.

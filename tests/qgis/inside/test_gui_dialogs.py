@@ -262,7 +262,7 @@ def test_diagnosis_names_no_folder_of_the_user(gui, wait_for, monkeypatch, tmp_p
     text = dialog.text.toPlainText()
     for part in ("QGIS         3.", "Qt           5.", "plugin       0.1.0", "onnxruntime", "self-test passed on cpu"):
         assert part in text, text
-    assert str(tmp_path) not in text and "~/data/models" in text
+    assert str(tmp_path) not in text and "own models   0" in text
     assert "~/python (variable)" in text
     dialog.copy.click()
     assert QgsApplication.clipboard().text() == text

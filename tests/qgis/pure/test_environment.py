@@ -238,7 +238,7 @@ def test_of_two_at_once_one_installs_and_the_other_takes_it(home: Path, offline:
         (Wish(source="cd"), "source 'cd'"),
         (Wish(variant="tpu"), "variant 'tpu'"),
         (Wish(tool="conda"), "tool 'conda'"),
-        (Wish(source="wheelhouse"), "No folder is not a wheelhouse"),
+        (Wish(source="wheelhouse"), "no folder was named"),
         (Wish(source="wheelhouse", location="/"), "/ is not a wheelhouse"),
         (Wish(source="checkout", location="/"), "/ is not a checkout"),
     ],

@@ -41,11 +41,11 @@ def own_part() -> str:
 
 def without_home(text: str) -> str:
     """A text in which the home folder is ~ and addresses have no passwords."""
-    for folder, name in ((str(places.home()), "<rsgeo>"), (os.environ.get("RSGEO_PYTHON", ""), "<RSGEO_PYTHON>")):
-        text = text.replace(folder, name) if len(folder) > 1 else text
     homes = {str(Path.home()), os.path.expanduser("~"), os.environ.get("USERPROFILE", "")}  # noqa: PTH111
     for home in sorted(homes - {"", "/"}, key=len, reverse=True):
         text = text.replace(home, "~").replace(home.replace("\\", "/"), "~")
+    for folder, name in ((str(places.home()), "<rsgeo>"), (os.environ.get("RSGEO_PYTHON", ""), "<RSGEO_PYTHON>")):
+        text = text.replace(folder, name) if len(folder) > 1 else text
     return scrub(text)
 
 

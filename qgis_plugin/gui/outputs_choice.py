@@ -33,6 +33,7 @@ class OutputsChoice(QWidget):
         rows = (
             ("CONFIDENCE", tr("Con&fidence"), tr("Probability of the class that was mapped."), _RASTER),
             ("PROBABILITIES", tr("Pro&babilities"), tr("One band per class."), _RASTER),
+            ("ENTROPY", tr("&Entropy"), tr("How undecided the model is, from 0 (sure) to 1."), _RASTER),
             ("VECTOR", tr("Polygon&s"), tr("The classes as polygons, along the edges of the pixels."), _VECTOR),
         )
         for row, (key, text, help_text, kind) in enumerate(rows, start=1):
@@ -69,6 +70,7 @@ class OutputsChoice(QWidget):
         """
         titles = {"OUTPUT": "{name}", "CONFIDENCE": tr("{name}: confidence")}
         titles.update(PROBABILITIES=tr("{name}: probabilities"), VECTOR=tr("{name}: polygons"))
+        titles.update(ENTROPY=tr("{name}: entropy"))
         wanted = ["OUTPUT", *(key for key, box in self.boxes.items() if box.isEnabled() and box.isChecked())]
         return {key: self._destination(key, titles[key].format(name=name)) for key in wanted}
 

@@ -44,6 +44,8 @@ class Planning(QObject):
         self._prospect: Prospect | None = None
         self._warnings: list = []
         self._is_planned = False
+        self.export = ""
+        """What a service would be asked for before the run; empty where nothing is exported."""
 
     def is_planned(self) -> bool:
         """Whether the plan that is shown is that of the last change."""
@@ -53,6 +55,7 @@ class Planning(QObject):
         """A choice has changed: the plan of before is out of date."""
         self._drop()
         self._is_planned = False
+        self.export = ""
         self._timer.start()
 
     def stop(self) -> None:
@@ -82,6 +85,7 @@ class Planning(QObject):
             self.refused.emit(refusal(in_words(str(error))), "choice")
             return
         if self._prospect.export:
+            self.export = self._prospect.export
             self.noted.emit(self._prospect.export)
             return
         self._warnings = []

@@ -123,7 +123,7 @@ class RunDialog(QDialog):
 
     def start(self) -> None:
         """Run what is chosen."""
-        if self.run is not None:
+        if self.run is not None or not self._may_export():
             return
         self.planning.stop()
         self.log.clear()
@@ -248,6 +248,16 @@ class RunDialog(QDialog):
     def reject(self) -> None:
         """Escape closes as the button does."""
         self.close()
+
+    def _may_export(self) -> bool:
+        """Whether a service may be asked for what the plan says."""
+        layer = self.form.layer()
+        if layer is not None and layer.providerType() != "gdal" and not self.planning.export:
+            self.planning.now()  # pressed before the plan was there
+        if not self.planning.export:
+            return True
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return QMessageBox.question(self, tr("Map a scene"), self.planning.export, yes | no, yes) == yes
 
     def _may_close(self) -> bool:
         box = QMessageBox(self)

@@ -1443,6 +1443,11 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../gui/outputs_choice.py"/>
+        <source>&amp;Entropy</source>
+        <translation>&amp;Entropie</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
         <source>Polygon&amp;s</source>
         <translation>Pol&amp;ygone</translation>
     </message>
@@ -1465,6 +1470,11 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <location filename="../gui/outputs_choice.py"/>
         <source>{name}: polygons</source>
         <translation>{name}: Polygone</translation>
+    </message>
+    <message>
+        <location filename="../gui/outputs_choice.py"/>
+        <source>{name}: entropy</source>
+        <translation>{name}: Entropie</translation>
     </message>
     <message>
         <location filename="../gui/prospect.py"/>

@@ -19,7 +19,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
-from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QPushButton
+from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QMessageBox, QPushButton
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_layer_without_a_file_is_exported_first(dialog, window, wait_for, tmp_
     assert dialog.parts.run_button.isEnabled()
 
 
-def test_tiles_of_a_service_become_a_styled_layer(dialog, window, wait_for, tmp_path) -> None:
+def test_tiles_of_a_service_become_a_styled_layer(dialog, window, wait_for, tmp_path, monkeypatch) -> None:
     from test_infer import xyz_layer
 
     layer = xyz_layer(tmp_path / "tiles")
@@ -252,7 +252,17 @@ def test_tiles_of_a_service_become_a_styled_layer(dialog, window, wait_for, tmp_
     window.mapCanvas().setExtent(QgsRectangle(centre, centre).buffered(60))
     dialog.form.area.choose("canvas")
     dialog.form.force.setChecked(True)
+    asked, answers = [], [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+
+    def question(parent, title, text, *buttons):
+        asked.append(text)
+        return answers.pop(0)
+
+    monkeypatch.setattr(QMessageBox, "question", question)
     dialog.start()
+    assert dialog.run is None and "tiles" in asked[0]
+    dialog.start()
+    assert dialog.run is not None and len(asked) == 2
     wait_for(lambda: dialog.run is None)
     found = QgsProject.instance().mapLayersByName("Map of tiles")[0]
     classes = built_in("landcover-aerial")["outputs"][0]["classes"]

@@ -55,7 +55,7 @@ def diagnose(with_selftest: bool = True) -> Diagnosis:
         "numpy": numpy.__version__,
         "rasterio": f"{rasterio.__version__}, GDAL {rasterio.__gdal_version__}",
         "onnxruntime": f"{engine.__version__}, devices: {', '.join(devices())}",
-        "own models": str(len(list(zoo.user_folder().glob("*.onnx")))),
+        "own models": f"{len(list(zoo.user_folder().glob('*.onnx')))} in {scrubbed(str(zoo.user_folder()))}",
     }
     models, broken = zoo.all_models()
     lines, failed = [], [scrubbed(text) for text in broken]
@@ -76,7 +76,7 @@ def diagnose(with_selftest: bool = True) -> Diagnosis:
 
 def scrubbed(text: str) -> str:
     """Text without the names of the user's folders."""
-    folders = {str(zoo.user_folder()): "<own models>", str(zoo.home()): "<rsgeo>", str(Path.home()): "~"}
+    folders = {str(Path.home()): "~", str(zoo.user_folder()): "<own models>", str(zoo.home()): "<rsgeo>"}
     for folder, name in folders.items():
         text = text.replace(folder, name) if len(folder) > 1 else text
     return text

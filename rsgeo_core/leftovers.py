@@ -40,25 +40,34 @@ def noted(outputs: Sequence[str], keep: bool = False) -> Iterator[None]:
         outputs: final names.
         keep: leave unfinished files for `--resume`; then nothing is noted.
     """
-    if keep or not outputs:
+    note = None if keep or not outputs else _begun(outputs)
+    try:
         yield
-        return
+    finally:
+        if note is not None:
+            note.close()
+            with contextlib.suppress(OSError):
+                Path(note.name).unlink()
+
+
+def _begun(outputs: Sequence[str]) -> IO[str] | None:
+    """A note that is written and locked; None where it cannot be: the run matters more than its note."""
     path = notes_folder() / f"{os.getpid()}-{os.urandom(4).hex()}.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w+")
-    except OSError:  # a home that cannot be written: the run matters more than the note
-        yield
-        return
+    except OSError:
+        return None
     try:
-        with file:
-            _lock(file)
-            json.dump([str(Path(out).absolute()) for out in outputs], file)
-            file.flush()
-            yield
-    finally:
+        _lock(file, wait=True)  # another run may just look at it
+        json.dump([str(Path(out).absolute()) for out in outputs], file)
+        file.flush()
+    except OSError:
+        file.close()
         with contextlib.suppress(OSError):
             path.unlink()
+        return None
+    return file
 
 
 def sweep(spared: Sequence[str] = ()) -> list[Path]:
@@ -94,19 +103,20 @@ def discard(outputs: Sequence[Path]) -> list[Path]:
     return [path for path in found if not path.exists()]
 
 
-def _lock(file: IO[str]) -> None:
-    """Take the lock of an open file, without waiting.
+def _lock(file: IO[str], wait: bool = False) -> None:
+    """Take the lock of an open file.
 
     Raises:
-        OSError: another process has it.
+        OSError: another process has it; with `wait`, has it for seconds.
     """
     if os.name == "posix":
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     else:
         import msvcrt
 
         file.seek(1 << 20)  # beyond the text, which others may then read
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        mode = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined,unused-ignore]
+        msvcrt.locking(file.fileno(), mode, 1)  # type: ignore[attr-defined,unused-ignore]
         file.seek(0)

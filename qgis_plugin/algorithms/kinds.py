@@ -27,6 +27,7 @@ from qgis.core import (
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
     QgsProcessingUtils,
+    QgsRasterLayer,
 )
 
 from .. import areas, models, scenes, settings
@@ -187,6 +188,15 @@ def _read_raster(given: Given, p: Parameter) -> dict:
     if not has_value(given, p):
         return {}
     layer = given.algorithm.parameterAsRasterLayer(given.values, p.key, given.context)
+    return {p.field: _file_of(layer, given, p)}
+
+
+def _file_of(layer: QgsRasterLayer, given: Given, p: Parameter) -> str:
+    """The file of a raster layer that is read as the file says, and nothing else.
+
+    Raises:
+        QgsProcessingException: it is no file, or something was set in QGIS that the file does not say.
+    """
     scene = scenes.scene_of(layer, given.context.transformContext())
     if not scene.path:
         raise QgsProcessingException(
@@ -196,7 +206,7 @@ def _read_raster(given: Given, p: Parameter) -> dict:
         text = tr("{label}: {name} has a CRS or no data value that was set in QGIS and is not in the file. {advice}")
         advice = tr("Save the layer as a file with them first (Export > Save As), or take them back.")
         raise QgsProcessingException(text.format(label=p.label, name=layer.name(), advice=advice))
-    return {p.field: scene.path}
+    return scene.path
 
 
 def _read_area(given: Given, p: Parameter, layered: bool) -> dict:
@@ -260,13 +270,13 @@ def _read_sensors(given: Given, p: Parameter) -> dict:
     files: dict = {}
     for key, name in _rows(given, p):
         layer = QgsProcessingUtils.mapLayerFromString(name, given.context) if name else None
-        if layer is None:
+        if not isinstance(layer, QgsRasterLayer):
             raise QgsProcessingException(
                 tr("{label}: {name} of {key} is neither a raster layer nor a file.").format(
                     label=p.label, name=name or "?", key=key
                 )
             )
-        files.setdefault(key, []).append(scenes.scene_of(layer, given.context.transformContext()).path or name)
+        files.setdefault(key, []).append(_file_of(layer, given, p))
     return {p.field: files} if files else {}
 
 

@@ -349,3 +349,30 @@ def test_requests_have_the_options_of_their_commands() -> None:
         if name == "infer":
             options |= {"scene"}
         assert options - {"scene"} == set(JOBS[name].request.model_fields) - {"scene"}, name
+
+
+def test_a_note_that_another_run_looks_at_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep may hold the lock of a note that is just being made; a home that cannot be written is no failure."""
+    import fcntl
+    import threading
+
+    real, waited = leftovers._lock, []
+
+    def contested(file: Any, wait: bool = False) -> None:
+        with Path(file.name).open("r+") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            release = threading.Timer(0.2, lambda: fcntl.flock(other, fcntl.LOCK_UN))
+            release.start()
+            real(file, wait)
+            release.join()
+        waited.append(wait)
+
+    monkeypatch.setattr(leftovers, "_lock", contested)
+    with leftovers.noted([str(tmp_path / "map.tif")]):
+        (note,) = leftovers.notes_folder().glob("*.json")
+        assert json.loads(note.read_text()) == [str(tmp_path / "map.tif")]
+    assert waited == [True] and not note.exists()
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("RSGEO_HOME", str(tmp_path / "file"))
+    with leftovers.noted([str(tmp_path / "map.tif")]):
+        pass

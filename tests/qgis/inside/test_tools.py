@@ -131,3 +131,16 @@ def test_messages_are_in_the_words_of_qgis(class_map, tmp_path) -> None:
         assert "--" not in str(told.value) and " -o" not in str(told.value)
     with pytest.raises(QgsProcessingException, match="Map a scene"):
         processing.run("rsgeo:polygonize", {"INPUT": scene, "OUTPUT": str(tmp_path / "p.gpkg")})
+
+
+def test_a_further_sensor_is_a_file_as_it_says(class_map, tmp_path) -> None:
+    from qgis.core import QgsProject
+
+    layer = QgsRasterLayer(str(class_map), "radar")
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32631"))
+    QgsProject.instance().addMapLayer(layer)
+    heard = Heard()
+    parameters = {"INPUT": str(tmp_path / "scene.tif"), "SENSOR": "s2", "SENSORS": ["s1", layer.id()]}
+    with pytest.raises(QgsProcessingException):
+        processing.run("rsgeo:infer", {**parameters, "OUTPUT": str(tmp_path / "o.tif")}, feedback=heard)
+    assert any("was set in QGIS" in text for text in heard.said)

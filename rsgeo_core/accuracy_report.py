@@ -92,6 +92,18 @@ def sentences(report: AccuracyReport) -> list[str]:
     return [*found, report.assumption, report.area_statement]
 
 
+def write(report: AccuracyReport, out: str | Path) -> list[Path]:
+    """Write a report: one file where `out` ends in .json, else a folder; the files.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if str(out).endswith(".json"):
+        write_json(report, Path(out))
+        return [Path(out)]
+    return write_report(report, out)
+
+
 def write_report(report: AccuracyReport, folder: str | Path) -> list[Path]:
     """Write `index.html` (needs nothing else), `metrics.json` and `confusion.csv` into a folder, made if it is missing.
 

@@ -101,6 +101,27 @@ class AreaReport:
         ]
 
 
+def measured(
+    map_path: str | Path,
+    polygons: str | Path | None = None,
+    *,
+    by: str | None = None,
+    layer: str | None = None,
+    on_event: Listener = ignore,
+    cancel: CancelToken | None = None,
+) -> AreaReport:
+    """Areas of a whole map, or within polygons; see `class_areas` and `zonal_areas`.
+
+    Raises:
+        RequestError: `by` or `layer` without polygons.
+    """
+    if polygons is not None:
+        return zonal_areas(map_path, polygons, by=by, layer=layer, on_event=on_event, cancel=cancel)
+    if by or layer:
+        raise RequestError("--by and --layer say how to read --polygons, which was not given.")
+    return class_areas(map_path, on_event=on_event, cancel=cancel)
+
+
 def class_areas(map_path: str | Path, *, on_event: Listener = ignore, cancel: CancelToken | None = None) -> AreaReport:
     """Pixels, area and share of each class of a map.
 

@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from rsgeo_core.card import CardBand, SensorInput
-from rsgeo_core.errors import BandError, SceneError
+from rsgeo_core.errors import BandError, SceneError, UnreadableError
 from rsgeo_core.grid import Grid
 from rsgeo_core.sensors import normal_name
 
@@ -53,7 +53,7 @@ def open_raster(path: str) -> Any:
         text = str(error)
         if "No such file" in text:
             raise SceneError(f"{path}: no such file.") from None
-        raise SceneError(
+        raise UnreadableError(
             f"{path} cannot be opened as a raster: {text}",
             "Check that it is a whole GeoTIFF, VRT or another raster that GDAL reads.",
         ) from None

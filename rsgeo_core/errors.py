@@ -45,6 +45,12 @@ class SceneError(RequestError):
     code = "scene"
 
 
+class UnreadableError(SceneError):
+    """A scene's format is none that this installation reads; another program, such as QGIS, may."""
+
+    code = "unreadable"
+
+
 class BandError(RequestError):
     """The scene lacks a band that the model needs, or which one it is cannot be told."""
 

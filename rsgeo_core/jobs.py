@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rsgeo_core.errors import EnvironmentProblem, RequestError, RunError
+from rsgeo_core.errors import EnvironmentProblem, RunError
 from rsgeo_core.events import CancelToken, Listener, Result, WrittenFile
 from rsgeo_core.request import InferRequest
 
@@ -32,7 +32,7 @@ class PolygonizeRequest(_Request):
 
 
 class StatsRequest(_Request):
-    """See `areas.class_areas` and `areas.zonal_areas`."""
+    """See `areas.measured`."""
 
     map: str
     polygons: str | None = None
@@ -134,16 +134,9 @@ def _polygonize(request: PolygonizeRequest, tell: Listener, cancel: CancelToken)
 
 
 def _stats(request: StatsRequest, tell: Listener, cancel: CancelToken) -> Result:
-    from rsgeo_core.areas import class_areas, write_csv, zonal_areas
+    from rsgeo_core.areas import measured, write_csv
 
-    if request.polygons is None:
-        if request.by or request.layer:
-            raise RequestError("--by and --layer say how to read --polygons, which was not given.")
-        report = class_areas(request.map, on_event=tell, cancel=cancel)
-    else:
-        report = zonal_areas(
-            request.map, request.polygons, by=request.by, layer=request.layer, on_event=tell, cancel=cancel
-        )
+    report = measured(request.map, request.polygons, by=request.by, layer=request.layer, on_event=tell, cancel=cancel)
     files = []
     if request.csv is not None:
         write_csv(report, request.csv)
@@ -153,7 +146,7 @@ def _stats(request: StatsRequest, tell: Listener, cancel: CancelToken) -> Result
 
 def _assess(request: AssessRequest, tell: Listener, cancel: CancelToken) -> Result:
     from rsgeo_core.accuracy import assess
-    from rsgeo_core.accuracy_report import sentences, write_json, write_report
+    from rsgeo_core.accuracy_report import sentences, write
 
     report = assess(
         request.map,
@@ -166,12 +159,7 @@ def _assess(request: AssessRequest, tell: Listener, cancel: CancelToken) -> Resu
         on_event=tell,
         cancel=cancel,
     )
-    paths: list[Path] = []
-    if request.out is not None and request.out.endswith(".json"):
-        write_json(report, Path(request.out))
-        paths = [Path(request.out)]
-    elif request.out is not None:
-        paths = write_report(report, request.out)
+    paths = write(report, request.out) if request.out is not None else []
     files = [WrittenFile(role="report", path=str(path), kind=_kind(path.name)) for path in paths]
     return _told(tell, {**report.as_dict(), "sentences": sentences(report)}, files)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import rich_click as click
 
 from rsgeo_cli.map_options import layer_option, map_argument, table
@@ -96,8 +94,7 @@ def command(
         confusion_table,
         sample_table,
         sentences,
-        write_json,
-        write_report,
+        write,
     )
 
     with shown(False, as_json) as (display, cancel):
@@ -113,10 +110,7 @@ def command(
             cancel=cancel,
         )
     if out is not None:
-        if out.endswith(".json"):
-            write_json(report, Path(out))
-        else:
-            write_report(report, out)
+        write(report, out)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
         return

@@ -40,16 +40,10 @@ def command(
     import json
 
     from rsgeo_cli.progress import shown
-    from rsgeo_core.areas import class_areas, write_csv, zonal_areas
-    from rsgeo_core.errors import RequestError
+    from rsgeo_core.areas import measured, write_csv
 
-    if polygons is None and (by or layer):
-        raise RequestError("--by and --layer say how to read --polygons, which was not given.")
     with shown(False, as_json) as (display, cancel):
-        if polygons is None:
-            report = class_areas(map_path, on_event=display, cancel=cancel)
-        else:
-            report = zonal_areas(map_path, polygons, by=by, layer=layer, on_event=display, cancel=cancel)
+        report = measured(map_path, polygons, by=by, layer=layer, on_event=display, cancel=cancel)
     if csv_path is not None:
         write_csv(report, csv_path)
     if as_json:

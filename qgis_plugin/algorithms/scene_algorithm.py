@@ -79,7 +79,7 @@ class SceneAlgorithm(WorkerAlgorithm):
         try:
             return super()._work(narration, feedback)
         except client.WorkerFailure as failure:
-            if failure.code != "scene" or "cannot be opened as a raster" not in failure.text:
+            if not failure.is_unreadable:
                 raise
             feedback.pushInfo(tr("The environment cannot read this format, so QGIS exports the layer."))
         return self._work_on_export(feedback)

@@ -114,7 +114,7 @@ class Planning(QObject):
 
     def _on_failed(self, failure) -> None:
         self._call = None
-        if self._prospect.is_exported(failure):
+        if failure.is_unreadable:
             self.noted.emit(tr("The environment cannot read this format, so QGIS exports the layer."))
             return
         self.refused.emit(self._prospect.explained(failure), failure.code)

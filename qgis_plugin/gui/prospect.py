@@ -58,10 +58,6 @@ class Prospect(SceneAlgorithm):
             self._set_scene(self._scene.path)
         return self._request
 
-    def is_exported(self, failure: WorkerFailure) -> bool:
-        """Whether the run would have QGIS export the scene, since the worker cannot open it."""
-        return failure.code == "scene" and "cannot be opened as a raster" in failure.text
-
     def explained(self, failure: WorkerFailure) -> str:
         """A failure in the words of the dialog, as HTML."""
         if failure.code == "bands":

@@ -35,6 +35,11 @@ class WorkerFailure(Exception):
         super().__init__(text)
         self.text, self.hint, self.code, self.log = text, hint, code, log
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether the environment lacks the scene's format, which QGIS itself may read."""
+        return self.code == "unreadable"
+
 
 class WorkerCancelled(Exception):
     """The run was cancelled; nothing is left behind."""

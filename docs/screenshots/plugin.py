@@ -1,13 +1,12 @@
 """Makes the pictures of the QGIS plugin in docs/images, from real dialogs and a real run.
 
-    RSGEO_PYTHON=<python with rsgeo> xvfb-run -a -s "-screen 0 1400x1000x24" /usr/bin/python3 docs/screenshots/plugin.py
+    RSGEO_WHEELHOUSE=wheelhouse xvfb-run -a -s "-screen 0 1400x1000x24" /usr/bin/python3 docs/screenshots/plugin.py
 
-It is run by the Python of QGIS; nothing of the user's profile is read or written.
+The environment is really installed, from a wheelhouse (`make wheelhouse`). It is run by the Python of QGIS; nothing of the user's profile is read or written.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "docs" / "images"
 SCENE = ROOT / "examples" / "s2_l2a_T48QUE_20200223.tif"
 FOLDER = Path(tempfile.mkdtemp(prefix="rsgeo-pictures-"))
-PYTHON = os.environ.pop("RSGEO_PYTHON")
+WHEELHOUSE = str(Path(os.environ["RSGEO_WHEELHOUSE"]).resolve())
+os.environ.pop("RSGEO_PYTHON", None)
 
 os.environ.update(
     HOME=str(FOLDER), QGIS_CUSTOM_CONFIG_PATH=str(FOLDER / "config"), PATH="/usr/bin:/bin", OMP_NUM_THREADS="1"
@@ -59,16 +59,10 @@ def picture(widget: QWidget, name: str) -> None:
 
 
 def environment() -> None:
-    """What an installation leaves, with the interpreter that was named."""
-    from rsgeo.environment import places
+    """Install it, as the button does."""
+    from rsgeo.environment import managed
 
-    folder = places.managed_folder()
-    python = places.python_in(folder)
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{PYTHON}" "$@"\n', encoding="utf-8")
-    python.chmod(0o755)
-    said = json.dumps({"variant": "cpu", "size": 612_000_000, "device": "cpu"})
-    (folder / places.MARKER).write_text(said, encoding="utf-8")
+    managed.create(managed.Wish(source="wheelhouse", location=WHEELHOUSE), lambda text, done: None, lambda: False)
 
 
 def first_steps(plugin) -> None:

@@ -86,9 +86,11 @@ def stops(folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         given = [f"--INPUT={scene}", f"--MODEL_FILE={model}", f"--OUTPUT={out}"]
         process = subprocess.Popen([program.process(), "run", "rsgeo:infer", *given], **quiet)
-        while not (found := psutil.Process(process.pid).children(recursive=True)):
+        worker = None
+        while worker is None:  # a child is not the worker before its program has begun
             time.sleep(0.02)
-        worker = next(p for p in found if "rsgeo_core.worker" in " ".join(p.cmdline()))
+            children = psutil.Process(process.pid).children(recursive=True)
+            worker = next((p for p in children if "rsgeo_core.worker" in " ".join(p.cmdline())), None)
         seconds = until_gone(worker, out, lambda process=process, number=number: process.send_signal(number))
         process.wait()
         print(f"{'qgis_process, ' + number.name:<27}{seconds:.2f}")

@@ -2,7 +2,8 @@
 
     RSGEO_WHEELHOUSE=wheelhouse xvfb-run -a -s "-screen 0 1400x1000x24" /usr/bin/python3 docs/screenshots/plugin.py
 
-The environment is really installed, from a wheelhouse (`make wheelhouse`). It is run by the Python of QGIS; nothing of the user's profile is read or written.
+The environment is really installed, from a wheelhouse (`make wheelhouse`). It is run by the Python of QGIS; nothing of
+the user's profile is read or written.
 """
 
 from __future__ import annotations

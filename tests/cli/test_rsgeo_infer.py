@@ -113,7 +113,7 @@ def test_a_failure_is_an_event_too(tmp_path: Path) -> None:
     done = rsgeo("infer", tmp_path / "s.tif", "-o", tmp_path / "map.tif", "--json")
     assert done.returncode == 2
     event = EVENTS.validate_json(done.stdout.splitlines()[-1])
-    assert event.type == "error" and event.code == "scene" and "s.tif" in event.text
+    assert event.type == "error" and event.code == "unreadable" and "s.tif" in event.text
 
 
 def test_the_closing_line_and_plain_progress(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import timm
 from torch import Tensor, nn
 
 from rsgeo_train.errors import RecipeError
-from rsgeo_train.recipe import EncoderBlock
 
 _SHORT_SIDE = 4  # stride, pixels, from which maps are taps by default: finer ones say little and cost much
 _ANY_SIZE = ("vision_transformer", "deit")  # families of timm that interpolate position embeddings when asked
@@ -42,6 +41,7 @@ class Encoder(nn.Module):
         reductions: of `maps`: input pixels per cell, finest first.
         multiple: heights and widths must be multiples of it; 1 where any size will do.
         is_global: whether every output depends on the whole input, so that it can be no part of a larger whole.
+        takes_present: whether it looks at `present`: it then knows what is missing, and nothing has to make up for it.
         default_taps: modules that span the network's depth, finest first.
     """
 
@@ -50,17 +50,18 @@ class Encoder(nn.Module):
     reductions: list[int]
     multiple: int = 1
     is_global: bool = False
+    takes_present: bool = False
     default_taps: list[str]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, bands, H, W) normalised values → pooled features, (B, width)."""
+    def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, bands, H, W) normalised values, 0 where missing, and (B, bands) bool → pooled features, (B, width)."""
         raise NotImplementedError
 
-    def maps(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps (B, channels[i], H / reductions[i], W / reductions[i]), finest first."""
         raise NotImplementedError
 
-    def features(self, images: Tensor, taps: Sequence[str] = ()) -> Features:
+    def features(self, images: Tensor, taps: Sequence[str] = (), present: Tensor | None = None) -> Features:
         """Pooled features, tokens of transformers, and what the modules named in `taps` give.
 
         Raises:
@@ -73,7 +74,7 @@ class Encoder(nn.Module):
             for name in taps
         ]
         try:
-            pooled, tokens = self._encoded(images)
+            pooled, tokens = self._encoded(images, present)
         finally:
             for handle in handles:
                 handle.remove()
@@ -94,10 +95,18 @@ class Encoder(nn.Module):
 
     @property
     def stem(self) -> nn.Conv2d:
-        """The convolution that takes the bands."""
+        """The convolution that takes the bands, or the first sensor's."""
         return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
 
-    def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def stems(self, bands: Mapping[str, Sequence[str]]) -> list[tuple[nn.Conv2d, Mapping[str, Sequence[str]]]]:
+        """The convolutions that take the bands, each with those that it takes, by sensor."""
+        return [(self.stem, bands)]
+
+    def foreign(self, name: str) -> str | None:
+        """The sensor that a weight of such a network belongs to, by its name, where this one does not take it."""
+        return None
+
+    def _encoded(self, images: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError
 
     def _named(self) -> nn.Module:
@@ -134,7 +143,7 @@ class CompactEncoder(Encoder):
             width = wide
         self.levels = nn.ModuleList(levels)
 
-    def maps(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps, finest first."""
         found = []
         for level in self.levels:
@@ -142,11 +151,11 @@ class CompactEncoder(Encoder):
             found.append(images)
         return found
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Pooled features of the last level, (B, D)."""
         return self.maps(images)[-1].mean(dim=(2, 3))
 
-    def _encoded(self, images: Tensor) -> tuple[Tensor, None]:
+    def _encoded(self, images: Tensor, present: Tensor | None) -> tuple[Tensor, None]:
         return self(images), None
 
 
@@ -177,11 +186,11 @@ class TimmEncoder(Encoder):
             self.default_taps = [str(entry["module"]) for entry in info if entry["reduction"] >= _SHORT_SIDE]
         self.width = int(self.backbone.num_features)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Pooled features, (B, width)."""
-        return self._encoded(images)[0]
+        return self._encoded(images, present)[0]
 
-    def maps(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps, finest first; of transformers the grid of the last tokens alone."""
         self._check(images)
         if self.is_global:
@@ -195,7 +204,7 @@ class TimmEncoder(Encoder):
         height, width = (side // patch for side, patch in zip(size, self._grid, strict=True))
         return tapped[:, self._prefix :].transpose(1, 2).unflatten(2, (height, width))
 
-    def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _encoded(self, images: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor | None]:
         self._check(images)
         last = self.backbone.forward_features(images)
         return self.backbone.forward_head(last, pre_logits=True), last if self.is_global else None
@@ -204,15 +213,8 @@ class TimmEncoder(Encoder):
         return self.backbone
 
     def _check(self, images: Tensor) -> None:
-        if self.multiple == 1:
-            return
-        height, width = images.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise RecipeError(
-                f"Images of {height}×{width} pixels cannot be cut into patches of "
-                f"{'×'.join(map(str, self._grid))}; multiples were expected.",
-                "Choose a backbone of another patch size, or a crop: --set augment.crop=…, or method.views.crop=…",
-            )
+        if self.multiple > 1:
+            check_patches(images, self._grid)
 
 
 def create_backbone(name: str, **options: object) -> nn.Module:
@@ -253,16 +255,16 @@ def convolution(bands: int, wide: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(bands, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
 
 
-def build_encoder(config: EncoderBlock, bands: int) -> CompactEncoder | TimmEncoder:
-    """The encoder of a recipe, with random weights.
-
-    Args:
-        config: the recipe's block.
-        bands: number of input bands.
+def check_patches(images: Tensor, patch: Sequence[int]) -> None:
+    """Refuse images (…, H, W) that cannot be cut into patches of (height, width) pixels.
 
     Raises:
-        RecipeError: timm has no such backbone.
+        RecipeError: a side is no multiple of the patch's.
     """
-    if config.name == "compact":
-        return CompactEncoder(bands, config.channels)
-    return TimmEncoder(config.name, bands, config.options)
+    height, width = images.shape[-2:]
+    if height % patch[0] or width % patch[1]:
+        raise RecipeError(
+            f"Images of {height}×{width} pixels cannot be cut into patches of {'×'.join(map(str, patch))}; "
+            "multiples were expected.",
+            "Choose a backbone of another patch size, or a crop: --set augment.crop=…, or method.views.crop=…",
+        )

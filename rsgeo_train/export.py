@@ -185,10 +185,10 @@ def export(
     known = _known(facts, samples_catalog, taken, feeds, stretch)
     feeds = windows(feeds, height - height % multiple, width - width % multiple)
     whole = onnx_graph.RawInput(network, stretch).eval()
-    original = SeveralInputs(network.normalise, Trunk(network)).eval() if task.takes_missing else whole
+    original = SeveralInputs(network, Trunk(network)).eval() if task.takes_missing else whole
     final = folded = onnx_graph.folded(whole)
     if task.takes_missing:
-        final = SeveralInputs(network.normalise, onnx_graph.folded(Trunk(network))).eval()
+        final = SeveralInputs(network, onnx_graph.folded(Trunk(network))).eval()
     if weights == "float16":
         final = onnx_graph.rounded(final)
     tell("exporting the graph")

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rsgeo_train.encoders import Features, build_encoder
+from rsgeo_train.backbones import build_encoder
+from rsgeo_train.encoders import Features
 from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.recipe import EncoderBlock
 from rsgeo_train.views import Scaling, masked, scale_of
@@ -19,15 +20,23 @@ class FusionEncoder(nn.Module):
 
     Args:
         config: the backbone.
+        bands: per sensor the names of its bands, in order.
         normalisation: of all bands in order.
         scaling: how what is present makes up for what is missing; see `views.ViewBlock`.
         rate: the rate of `scaling: rate` at inference.
     """
 
-    def __init__(self, config: EncoderBlock, normalisation: Normalisation, scaling: Scaling, rate: float) -> None:
+    def __init__(
+        self,
+        config: EncoderBlock,
+        bands: Mapping[str, Sequence[str]],
+        normalisation: Normalisation,
+        scaling: Scaling = "share",
+        rate: float = 0.0,
+    ) -> None:
         super().__init__()
         self.normalise = Normalise(normalisation)
-        self.backbone = build_encoder(config, len(normalisation))
+        self.backbone = build_encoder(config, bands)
         self.scaling: Scaling = scaling
         self.rate = rate
 
@@ -47,20 +56,21 @@ class FusionEncoder(nn.Module):
         return self.backbone.is_global or self.normalise.is_global
 
     def prepared(self, images: Tensor, present: Tensor) -> Tensor:
-        """Normalised values, 0 where a band is missing, the others scaled."""
-        return masked(self.normalise(images), present, scale_of(present, self.scaling, self.rate))
+        """Normalised values, 0 where a band is missing, the others scaled for a backbone that is not told of it."""
+        scale = 1.0 if self.backbone.takes_present else scale_of(present, self.scaling, self.rate)
+        return masked(self.normalise(images), present, scale)
 
     def forward(self, images: Tensor, present: Tensor) -> Tensor:
         """(B, C, H, W) in stored units and (B, C) bool → pooled features (B, width)."""
-        return self.backbone(self.prepared(images, present))
+        return self.backbone(self.prepared(images, present), present)
 
     def maps(self, images: Tensor, present: Tensor) -> list[Tensor]:
         """The same to feature maps; see `encoders.Encoder.maps`."""
-        return self.backbone.maps(self.prepared(images, present))
+        return self.backbone.maps(self.prepared(images, present), present)
 
     def features(self, images: Tensor, present: Tensor, taps: Sequence[str] = ()) -> Features:
         """The same to pooled features, tokens and taps; see `encoders.Encoder.features`."""
-        return self.backbone.features(self.prepared(images, present), taps)
+        return self.backbone.features(self.prepared(images, present), taps, present)
 
 
 class FusionEmbedding(nn.Module):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from rsgeo_core.errors import RsgeoError
 from rsgeo_core.sensors import REGISTRY, normal_name
+from rsgeo_train import csmae_weights
 from rsgeo_train.encoders import Encoder, TimmEncoder, create_backbone
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
@@ -114,12 +115,17 @@ def load(
     """
     target = encoder.backbone if isinstance(encoder, TimmEncoder) else encoder
     own = target.state_dict()
-    stem = next(name for name, module in target.named_modules() if module is encoder.stem) + ".weight"
+    names = {module: name for name, module in target.named_modules()}
     prefix = match(tensors, own, source, config.prefix).prefix
     tensors = dict(tensors)
-    filters = tensors.get(prefix + stem)
-    if filters is not None and filters.ndim == 4:
-        tensors[prefix + stem] = _for_bands(filters, bands, known, config, source, made_up, gain, tell)
+    for convolution, taken in encoder.stems(bands):
+        stem = f"{prefix}{names[convolution]}.weight"
+        if (filters := tensors.get(stem)) is not None and filters.ndim == 4:
+            trained_for = known if known is None or taken is bands else {s: known[s] for s in taken if s in known}
+            tensors[stem] = _for_bands(filters, taken, trained_for, config, source, made_up, gain, tell)
+    for sensor in dict.fromkeys(filter(None, (encoder.foreign(key.removeprefix(prefix)) for key in tensors))):
+        tensors = {key: v for key, v in tensors.items() if encoder.foreign(key.removeprefix(prefix)) != sensor}
+        tell(f"  left out what is of {sensor} alone")
     embedding = tensors.get(f"{prefix}pos_embed")
     if embedding is not None and "pos_embed" in own and embedding.shape != own["pos_embed"].shape:
         tensors[f"{prefix}pos_embed"] = _positions(embedding, target)
@@ -200,7 +206,8 @@ def _from_path(encoder: Encoder, path: Path, config: EncoderBlock, bands: Bands,
             raise RecipeError(
                 f"encoder.init: {path} is no run folder.", "Train one with: rsgeo-train pretrain … -o RUN"
             )
-        load(encoder, read_weights(path), config, bands, None, tell, source=str(path), gain=1 / gain)
+        tensors, known = csmae_weights.translated(read_weights(path))
+        load(encoder, tensors, config, bands, known, tell, source=str(path), gain=1 / gain)
         return
     if path.is_dir():
         checkpoints = [path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]

@@ -87,7 +87,7 @@ class Learner(L.LightningModule):
             present: (B, C) bool.
             taps: modules of the backbone whose output is wanted too.
         """
-        return self.backbone.features(self.normalised(images, present), taps)
+        return self.backbone.features(self.normalised(images, present), taps, present)
 
     def cautions(self) -> list[str]:
         """What a person should know before the run begins: settings that do not go together, though nothing fails."""

@@ -27,11 +27,13 @@ def eurosat(root: Path, output: Path, seed: int) -> None:
 @root_option
 @output_option
 @click.option("--before", is_flag=True, help="Take the pictures before the flood too, as sensors of their own.")
-def ombria(root: Path, output: Path, before: bool) -> None:
+@click.option("--side", type=click.IntRange(min=8), help="Cut the pictures into chips of so many pixels a side.")
+@click.option("--stride", type=click.IntRange(min=1), help="From one chip to the next, pixels.  [default: --side]")
+def ombria(root: Path, output: Path, before: bool, side: int | None, stride: int | None) -> None:
     """OMBRIA: Sentinel-1 and Sentinel-2 after a flood with its mask, in the official folders or with a samples.csv."""
     from rsgeo_train.prepare import ombria as adapter
 
-    written(adapter.prepare(root, output, before=before), output)
+    written(adapter.prepare(root, output, before=before, side=side, stride=stride), output)
 
 
 @click.command()

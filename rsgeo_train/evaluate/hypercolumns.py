@@ -385,7 +385,7 @@ def _hypercolumns(learner: Learner, layers: Sequence[str]) -> Columns:
         lack = [-side % backbone.multiple for side in (height, width)]
         grown = F.pad(images, (0, lack[1], 0, lack[0]), mode="replicate") if any(lack) else images
         values = learner.normalised(grown, present)
-        found = backbone.features(values, taps).taps
+        found = backbone.features(values, taps, present).taps
         maps = [backbone.as_map(found[tap], values.shape[-2:]) for tap in taps]
         large = [F.interpolate(image, values.shape[-2:], mode="bilinear", align_corners=False) for image in maps]
         return torch.cat([values, *large], dim=1)[..., :height, :width]

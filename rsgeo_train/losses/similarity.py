@@ -7,10 +7,12 @@ and CLIP, Radford et al., 2021):
     L = −(1/N) Σ_i log softmax_j(s_ij)|_{j=i}  −  (1/N) Σ_j log softmax_i(s_ij)|_{i=j}
 
 With equal similarities it is 2 log N. Negatives are the other scenes of the other view, those of other processes
-included.
+included. NT-Xent takes its negatives from all views: `nt_xent`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -60,3 +62,41 @@ def info_nce(
     loss = F.cross_entropy(forward, partner) + F.cross_entropy(backward, partner)
     hits = torch.cat([forward.argmax(1) == partner, backward.argmax(1) == partner])
     return loss, hits.float().mean()
+
+
+def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | None = None) -> Tensor:
+    """NT-Xent (Chen et al., 2020, eq. 1) of V views or sensors of the same N scenes, all of them stacked.
+
+    Every row must find those of the same scene in the other blocks among all rows but itself:
+
+        L = −mean over rows i of  mean over its partners p of  log ( exp(s_ip) / Σ_{j≠i} exp(s_ij) )
+
+    with cosine similarities over τ. With two blocks each row has one partner and 2N − 2 negatives.
+
+    Args:
+        blocks: V tensors (N, D); row i of each shows scene i.
+        temperature: τ.
+        known: (N, V) bool, False where a scene has no such view: that row is left out on both sides. The same for all
+            processes' rows where several train together.
+
+    Returns:
+        The loss, averaged over this process's rows that have a partner; 0 without any.
+    """
+    count, views = len(blocks[0]), len(blocks)
+    known = torch.ones(count, views, dtype=torch.bool, device=blocks[0].device) if known is None else known
+    # Block by block a process's rows are one behind the other, so that the gathered ones are block by block too.
+    columns = [similarity_logits(torch.cat(list(blocks)), block, temperature) for block in blocks]
+    logits = torch.cat(columns, dim=1)
+    total = columns[0].shape[1]
+    there = gathered(known.float()) > 0.5
+    scene = torch.arange(first_row(count), first_row(count) + count, device=logits.device).repeat(views)
+    own = torch.arange(views, device=logits.device).repeat_interleave(count)
+    same = torch.arange(total, device=logits.device).repeat(views)[None] == scene[:, None]
+    itself = same & (torch.arange(views, device=logits.device).repeat_interleave(total)[None] == own[:, None])
+    partner = same & ~itself & there.T.flatten()[None]
+    counts = partner.sum(dim=1)
+    asked = known.T.flatten() & (counts > 0)
+    logits = logits.masked_fill(itself | ~there.T.flatten()[None], float("-inf"))
+    # Rows that are left out keep numbers, so that every process has the same graph.
+    chances = logits.where(asked[:, None], 0.0).log_softmax(dim=1).where(partner, 0.0)
+    return -(chances.sum(dim=1) / counts.clamp(min=1))[asked].sum() / asked.sum().clamp(min=1)

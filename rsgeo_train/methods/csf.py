@@ -8,7 +8,6 @@ flattened, unnormalised maps, as the reference does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.learner import Learner
 from rsgeo_train.losses.similarity import info_nce
-from rsgeo_train.normalisation import Normalisation
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.projector import Projector
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
@@ -61,20 +60,21 @@ class CsfRecipe(Recipe):
 class CsfNetwork(nn.Module):
     """The encoder and a projector per tap."""
 
-    def __init__(self, recipe: CsfRecipe, normalisation: Normalisation, side: int) -> None:
+    def __init__(self, recipe: CsfRecipe, taken: Input) -> None:
         super().__init__()
+        views = recipe.method.views
         method = recipe.method
-        self.encoder = FusionEncoder(recipe.encoder, normalisation, method.views.scaling, method.views.drop)
+        self.encoder = FusionEncoder(recipe.encoder, taken.bands, taken.normalisation, views.scaling, views.drop)
         self.taps = list(method.taps)
         self.faithful = method.faithful
         self.projectors = nn.ModuleDict()
         if method.projector and not method.faithful:
-            for name, width in self._widths(len(normalisation), method.views.crop or side).items():
+            for name, width in self._widths(len(taken.normalisation), views.crop or taken.side).items():
                 self.projectors[_key(name)] = Projector([width, *method.projector])
 
-    def forward(self, views: Tensor) -> dict[str, Tensor]:
-        """(B, C, H, W) views, masked and scaled already → what is compared, (B, D) by tap."""
-        found = self._tapped(views)
+    def forward(self, views: Tensor, present: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) views, masked and scaled already, and (B, C) bool → what is compared, (B, D) by tap."""
+        found = self._tapped(views, present)
         if self.faithful:
             return {name: values.flatten(1) for name, values in found.items()}
         pooled = {name: over_places(values) for name, values in found.items()}
@@ -83,8 +83,8 @@ class CsfNetwork(nn.Module):
             for name, values in pooled.items()
         }
 
-    def _tapped(self, views: Tensor) -> dict[str, Tensor]:
-        features = self.encoder.backbone.features(views, [name for name in self.taps if name != POOLED])
+    def _tapped(self, views: Tensor, present: Tensor | None = None) -> dict[str, Tensor]:
+        features = self.encoder.backbone.features(views, [name for name in self.taps if name != POOLED], present)
         return {name: features.pooled if name == POOLED else features.taps[name] for name in self.taps}
 
     @torch.no_grad()
@@ -100,23 +100,21 @@ class Csf(Learner):
 
     Args:
         recipe: all settings.
-        normalisation: of all sensors' bands in order.
-        sensors: which sensor each band belongs to.
-        side: pixels of a sample's side.
+        taken: what it is fed.
     """
 
     recipe: CsfRecipe
 
-    def __init__(self, recipe: CsfRecipe, normalisation: Normalisation, sensors: Sequence[int], side: int) -> None:
+    def __init__(self, recipe: CsfRecipe, taken: Input) -> None:
         super().__init__(recipe)
-        crop = recipe.method.views.crop
+        crop, side = recipe.method.views.crop, taken.side
         if crop is not None and side and crop > side:
             raise RecipeError(
                 f"method.views.crop is {crop}; the samples have {side} pixels.",
                 f"Type: --set method.views.crop={max(1, side * 7 // 8)}",
             )
-        self.sensors = list(sensors)
-        self._set_network(CsfNetwork(recipe, normalisation, side))
+        self.sensors = taken.sensors
+        self._set_network(CsfNetwork(recipe, taken))
         self.judged: dict[str, list[float]] = {}
 
     @property
@@ -168,8 +166,9 @@ class Csf(Learner):
     ) -> tuple[Tensor, dict[str, Any]]:
         method = self.recipe.method
         values = self.network.encoder.normalise(batch.images)  # the average wraps it
-        pair = [view(values, batch.present, self.sensors, method.views, step, random)[0] for _ in range(2)]
-        found = network(torch.cat(pair).contiguous(memory_format=torch.channels_last))
+        pair = [view(values, batch.present, self.sensors, method.views, step, random) for _ in range(2)]
+        views, kept = (torch.cat(parts) for parts in zip(*pair, strict=True))
+        found = network(views.contiguous(memory_format=torch.channels_last), kept)
         total, told = values.new_zeros(()), {}
         for name, weight in method.taps.items():
             first, second = found[name].chunk(2)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from rsgeo_train.normalisation import Normalisation
 
 TASKS = {"classification": "one class a sample", "segmentation": "one class a pixel"}
-METHODS = {"csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen"}
+METHODS = {
+    "csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen",
+    "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ def recipe_kind(kind: str) -> type[Recipe]:
         from rsgeo_train.methods.csf import CsfRecipe
 
         return CsfRecipe
+    if kind == "csmae":
+        from rsgeo_train.methods.csmae import CsmaeRecipe
+
+        return CsmaeRecipe
     raise RecipeError(f"There is no method {kind!r}.", f"Known: {', '.join(METHODS)}")
 
 
@@ -69,12 +76,17 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
     if kind == "classification":
         from rsgeo_train.tasks.classification import ClassificationTask
 
-        return ClassificationTask(recipe, taken.normalisation, classes, taken.sensors)
+        return ClassificationTask(recipe, taken, classes)
     if kind == "segmentation":
         from rsgeo_train.tasks.segmentation import SegmentationTask
 
-        return SegmentationTask(recipe, taken.normalisation, classes, taken.sensors)
+        return SegmentationTask(recipe, taken, classes)
+    if kind == "csmae":
+        from rsgeo_train.methods.csmae import Csmae, CsmaeRecipe
+
+        assert isinstance(recipe, CsmaeRecipe)
+        return Csmae(recipe, taken)
     from rsgeo_train.methods.csf import Csf, CsfRecipe
 
     assert isinstance(recipe, CsfRecipe)
-    return Csf(recipe, taken.normalisation, taken.sensors, taken.side)
+    return Csf(recipe, taken)

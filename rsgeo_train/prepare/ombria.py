@@ -11,6 +11,9 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Any
+
+import rasterio
 
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
@@ -26,16 +29,20 @@ BANDS = {"ombria_s1": ["VV"], "ombria_s2": ["B11", "B08", "B03"]}
 _NAME = re.compile(r"^S(?P<sensor>[12])_(?P<kind>before|after|mask)_(?P<id>\d+)$", re.IGNORECASE)
 
 
-def prepare(root: Path, output: Path, *, before: bool = False) -> Catalog:
+def prepare(
+    root: Path, output: Path, *, before: bool = False, side: int | None = None, stride: int | None = None
+) -> Catalog:
     """The catalog of OMBRIA.
 
     Args:
         root: folder with `OmbriaS1` and `OmbriaS2`, or with `samples.csv`.
         output: path of the catalog.
         before: take the pictures before the flood too, as the sensors `ombria_s1_before` and `ombria_s2_before`.
+        side: cut the pictures into chips of so many pixels a side; those of one picture share its place.
+        stride: from one chip to the next, pixels; `side` where left out.
 
     Raises:
-        DatasetError: neither layout is found, or a sample has no mask.
+        DatasetError: neither layout is found, a sample has no mask, or a picture is smaller than a chip.
     """
     splits, files, said = _flattened(root) if (root / "samples.csv").is_file() else _official(root)
     sensors = {
@@ -49,9 +56,8 @@ def prepare(root: Path, output: Path, *, before: bool = False) -> Catalog:
                 f"Sample {name} of {root} has no mask or no picture.", "Fetch the archive again; a part is missing."
             )
         paths = {f"{key}_path": relative_path(found[key], output) if key in found else None for key in sensors}
-        records.append(
-            {"id": name, "split": split, "label": -1, "label_path": relative_path(found["mask"], output), **paths}
-        )
+        record = {"id": name, "split": split, "label": -1, "label_path": relative_path(found["mask"], output), **paths}
+        records += [record] if side is None else _chips(record, found["mask"], side, stride or side, list(sensors))
     header = CatalogHeader(
         name="OMBRIA",
         sensors={key: CatalogSensor(bands=names, dtype="uint8", gsd=10) for key, names in sensors.items()},
@@ -63,6 +69,23 @@ def prepare(root: Path, output: Path, *, before: bool = False) -> Catalog:
     for key, facts in header.sensors.items():
         facts.mean, facts.std = statistics(catalog, key, catalog.rows("train"))
     return catalog
+
+
+def _chips(record: dict[str, Any], picture: Path, side: int, stride: int, sensors: list[str]) -> list[dict[str, Any]]:
+    """A record for each square of a picture."""
+    with rasterio.open(picture) as file:
+        height, width = file.shape
+    if min(height, width) < side:
+        raise DatasetError(
+            f"{picture} has {height}×{width} pixels, less than a chip of {side}.", f"Type: --side {min(height, width)}"
+        )
+    return [
+        record
+        | {"id": f"{record['id']}/{column}-{row}", "place": f"picture {record['id']}"}
+        | {f"{key}_window": [column, row, side, side] for key in sensors if record[f"{key}_path"] is not None}
+        for row in range(0, height - side + 1, stride)
+        for column in range(0, width - side + 1, stride)
+    ]
 
 
 def _flattened(root: Path) -> tuple[dict[str, str], dict[str, dict[str, Path]], str]:

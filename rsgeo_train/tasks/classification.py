@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsgeo_train.augment import augment, mixup
-from rsgeo_train.normalisation import Normalisation
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.tasks.network import TaskNetwork
 from rsgeo_train.tasks.supervised import SupervisedTask
@@ -17,8 +15,8 @@ from rsgeo_train.tasks.supervised import SupervisedTask
 class Classifier(TaskNetwork):
     """Normalise, encode, pool, classify; with a bottleneck when an embedding size is asked for."""
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
-        super().__init__(recipe, normalisation)
+    def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
+        super().__init__(recipe, taken)
         width = self.encoder.width
         self.bottleneck = nn.Linear(width, recipe.method.embedding) if recipe.method.embedding else None
         self.dropout = nn.Dropout(recipe.method.dropout)
@@ -28,9 +26,9 @@ class Classifier(TaskNetwork):
         """Pooled encoder features of whole stacks, (B, D)."""
         return self.encoder(self.values(images))
 
-    def decoded(self, values: Tensor) -> Tensor:
+    def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values → logits (B, K)."""
-        found = self.encoder(values)
+        found = self.encoder(values, present)
         if self.bottleneck is not None:
             found = self.bottleneck(found)
         return self.head(self.dropout(found))
@@ -39,9 +37,9 @@ class Classifier(TaskNetwork):
 class ClassificationTask(SupervisedTask):
     """Cross-entropy with label smoothing and mixup."""
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int, sensors: Sequence[int] = ()) -> None:
-        super().__init__(recipe, classes, sensors)
-        self._set_network(Classifier(recipe, normalisation, classes))
+    def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
+        super().__init__(recipe, classes, taken.sensors)
+        self._set_network(Classifier(recipe, taken, classes))
 
     def prepared(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, C, H, W), class shares (B, K), and which bands either image of a mixture has."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rsgeo_train.encoders import Encoder, build_encoder
-from rsgeo_train.normalisation import Normalisation, Normalise
+from rsgeo_train.backbones import build_encoder
+from rsgeo_train.encoders import Encoder
+from rsgeo_train.methods.registry import Input
+from rsgeo_train.normalisation import Normalise
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.views import masked, scale_of
 
@@ -16,13 +18,13 @@ class TaskNetwork(nn.Module):
 
     Args:
         recipe: all settings.
-        normalisation: of all sensors' bands in order.
+        taken: what it is fed.
     """
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation) -> None:
+    def __init__(self, recipe: Recipe, taken: Input) -> None:
         super().__init__()
-        self.normalise = Normalise(normalisation)
-        self.encoder = build_encoder(recipe.encoder, len(normalisation))
+        self.normalise = Normalise(taken.normalisation)
+        self.encoder = build_encoder(recipe.encoder, taken.bands)
 
     def values(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """What the encoder sees.
@@ -35,15 +37,15 @@ class TaskNetwork(nn.Module):
             (B, C, H, W) normalised values, 0 where a band is missing, the others times C over the number of those
             present: what `views.scaling: share` does, so that an encoder of CSF meets what it knows.
         """
-        return _values(self.normalise, images, present)
+        return _values(self.normalise, images, present, self.encoder.takes_present)
 
-    def decoded(self, values: Tensor) -> Tensor:
-        """What `values` gives → logits."""
+    def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
+        """What `values` gives and (B, C) bool, None for all there → logits."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) in the catalog's values and (B, C) bool, None for all there → logits."""
-        return self.decoded(self.values(images, present))
+        return self.decoded(self.values(images, present), present)
 
 
 class PooledEncoder(nn.Module):
@@ -62,26 +64,28 @@ class PooledEncoder(nn.Module):
 
     def forward(self, images: Tensor, present: Tensor) -> Tensor:
         """(B, C, H, W) in stored units and (B, C) bool → pooled features (B, width)."""
-        return self.network.encoder(self.network.values(images, present))
+        return self.network.encoder(self.network.values(images, present), present)
 
 
 class SeveralInputs(nn.Module):
     """Sensors stacked and masked, then decoded: the form in which a model that takes missing bands is exported.
 
     Args:
-        normalise: of all sensors' bands in order.
-        trunk: normalised values → logits.
+        network: whose normalisation and mask it has.
+        trunk: normalised values and (B, C) bool → logits.
     """
 
-    def __init__(self, normalise: Normalise, trunk: nn.Module) -> None:
+    def __init__(self, network: TaskNetwork, trunk: nn.Module) -> None:
         super().__init__()
-        self.normalise = normalise
+        self.normalise = network.normalise
         self.trunk = trunk
+        self.takes_present = network.encoder.takes_present
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Per sensor (N, C, H, W) in stored units, then (N, all C) of 0 and 1 → logits."""
-        *images, present = inputs
-        return self.trunk(_values(self.normalise, torch.cat(images, dim=1), present > 0.5))
+        *images, numbers = inputs
+        present = numbers > 0.5
+        return self.trunk(_values(self.normalise, torch.cat(images, dim=1), present, self.takes_present), present)
 
 
 class Trunk(nn.Module):
@@ -91,11 +95,13 @@ class Trunk(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, values: Tensor) -> Tensor:
-        """(N, C, H, W) normalised → logits."""
-        return self.network.decoded(values)
+    def forward(self, values: Tensor, present: Tensor) -> Tensor:
+        """(N, C, H, W) normalised and (N, C) bool → logits."""
+        return self.network.decoded(values, present)
 
 
-def _values(normalise: Normalise, images: Tensor, present: Tensor | None) -> Tensor:
+def _values(normalise: Normalise, images: Tensor, present: Tensor | None, takes_present: bool) -> Tensor:
     values = normalise(images)
-    return values if present is None else masked(values, present, scale_of(present, "share", 0.0))
+    if present is None:
+        return values
+    return masked(values, present, 1.0 if takes_present else scale_of(present, "share", 0.0))

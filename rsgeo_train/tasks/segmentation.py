@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from rsgeo_train.decoders import Hypercolumn, UNetDecoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.boundary import boundary_loss
 from rsgeo_train.losses.dice import dice_loss
-from rsgeo_train.normalisation import Normalisation
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.tasks.network import TaskNetwork
 from rsgeo_train.tasks.supervised import SupervisedTask
@@ -25,8 +24,8 @@ from rsgeo_train.tasks.supervised import SupervisedTask
 class Segmenter(TaskNetwork):
     """Normalise, encode, decode to the encoder's finest grid, classify, enlarge to the image's grid."""
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
-        super().__init__(recipe, normalisation)
+    def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
+        super().__init__(recipe, taken)
         reductions = self.encoder.reductions
         if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
             raise RecipeError(
@@ -42,9 +41,9 @@ class Segmenter(TaskNetwork):
         self.dropout = nn.Dropout2d(recipe.method.dropout)
         self.head = nn.Conv2d(self.encoder.channels[0], classes, 1)
 
-    def decoded(self, values: Tensor) -> Tensor:
+    def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values, H and W multiples of `multiple` → logits (B, K, H, W)."""
-        logits = self.head(self.dropout(self.decoder(self.encoder.maps(values))))
+        logits = self.head(self.dropout(self.decoder(self.encoder.maps(values, present))))
         if self.finest == 1:
             return logits
         return F.interpolate(logits, scale_factor=float(self.finest), mode="bilinear", align_corners=False)
@@ -53,14 +52,15 @@ class Segmenter(TaskNetwork):
 class HypercolumnSegmenter(TaskNetwork):
     """Normalise, encode, classify every pixel from the image and what taps of the encoder say of its place."""
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int) -> None:
-        super().__init__(recipe, normalisation)
+    def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
+        super().__init__(recipe, taken)
         method = recipe.method
         self.taps = method.taps or self.encoder.default_taps
-        channels, strides = self._shapes(len(normalisation))
+        bands = len(taken.normalisation)
+        channels, strides = self._shapes(bands)
         self.multiple = math.lcm(self.encoder.multiple, *strides)
         self.head = Hypercolumn(
-            [len(normalisation), *channels],
+            [bands, *channels],
             [1, *strides],
             classes,
             batch_norm=method.batch_norm,
@@ -70,9 +70,9 @@ class HypercolumnSegmenter(TaskNetwork):
         self.encoder.requires_grad_(not self.is_probe)
         self.train()
 
-    def decoded(self, values: Tensor) -> Tensor:
+    def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values, H and W multiples of `multiple` → logits (B, K, H, W)."""
-        return self.head([values, *self._tapped(values)])
+        return self.head([values, *self._tapped(values, present)])
 
     def train(self, mode: bool = True) -> HypercolumnSegmenter:
         """A probe's encoder stays as it is: BatchNorm with its stored statistics, no dropout."""
@@ -81,8 +81,8 @@ class HypercolumnSegmenter(TaskNetwork):
             self.encoder.eval()
         return self
 
-    def _tapped(self, values: Tensor) -> list[Tensor]:
-        found = self.encoder.features(values, self.taps).taps
+    def _tapped(self, values: Tensor, present: Tensor | None = None) -> list[Tensor]:
+        found = self.encoder.features(values, self.taps, present).taps
         return [self.encoder.as_map(found[name], values.shape[-2:]) for name in self.taps]
 
     @torch.no_grad()
@@ -106,15 +106,15 @@ class SegmentationTask(SupervisedTask):
 
     dense = True
 
-    def __init__(self, recipe: Recipe, normalisation: Normalisation, classes: int, sensors: Sequence[int] = ()) -> None:
-        super().__init__(recipe, classes, sensors)
+    def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
+        super().__init__(recipe, classes, taken.sensors)
         if recipe.method.loss == "boundary" and classes != 2:
             raise RecipeError(
                 f"method.loss: boundary is for masks of two classes, the second one's; the catalog has {classes}.",
                 "Type: --set method.loss=cross_entropy",
             )
         kind = HypercolumnSegmenter if recipe.method.head == "hypercolumn" else Segmenter
-        self._set_network(kind(recipe, normalisation, classes))
+        self._set_network(kind(recipe, taken, classes))
 
     def prepared(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""

@@ -22,6 +22,7 @@ from rsgeo_train.evaluate.crossval import CrossValidation, hits
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.methods.csf import Csf, CsfRecipe
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import shifted
 from rsgeo_train.recipe import load_recipe, write_recipe
 from rsgeo_train.samples import Samples
@@ -111,10 +112,11 @@ def test_the_recipes_build_their_networks(name: str) -> None:
     """Taps that the backbone has, and for the paper's a stack of its twelve bands."""
     settings = load_recipe(name, (), CsfRecipe)
     assert isinstance(settings, CsfRecipe)
-    task = Csf(settings, shifted([0.0] * 12, [1.0] * 12), [0] * 4 + [1] * 4 + [2] * 4, 160)
+    bands = {sensor: ["red", "green", "blue", "nir"] for sensor in ("spot", "naip", "phr")}
+    task = Csf(settings, Input(bands, shifted([0.0] * 12, [1.0] * 12), 160))
     task.network.eval()
     with torch.no_grad():
-        found = task.network(torch.zeros(2, 12, 64, 64))
+        found = task.network(torch.zeros(2, 12, 64, 64), torch.ones(2, 12, dtype=torch.bool))
     widths = {key: value.shape[1] for key, value in found.items()}
     first, second = "stages.2.blocks.4", "stages.3.blocks.2"
     assert (

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from rsgeo_train.encoders import Encoder, TimmEncoder, build_encoder
+from rsgeo_train.backbones import build_encoder
+from rsgeo_train.encoders import Encoder, TimmEncoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.normalisation import shifted
@@ -33,7 +34,8 @@ FAMILIES = [
 
 def encoder(name: str, bands: int = 3, **options: object) -> Encoder:
     torch.manual_seed(0)
-    return build_encoder(EncoderBlock(name=name, options=options), bands).eval()
+    names = {"s2": [f"band {n}" for n in range(bands)]}
+    return build_encoder(EncoderBlock(name=name, options=options), names).eval()
 
 
 @torch.no_grad()
@@ -156,7 +158,9 @@ def test_taps_leave_nothing_behind() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "compact"])
 def test_missing_bands_play_no_part_in_any_output(name: str) -> None:
-    made = FusionEncoder(EncoderBlock(name=name), shifted([5.0] * 4, [2.0] * 4), "share", 0.0).eval()
+    made = FusionEncoder(
+        EncoderBlock(name=name), {"s1": ["VV", "VH"], "s2": ["B04", "B08"]}, shifted([5.0] * 4, [2.0] * 4)
+    ).eval()
     images = torch.randn(2, 4, 32, 32)
     present = torch.tensor([[True, False, True, True], [True, True, False, False]])
     spoiled = images.masked_fill(~present[:, :, None, None], float("nan"))

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from rsgeo_cli.rsgeo_train import cli
 from rsgeo_train import label_shares, training
+from rsgeo_train.backbones import build_encoder
 from rsgeo_train.catalog import read_catalog
-from rsgeo_train.encoders import build_encoder
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.finetuning import plan
 from rsgeo_train.recipe import EncoderBlock, load_recipe
@@ -102,7 +102,7 @@ def test_a_checkpoint_file_and_weights_of_others(pairs: Path, csf: Path, tmp_pat
     file = csf / "checkpoints/last.ckpt"
     assert TOLD.format(csf) in typed(*words, file, "-o", tmp_path / "a")
     torch.manual_seed(5)
-    other = build_encoder(EncoderBlock(name="compact", channels=[8, 16]), 6).state_dict()
+    other = build_encoder(EncoderBlock(name="compact", channels=[8, 16]), {"s2": list("abcdef")}).state_dict()
     torch.save({"state_dict": {f"model.{key}": value for key, value in other.items()}}, tmp_path / "w.pt")
     said = typed(*words, tmp_path / "w.pt", "-o", tmp_path / "b", settings=(*QUICK, *COMPACT))
     assert "does not name its 6 bands" in said

@@ -22,6 +22,7 @@ from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.decoders import Hypercolumn
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.boundary import boundary_loss
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import shifted
 from rsgeo_train.prepare import scenes as adapter
 from rsgeo_train.recipe import load_recipe
@@ -52,7 +53,8 @@ def done(commands: click.Command, *words: object) -> str:
 
 def task(*more: str, classes: int = 2) -> SegmentationTask:
     torch.manual_seed(0)
-    return SegmentationTask(load_recipe(None, [*SMALL, *more]), shifted(*STATISTICS), classes)
+    taken = Input({"rgb8": ["red", "green", "blue"]}, shifted(*STATISTICS), 40)
+    return SegmentationTask(load_recipe(None, [*SMALL, *more]), taken, classes)
 
 
 @pytest.fixture(scope="session")

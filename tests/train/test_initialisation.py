@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from test_csf import recipe
 
 from rsgeo_train import training
+from rsgeo_train.backbones import build_encoder
 from rsgeo_train.catalog import read_catalog
-from rsgeo_train.encoders import Encoder, build_encoder, create_backbone
+from rsgeo_train.encoders import Encoder, create_backbone
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.initialisation import RGB, load, mixing, pretrained
@@ -50,7 +51,7 @@ def rgb_and(bands: dict, settings: EncoderBlock) -> tuple[Encoder, Encoder]:
     made = []
     for wanted in (RGB, bands):
         torch.manual_seed(len(made))
-        made.append(build_encoder(settings, sum(map(len, wanted.values()))).eval())
+        made.append(build_encoder(settings, wanted).eval())
         load(made[-1], pretrained(settings), settings, wanted, RGB, quiet, source="timm's weights")
     return made[0], made[1]
 
@@ -125,7 +126,7 @@ def read_into(path: Path, name: str = "resnet18", bands: dict | None = None, **m
 
     wanted = bands or {"rgb8": ["red", "green", "blue"]}
     settings = EncoderBlock(name=name, init=str(path), **more)
-    made = build_encoder(settings, sum(map(len, wanted.values()))).eval()
+    made = build_encoder(settings, wanted).eval()
     said: list[str] = []
     found = load(made, read_weights(path), settings, wanted, None, said.append, source=path.name)
     return made, found, "\n".join(said)
@@ -281,7 +282,7 @@ def test_a_subset_of_bands_answers_as_the_fusion_encoder_does_with_the_others_mi
     assert isinstance(task, Csf)
     fused: FusionEncoder = task.average.module.encoder.eval()
     bands = {"s2": ["B08", "B03"]}
-    encoder = build_encoder(EncoderBlock(name="resnet10t"), 2).eval()
+    encoder = build_encoder(EncoderBlock(name="resnet10t"), {"odd": ["a", "b"]}).eval()
     made_up = None if scaling == "share" else 1 / (1 - settings.method.views.drop)
     block = EncoderBlock(name="resnet10t", init="run")
     state = training.load_checkpoint(tmp_path / "run/checkpoints/best.ckpt")["task"]

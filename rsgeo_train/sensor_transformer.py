@@ -179,7 +179,7 @@ class SensorTransformer(Encoder):
 
         The last ones are normalised, as what the encoder gives.
         """
-        tokens = torch.cat([self.class_tokens[sensor].expand(len(tokens), -1, -1).to(tokens), tokens], dim=1)
+        tokens = torch.cat([self.class_tokens[sensor].expand(tokens.shape[0], -1, -1).to(tokens), tokens], dim=1)
         states = []
         for block in self.own[sensor]:
             tokens = block(tokens)

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsgeo_core.grid import Grid, Span
 from rsgeo_train import tfrecords
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.lmdb_records import read_record
-from rsgeo_train.rasters import MOVED, band_paths, brought, file_numbers, read_rasters
-from rsgeo_train.warping import read_on
+from rsgeo_train.rasters import MOVED, band_paths, brought, file_numbers, raster_grid, read_rasters
+from rsgeo_train.warping import read_grid, read_on
 
 if TYPE_CHECKING:
     from rsgeo_train.catalog import Catalog
@@ -142,6 +143,19 @@ class StoredImages:
     def grid(self, row: int) -> str | None:
         """The grid that the image of a row is brought to when it is read; None for its own."""
         return self._grids[row]
+
+    def place(self, row: int) -> Grid | None:
+        """The grid of the image of a row; None where its source has no place: a record, a picture."""
+        if (text := self.grid(row)) is not None:
+            return read_grid(text)[0]
+        path = self.path(row)
+        if "!" in path and not path.startswith("/vsi"):
+            return None
+        grid = raster_grid(path, self.files)
+        if (window := self.window(row)) is not None:
+            column, line, width, height = window
+            grid = grid.sub_grid(Span(line, column, line + height, column + width))
+        return None if grid.crs is None else grid
 
     def read(self, row: int, bands: Sequence[int] | None = None, *, shifted: bool = True) -> NDArray[Any]:
         """The image of a row, (C, H, W) in the catalog's units, on the sample's grid.

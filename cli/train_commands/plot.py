@@ -146,6 +146,48 @@ def views(
     click.echo(f"drawn: {output}")
 
 
+@command.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", "catalog", type=click.Path(path_type=Path), help="The catalog.  [default: the run's own]")
+@png_option("The picture.", required=True)
+@click.option("--rasters", type=click.Path(file_okay=False, path_type=Path), help="Folder for GeoTIFFs of the same.")
+@click.option("--sample", "ids", multiple=True, metavar="ID", help="A sample by its name; repeatable.")
+@click.option("--samples", type=click.IntRange(1), default=4, show_default=True, help="Samples drawn otherwise.")
+@click.option("--masking", type=click.Choice(["random", "identical", "disjoint"]), help="Where not as in training.")
+@click.option("--mask-ratio", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="The same of its share.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the choice of samples and of the masks.")
+def reconstruction(
+    run: Path,
+    catalog: Path | None,
+    output: Path,
+    rasters: Path | None,
+    ids: tuple[str, ...],
+    samples: int,
+    masking: Any,
+    mask_ratio: float | None,
+    seed: int,
+) -> None:
+    """What a run of csmae makes of hidden patches: input, seen part, from the sensor itself and from the others.
+
+    Below each picture stands its error in normalised units over the patches that training asks for, and what the bands'
+    means would have. --rasters writes all of it on the samples' own grids, in stored units.
+
+    \b
+    rsgeo-train plot reconstruction runs/csmae --rasters reconstructed -o reconstructed.png
+    """
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.evaluate.files import put
+    from rsgeo_train.evaluate.reconstruction import reconstruct, write_rasters
+    from rsgeo_train.evaluate.reconstruction_sheet import reconstruction_sheet
+
+    given = None if catalog is None else read_catalog(existing(catalog))
+    shown, taken, found = reconstruct(run, given, count=samples, ids=ids, masking=masking, ratio=mask_ratio, seed=seed)
+    told = "error over the patches asked for, and in brackets that of each band's mean; hidden patches are grey"
+    put(output, reconstruction_sheet(found, shown, taken, title=f"{run.name} on {shown.header.name}", told=told))
+    written = [] if rasters is None else write_rasters(found, shown, taken, rasters)
+    click.echo(f"drawn: {output}" + (f"; {len(written)} rasters in {rasters}" if written else ""))
+
+
 def _looked(run: Path, catalog: Path, layers: tuple[str, ...], bands: str | None, samples: int, seed: int) -> Look:
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.evaluate.drawing import look_of

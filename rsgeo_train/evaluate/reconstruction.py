@@ -1,0 +1,206 @@
+"""What a masked autoencoder makes of hidden patches, from the same sensor and from others, on the sample's own grid."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+from torch import Tensor
+
+from rsgeo_train import randomness, training
+from rsgeo_train.catalog import Catalog
+from rsgeo_train.errors import DatasetError, RecipeError
+from rsgeo_train.evaluate.files import put
+from rsgeo_train.losses.reconstruction import cut, joined, reconstruction_error, standardised
+from rsgeo_train.masking import Masking
+from rsgeo_train.methods.csmae import Csmae, CsmaeBlock
+from rsgeo_train.methods.registry import Input
+from rsgeo_train.normalisation import Normalise
+from rsgeo_train.runs import read_run
+from rsgeo_train.samples import Sample
+from rsgeo_train.sources import StoredImages
+from rsgeo_train.widening import WidenedSamples
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One sample.
+
+    Attributes:
+        row: of the catalog.
+        images: per sensor that the sample has (C, H, W) in stored units.
+        seen: the same, (H, W) bool: the pixels of the patches that the encoder saw.
+        made: by source and target sensor (C, H, W) in stored units, all patches.
+        errors: by source and target the mean squared or absolute error in normalised units over the patches that
+            training asks for, and that of the bands' means there.
+    """
+
+    row: int
+    images: dict[str, Floats]
+    seen: dict[str, NDArray[np.bool_]]
+    made: dict[tuple[str, str], Floats]
+    errors: dict[tuple[str, str], tuple[float, float]]
+
+
+def reconstruct(
+    run: Path,
+    catalog: Catalog | None = None,
+    *,
+    count: int = 4,
+    ids: Sequence[str] = (),
+    masking: Masking | None = None,
+    ratio: float | None = None,
+    seed: int = 0,
+) -> tuple[Catalog, Input, list[Reconstruction]]:
+    """Samples of a catalog, masked and reconstructed by the best weights of a run.
+
+    Args:
+        run: a run of csmae.
+        catalog: whose samples; the run's own where left out.
+        count: samples, of the val or test split where there is one, those with all sensors first.
+        ids: samples by name, instead.
+        masking, ratio: how patches are hidden, where not as in training.
+        seed: of the choice and of the masks.
+
+    Raises:
+        RecipeError: the run is of another method.
+        DatasetError: there is no sample of a name, or none with a sensor of the run.
+    """
+    kind, recipe, own = read_run(run)
+    if kind != "csmae":
+        raise RecipeError(
+            f"{run} is a run of {kind}; only csmae reconstructs.", "Name a run of: pretrain --method csmae"
+        )
+    catalog = own if catalog is None else catalog
+    taken = training.input_of(kind, recipe, own)
+    learner = training.build(kind, recipe, own, taken)
+    training.load_best(learner, run)
+    assert isinstance(learner, Csmae)
+    changes = {"masking": masking, "mask_ratio": ratio}
+    method = learner.recipe.method.model_copy(update={key: v for key, v in changes.items() if v is not None})
+    samples = WidenedSamples(catalog, _chosen(catalog, taken, count, ids, seed), taken, with_labels=False)
+    found = [_reconstructed(learner, method, samples[number], taken, seed) for number in range(len(samples))]
+    return catalog, taken, found
+
+
+def write_rasters(found: Sequence[Reconstruction], catalog: Catalog, taken: Input, folder: Path) -> list[Path]:
+    """Each sample's inputs, seen pixels and reconstructions as GeoTIFFs on the sample's own grid.
+
+    Returns:
+        The files: `ID/SENSOR_input.tif`, `ID/SENSOR_seen.tif` (1 where seen) and `ID/SENSOR_from_SENSOR.tif`.
+    """
+    written = []
+    for item in found:
+        name = re.sub(r"[^\w.-]+", "_", str(catalog.table["id"].iloc[item.row])).strip("._")
+        for sensor, image in item.images.items():
+            place = _place(catalog, sensor, item.row, image.shape[1:])
+            parts = {"input": image, "seen": item.seen[sensor][None].astype(np.uint8)}
+            parts |= {f"from_{source}": made for (source, target), made in item.made.items() if target == sensor}
+            for kind, values in parts.items():
+                path = folder / (name or "sample") / f"{sensor}_{kind}.tif"
+                put(path, _tiff(values, taken.bands[sensor] if kind != "seen" else ["seen"], place))
+                written.append(path)
+    return written
+
+
+def _chosen(catalog: Catalog, taken: Input, count: int, ids: Sequence[str], seed: int) -> list[int]:
+    names = catalog.table["id"].astype(str).to_numpy()
+    if ids:
+        unknown = [name for name in ids if name not in names]
+        if unknown:
+            raise DatasetError(f"{catalog.header.name} has no sample {unknown[0]}.", f"For example: {names[0]}")
+        return [int(np.flatnonzero(names == name)[0]) for name in ids]
+    rows = next((rows for split in ("test", "val") if len(rows := catalog.rows(split))), np.arange(len(catalog)))
+    has = np.stack([~catalog.table[f"{s}_path"].isna().to_numpy() for s in taken.bands if s in catalog.header.sensors])
+    rows = np.random.default_rng(seed).permutation(rows[has[:, rows].any(axis=0)])
+    if not len(rows):
+        raise DatasetError(f"{catalog.header.name} has no sample of {' or '.join(taken.bands)}.")
+    return sorted(rows[np.argsort(-has[:, rows].sum(axis=0), kind="stable")][:count].tolist())
+
+
+@torch.no_grad()
+def _reconstructed(learner: Csmae, method: CsmaeBlock, sample: Sample, taken: Input, seed: int) -> Reconstruction:
+    network = learner.average.module.eval()
+    patch, sizes = network.backbone.patch, network.backbone.sizes
+    height, width = (side - side % patch for side in sample.images.shape[-2:])
+    images = sample.images[None, :, :height, :width]
+    values = network.encoder.prepared(images, sample.present[None])
+    random = randomness.generator(seed, "reconstruction", int(sample.rows))
+    encoded = network.encoded(values, method, random)
+    guesses = network.decoded(encoded)
+    counts = list(sizes.values())
+    truths = {s: cut(part, patch) for s, part in zip(sizes, values.split(counts, 1), strict=True)}
+    stored = dict(zip(sizes, images[0].split(counts), strict=True))
+    has = [s for s, part in zip(sizes, sample.present.split(counts), strict=True) if part.any()]
+    place = {s: slice(sum(counts[:n]), sum(counts[: n + 1])) for n, s in enumerate(sizes)}
+    made, errors = {}, {}
+    for (source, target), guess in guesses.items():
+        if source not in has or target not in has:
+            continue
+        asked = encoded.masks[target if source == target or method.cmr_mask == "target" else source].hidden
+        truth = standardised(truths[target]) if method.norm_pix else truths[target]
+        errors[source, target] = _off(guess, truth, asked, method), _off(torch.zeros_like(truth), truth, asked, method)
+        if method.norm_pix:  # the patch's own mean and spread, which are not predicted, make it a picture again
+            mean, spread = truths[target].mean(2, keepdim=True), truths[target].std(2, keepdim=True)
+            guess = guess * spread + mean
+        whole = joined(guess, patch, (height, width))[0]
+        made[source, target] = _stored(network.encoder.normalise, whole, images[0], place[target]).numpy()
+    rows, columns = height // patch, width // patch
+    seen = {
+        s: np.kron(~encoded.masks[s].hidden[0].reshape(rows, columns).numpy(), np.ones((patch, patch), bool))
+        for s in has
+    }
+    return Reconstruction(int(sample.rows), {s: stored[s].numpy() for s in has}, seen, made, errors)
+
+
+def _off(guess: Tensor, truth: Tensor, asked: Tensor, method: CsmaeBlock) -> float:
+    return float(reconstruction_error(guess, truth, asked, method.error))
+
+
+def _stored(normalise: Normalise, values: Tensor, images: Tensor, bands: slice) -> Tensor:
+    """Normalised values (C, H, W) of some bands in stored units; `images` has all bands' own values."""
+    mean, std = normalise.mean[0, bands], normalise.std[0, bands]
+    if normalise.by_maximum is not None:
+        highest = ((images[bands] - mean) / std).amax(dim=(1, 2), keepdim=True)
+        values = torch.where(normalise.by_maximum[0, bands] > 0, values * highest, values)
+    return values * std + mean
+
+
+def _place(catalog: Catalog, sensor: str, row: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """CRS and transform of a sample's pixels; nothing where the source has no place."""
+    grid = StoredImages(catalog, sensor).place(row)
+    if grid is None:
+        return {}
+    # A coarser sensor was brought to the pixels of the first one.
+    scale = Affine.scale(grid.width / shape[1], grid.height / shape[0])
+    return {"crs": grid.crs, "transform": grid.transform @ scale}
+
+
+def _tiff(values: NDArray[Any], names: Sequence[str], place: dict[str, Any]) -> bytes:
+    count, height, width = values.shape
+    with warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with memory.open(
+            driver="GTiff",
+            height=height,
+            width=width,
+            count=count,
+            dtype=values.dtype,
+            compress="deflate",
+            **place,
+        ) as dataset:
+            dataset.write(values)
+            dataset.descriptions = tuple(names)
+        return memory.read()

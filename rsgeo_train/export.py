@@ -118,6 +118,7 @@ def export(
     metrics: Sequence[Metric] = (),
     embedding: int | None = None,
     taps: Sequence[str] = (),
+    sensors: Sequence[str] = (),
     weights: str = "float16",
     catalog: Path | None = None,
     recipe_name: str = "",
@@ -132,6 +133,7 @@ def export(
         metrics: further scores for the card.
         embedding: export the encoder with a projection to that many dimensions instead of the classes.
         taps: modules of a self-supervised encoder whose maps are outputs too; see `taps`.
+        sensors: export the part of a self-supervised encoder that is for these sensors; all where empty.
         weights: how weights are stored, `float16` or `float32`; the graph computes in float32.
         catalog: the catalog, where the run's own is not to be used.
         recipe_name: the recipe's name for the card.
@@ -146,16 +148,18 @@ def export(
     if is_method(kind):
         from rsgeo_train.fusion_export import export_fusion
 
-        return export_fusion(run, output, facts, metrics, embedding, taps, weights, catalog, recipe_name, tell)
+        return export_fusion(run, output, facts, metrics, embedding, taps, sensors, weights, catalog, recipe_name, tell)
     if taps:
         raise ExportError(f"--tap {taps[0]}: {run} is a {kind} run; taps are of self-supervised runs.")
+    if sensors:
+        raise ExportError(f"--sensor {sensors[0]}: {run} is a {kind} run; a part is exported of self-supervised runs.")
     taken = input_of(kind, recipe, samples_catalog)
     task = build(kind, recipe, samples_catalog, taken)
     assert isinstance(task, SupervisedTask)
     if task.takes_missing and embedding:
         from rsgeo_train.fusion_export import export_fusion
 
-        return export_fusion(run, output, facts, metrics, embedding, (), weights, catalog, recipe_name, tell)
+        return export_fusion(run, output, facts, metrics, embedding, (), (), weights, catalog, recipe_name, tell)
     load_best(task, run)
     network = task.average.module.eval()
     stretch = _stretch(recipe, taken)

@@ -12,7 +12,7 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.onnx_graph import PRESENT
 from rsgeo_train.recipe import Stretch
-from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.samples import Sample, Samples, collate, has_any
 
 Feeds = dict[str, NDArray[np.float32]]
 """What a graph is fed, by input name: (N, C, H, W) in stored units, and `present` (N, all C)."""
@@ -59,6 +59,7 @@ def first_whole(feeds: Mapping[str, NDArray[np.float32]]) -> Feeds:
 
 def _spread(catalog: Catalog, taken: Input, rows: NDArray[np.int64]) -> Sample:
     """Up to 64 samples of rows, evenly spread, as one batch."""
+    rows = rows[has_any(catalog, rows, taken.bands)]
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_COUNT, len(rows))).astype(int))]
     samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
     return collate([samples[i] for i in range(len(chosen))])

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from rsgeo_train.backbones import build_encoder
 from rsgeo_train.encoders import Features
+from rsgeo_train.errors import ExportError
+from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.recipe import EncoderBlock
 from rsgeo_train.views import Scaling, masked, scale_of
@@ -35,10 +37,27 @@ class FusionEncoder(nn.Module):
         rate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.config = config
         self.normalise = Normalise(normalisation)
         self.backbone = build_encoder(config, bands)
         self.scaling: Scaling = scaling
         self.rate = rate
+
+    def only(self, taken: Input) -> FusionEncoder:
+        """A copy for some of the sensors, with the same weights; where the backbone takes each sensor by itself.
+
+        Raises:
+            ExportError: it takes all bands as one stack.
+        """
+        if not self.backbone.takes_present:
+            raise ExportError(
+                f"--sensor: {self.config.name} takes the bands of all sensors as one stack.",
+                "Export it whole: the model file takes scenes without some of its sensors.",
+            )
+        made = FusionEncoder(self.config, taken.bands, taken.normalisation, self.scaling, self.rate)
+        weights = self.backbone.state_dict()
+        made.backbone.load_state_dict({name: weights[name] for name in made.backbone.state_dict()})
+        return made.eval()
 
     @property
     def width(self) -> int:

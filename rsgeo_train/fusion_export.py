@@ -19,7 +19,7 @@ from rsgeo_train.fusion import FusionEmbedding, FusionEncoder, OneOutput
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.projection import as_linear, principal_axes
 from rsgeo_train.runs import read_run
-from rsgeo_train.samples import Samples
+from rsgeo_train.samples import Samples, has_any
 from rsgeo_train.tasks.network import PooledEncoder
 from rsgeo_train.training import build, input_of, load_best
 
@@ -34,6 +34,7 @@ def export_fusion(
     metrics: Sequence[Metric],
     dimension: int | None,
     tapped: Sequence[str],
+    sensors: Sequence[str],
     weights: str,
     catalog: Path | None,
     recipe_name: str,
@@ -41,7 +42,8 @@ def export_fusion(
 ) -> Exported:
     """Export the encoder of a run: one input per sensor and `present`, an embedding out and maps of `tapped` modules.
 
-    See `export.export`. With maps, height and width may vary, where the backbone is convolutional.
+    See `export.export`. With maps, height and width may vary, where the backbone is convolutional; with `sensors` the
+    file is for these alone.
     """
     kind, recipe, samples_catalog = read_run(run, catalog)
     taken = input_of(kind, recipe, samples_catalog)
@@ -49,6 +51,9 @@ def export_fusion(
     load_best(task, run)
     network = task.average.module.eval()
     encoder = network.encoder if is_method(kind) else PooledEncoder(network)
+    if sensors:
+        taken = taken.only(sensors)
+        encoder = encoder.only(taken)
     if dimension and dimension > encoder.width:
         raise ExportError(f"--embedding {dimension}: the encoder has {encoder.width} features.")
     found = taps.measured(encoder, tapped)
@@ -139,10 +144,13 @@ def _network(
     if not dimension:
         network = FusionEmbedding(encoder, None, dict.fromkeys(tap.name for tap in found))
         return network.eval(), {POOLED: encoder.width, **{tap.name: tap.channels for tap in found}}, []
-    train = Samples(catalog, catalog.rows("train"), taken.bands, with_labels=False, fills=taken.fills)
+    rows = catalog.rows("train")
+    train = Samples(
+        catalog, rows[has_any(catalog, rows, taken.bands)], taken.bands, with_labels=False, fills=taken.fills
+    )
     features = pooled(encoder, train)
     basis, variances = principal_axes(features, dimension)
-    share = float(variances.sum() / np.maximum(features.var(0).sum(), 1e-12))
+    share = float(variances.sum() / np.maximum(features.var(0, ddof=1).sum(), 1e-12))
     told = [f"projection: PCA of {encoder.width} features of the train split, {share:.1%} of their variance"]
     layers, dimensions = {}, {POOLED: dimension}
     for tap in found:

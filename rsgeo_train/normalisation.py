@@ -86,6 +86,11 @@ class Normalisation:
     def __len__(self) -> int:
         return len(self.zero)
 
+    def of(self, places: Sequence[int]) -> Normalisation:
+        """That of some of the bands, by their positions."""
+        names = ("zero", "unit", "low", "high", "by_maximum")
+        return replace(self, **{name: tuple(getattr(self, name)[place] for place in places) for name in names})
+
     @property
     def clips(self) -> bool:
         """Whether any band is clipped."""
@@ -161,7 +166,9 @@ class Normalise(nn.Module):
         super().__init__()
         for name, numbers in (("mean", values.zero), ("std", values.unit), ("low", values.low), ("high", values.high)):
             kept = name in ("mean", "std") or values.clips
-            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) if kept else None)
+            # No bound is the largest number: the running average of the weights makes NaN of two infinities.
+            stored = torch.tensor(numbers, dtype=torch.float32).nan_to_num().view(1, -1, 1, 1)
+            self.register_buffer(name, stored if kept else None)
         chosen = torch.tensor(values.by_maximum, dtype=torch.float32).view(1, -1, 1, 1)
         self.register_buffer("by_maximum", chosen if any(values.by_maximum) else None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -247,6 +247,12 @@ def collate(batch: Sample | list[Sample]) -> Sample:
             "Use windows of one size.",
         )
     return Sample(*(torch.stack(parts) for parts in zip(*batch, strict=True)))
+
+
+def has_any(catalog: Catalog, rows: Sequence[int] | NDArray[np.int64], sensors: Iterable[str]) -> NDArray[np.bool_]:
+    """Which of some rows have one of the sensors."""
+    columns = [f"{sensor}_path" for sensor in sensors]
+    return catalog.table[columns].notna().any(axis=1).to_numpy()[np.asarray(rows, np.int64)]
 
 
 def statistics(

@@ -85,7 +85,7 @@ def fitted(
         return None, tap.channels, None
     found = _cells(encoder, tap, samples, multiple)
     basis, variances = principal_axes(found, dimension)
-    share = float(variances.sum() / np.maximum(found.var(0).sum(), 1e-12))
+    share = float(variances.sum() / np.maximum(found.var(0, ddof=1).sum(), 1e-12))
     told = f"projection of {tap.name}: PCA of {tap.channels} channels over {len(found)} cells of the train split, "
     return as_linear(basis, found.mean(0)), dimension, told + f"{share:.1%} of their variance"
 

@@ -37,6 +37,13 @@ import rich_click as click
     help="Also give the map of this module of a self-supervised encoder, a vector a cell, such as layer3; repeatable.",
 )
 @click.option(
+    "--sensor",
+    "sensors",
+    multiple=True,
+    metavar="KEY",
+    help="Only the part for this sensor, of an encoder that takes each by itself (csmae); repeatable.",
+)
+@click.option(
     "--weights",
     type=click.Choice(["float16", "float32"]),
     default="float16",
@@ -52,6 +59,7 @@ def command(
     metrics: tuple[Path, ...],
     embedding: int | None,
     taps: tuple[str, ...],
+    sensors: tuple[str, ...],
     weights: str,
     data: Path | None,
     recipe_name: str,
@@ -74,6 +82,7 @@ def command(
         metrics=read_metrics(metrics),
         embedding=embedding,
         taps=taps,
+        sensors=sensors,
         weights=weights,
         catalog=data,
         recipe_name=recipe_name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,19 @@ class Input:
         """Per sensor what its bands hold where there is no data: the stored value that becomes 0."""
         values = iter(self.normalisation.zero)
         return {sensor: [next(values) for _ in names] for sensor, names in self.bands.items()}
+
+    def only(self, sensors: Sequence[str]) -> Input:
+        """What is left of it with some of the sensors.
+
+        Raises:
+            RecipeError: it has no such sensor.
+        """
+        if unknown := [sensor for sensor in sensors if sensor not in self.bands]:
+            raise RecipeError(f"There is no sensor {unknown[0]} in the run; it has {', '.join(self.bands)}.")
+        names = [sensor for sensor, bands in self.bands.items() for _ in bands]
+        places = [place for place, sensor in enumerate(names) if sensor in sensors]
+        bands = {sensor: list(found) for sensor, found in self.bands.items() if sensor in sensors}
+        return Input(bands, self.normalisation.of(places), self.side)
 
     @property
     def sensors(self) -> list[int]:

@@ -14,7 +14,7 @@ from rsgeo_train import onnx_graph, training
 from rsgeo_train.catalog import CatalogSensor, read_catalog
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.export import export
-from rsgeo_train.normalisation import Normalise, normalisation_of, shifted, stacked
+from rsgeo_train.normalisation import Normalisation, Normalise, normalisation_of, shifted, stacked
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
 from rsgeo_train.recipe import NormaliseBlock, load_recipe
 from rsgeo_train.samples import Samples
@@ -213,3 +213,19 @@ def test_a_dense_model_by_the_maximum_is_no_part_of_a_larger_whole(scenes: Path,
     assert not card.inputs[0].dynamic_size and card.inputs[0].tile_size == 32
     assert any("depends on the whole tile of 32 pixels" in caution for caution in card.cautions)
     assert any("maximum sees the whole tile" in line for line in said)
+
+
+def test_bounds_outlive_the_running_average() -> None:
+    """A clipped sensor beside one without bounds: averaging the weights leaves both as they are."""
+    from torch.optim.swa_utils import AveragedModel
+
+    from rsgeo_train.learner import _ramped_average
+
+    clipped = Normalisation((0.0,), (10.0,), (0.0,), (10.0,), (False,))
+    network = Normalise(stacked([clipped, shifted([1.0], [2.0])]))
+    average = AveragedModel(network, multi_avg_fn=_ramped_average(0.9), use_buffers=True)
+    for _ in range(3):
+        average.update_parameters(network)
+    images = torch.tensor([20.0, -300.0]).view(1, 2, 1, 1)
+    assert torch.equal(average(images), network(images))
+    assert average(images).flatten().tolist() == [1.0, -150.5]

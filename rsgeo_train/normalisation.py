@@ -1,7 +1,8 @@
 """From stored sensor values to what a network computes on: clip, shift and scale per band; 0 means missing.
 
-One form serves every profile: (clip(value, low, high) − zero) / unit, which `patch_max` divides by its largest value in
-the image. `zero` is the stored value that becomes 0, and is what pixels without data are filled with before.
+One form serves every profile: (clip(value, low, high) − zero) / unit. `patch_max` then divides it by its largest value
+in the image, `image` takes the image's own mean and deviation. `zero` is the stored value that becomes 0, and is what
+pixels without data are filled with before.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ _SETTINGS = {
     "std": ("given",),
 }  # which profiles each belongs to
 
+_PER_BAND = ("zero", "unit", "low", "high", "by_maximum", "by_image")
+_SMALLEST = 0.05  # of a band's deviation in training: what a flat image's noise is not enlarged beyond
 _EPSILON = 1e-5  # stored units, beside a patch's maximum: that of a band without data is 0
 
 
@@ -73,6 +76,7 @@ class Normalisation:
         unit: stored units per unit of the result.
         low, high: bounds of the clip, stored units; infinite where a band is not clipped.
         by_maximum: whether the result is then divided by its largest value in the image.
+        by_image: whether the result's mean in the image is then taken off, and it is divided by its deviation there.
         told: what was chosen, in words, where it is not the z-score of the train split.
     """
 
@@ -81,6 +85,7 @@ class Normalisation:
     low: tuple[float, ...]
     high: tuple[float, ...]
     by_maximum: tuple[bool, ...]
+    by_image: tuple[bool, ...]
     told: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -88,8 +93,7 @@ class Normalisation:
 
     def of(self, places: Sequence[int]) -> Normalisation:
         """That of some of the bands, by their positions."""
-        names = ("zero", "unit", "low", "high", "by_maximum")
-        return replace(self, **{name: tuple(getattr(self, name)[place] for place in places) for name in names})
+        return replace(self, **{name: tuple(getattr(self, name)[place] for place in places) for name in _PER_BAND})
 
     @property
     def clips(self) -> bool:
@@ -100,14 +104,14 @@ class Normalisation:
 def shifted(zero: Sequence[float], unit: Sequence[float]) -> Normalisation:
     """(value − zero) / unit without a clip; the z-score where these are mean and standard deviation."""
     free = (float("inf"),) * len(zero)
-    return Normalisation(tuple(zero), tuple(unit), tuple(-bound for bound in free), free, (False,) * len(zero))
+    never = (False,) * len(zero)
+    return Normalisation(tuple(zero), tuple(unit), tuple(-bound for bound in free), free, never, never)
 
 
 def stacked(parts: Sequence[Normalisation]) -> Normalisation:
     """The normalisation of all sensors' bands in order."""
-    names = ("zero", "unit", "low", "high", "by_maximum")
     return Normalisation(
-        *(tuple(value for part in parts for value in getattr(part, name)) for name in names),
+        *(tuple(value for part in parts for value in getattr(part, name)) for name in _PER_BAND),
         told=tuple(word for part in parts for word in part.told),
     )
 
@@ -131,9 +135,13 @@ def normalisation_of(sensor: str, bands: Sequence[str], facts: CatalogSensor, bl
                 f"{where}: {name} is a setting of the profile {' and '.join(profiles)}, found {block.profile}.",
                 f"Type: --set {where}.profile={profiles[0]}",
             )
-    if block.profile == "zscore":
+    if block.profile in ("zscore", "image"):
         places = [facts.bands.index(band) for band in bands]
-        return shifted([facts.mean[n] for n in places], [facts.std[n] for n in places])
+        made = shifted([facts.mean[n] for n in places], [facts.std[n] for n in places])
+        if block.profile == "zscore":
+            return made
+        said = f"normalisation of {sensor}: each band by its own mean and deviation in the image"
+        return replace(made, by_image=(True,) * len(bands), told=(said,))
     said: str = block.profile
     if block.profile == "given":
         made = _given(bands, block, where)
@@ -153,13 +161,15 @@ def normalisation_of(sensor: str, bands: Sequence[str], facts: CatalogSensor, bl
 
 
 class Normalise(nn.Module):
-    """Stored values to normalised ones, (clip(value, low, high) − mean) / std per band, then perhaps by the maximum.
+    """Stored values to normalised ones, (clip(value, low, high) − mean) / std per band, then perhaps by the image.
 
     Attributes:
         mean: (1, C, 1, 1), `Normalisation.zero`: the band's mean where the profile is the z-score.
         std: (1, C, 1, 1), `Normalisation.unit`.
         low, high: (1, C, 1, 1); None without a clip, so that the graph of a z-score has no node for it.
         by_maximum: (1, C, 1, 1), 1 for bands that are divided by their largest value in the image; None without any.
+        by_image: the same for bands that get mean 0 and deviation 1 in the image, pixels without data counted as the
+            band's mean in training; deviations below 0.05 of that in training count as more.
     """
 
     def __init__(self, values: Normalisation) -> None:
@@ -169,23 +179,41 @@ class Normalise(nn.Module):
             # No bound is the largest number: the running average of the weights makes NaN of two infinities.
             stored = torch.tensor(numbers, dtype=torch.float32).nan_to_num().view(1, -1, 1, 1)
             self.register_buffer(name, stored if kept else None)
-        chosen = torch.tensor(values.by_maximum, dtype=torch.float32).view(1, -1, 1, 1)
-        self.register_buffer("by_maximum", chosen if any(values.by_maximum) else None)
+        for name in ("by_maximum", "by_image"):
+            chosen = torch.tensor(getattr(values, name), dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(name, chosen if any(getattr(values, name)) else None)
 
     @property
     def is_global(self) -> bool:
         """Whether a pixel's value depends on the whole image."""
-        return self.by_maximum is not None
+        return self.by_maximum is not None or self.by_image is not None
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) stored units → normalised values."""
         if self.low is not None:
             images = torch.clamp(images, self.low, self.high)
         values = (images - self.mean) / self.std
-        if self.by_maximum is None:
+        if not self.is_global:
             return values
-        highest = values.amax(dim=(2, 3), keepdim=True) + _EPSILON / self.std
-        return values / (self.by_maximum * highest + (1 - self.by_maximum))
+        shift, scale = self.own(values)
+        return (values - shift) / scale
+
+    def own(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """What an image itself says: shift and scale of its bands' values (B, C, H, W), each (B, C, 1, 1).
+
+        Args:
+            values: (clip(value, low, high) − mean) / std.
+        """
+        shift, scale = torch.zeros_like(values[:, :, :1, :1]), torch.ones_like(values[:, :, :1, :1])
+        if self.by_maximum is not None:
+            highest = values.amax(dim=(2, 3), keepdim=True) + _EPSILON / self.std
+            scale = self.by_maximum * highest + (1 - self.by_maximum)
+        if self.by_image is not None:
+            mean = values.mean(dim=(2, 3), keepdim=True)
+            spread = (values - mean).square().mean(dim=(2, 3), keepdim=True).sqrt().clamp(min=_SMALLEST)
+            shift = self.by_image * mean
+            scale = scale * (self.by_image * spread + (1 - self.by_image))
+        return shift, scale
 
 
 def _signed(sensor: str, bands: Sequence[str]) -> Normalisation:
@@ -250,7 +278,8 @@ def _clipped(sensor: str, bands: Sequence[str], block: NormaliseBlock, where: st
     if block.divisor is not None:
         unit = _per_band("divisor", block.divisor, bands, where)
         _refuse_nothing("divisor", unit, where)
-    return Normalisation(low, unit, low, high, (block.profile == "patch_max",) * len(bands))
+    by_maximum = (block.profile == "patch_max",) * len(bands)
+    return Normalisation(low, unit, low, high, by_maximum, (False,) * len(bands))
 
 
 def _per_band(name: str, given: float | list[float] | None, bands: Sequence[str], where: str) -> tuple[float, ...]:

@@ -43,7 +43,8 @@ class NormaliseBlock(_Block):
         profile: `zscore` by the catalog's statistics, `given` by `mean` and `std`, `bigearthnet` or `meter_ml` by the
             statistics that these data sets publish; for 8-bit values `u8_signed` (x − 128) / 128, `unit` x / 255,
             `half` (x / 255 − 0.5) / 0.5 or `imagenet` (unit, then ImageNet's mean and deviation); `clip` to low…high,
-            then to 0…1; `patch_max` the same, then each band by its own maximum in the image.
+            then to 0…1; `patch_max` the same, then each band by its own maximum in the image. `image`: each band by
+            its own mean and deviation in the image, for values that say nothing between images.
         low, high: bounds of `clip` and `patch_max`, stored units, one for all bands or one a band; known for s1, s2 and
             8-bit values.
         divisor: of `clip`, what x − low is divided by; high − low where left out.
@@ -51,7 +52,17 @@ class NormaliseBlock(_Block):
     """
 
     profile: Literal[
-        "zscore", "given", "bigearthnet", "meter_ml", "u8_signed", "clip", "patch_max", "unit", "half", "imagenet"
+        "zscore",
+        "given",
+        "bigearthnet",
+        "meter_ml",
+        "u8_signed",
+        "clip",
+        "patch_max",
+        "image",
+        "unit",
+        "half",
+        "imagenet",
     ] = "zscore"
     low: float | list[float] | None = None
     high: float | list[float] | None = None

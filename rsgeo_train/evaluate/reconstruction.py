@@ -172,9 +172,10 @@ def _off(guess: Tensor, truth: Tensor, asked: Tensor, method: CsmaeBlock) -> flo
 def _stored(normalise: Normalise, values: Tensor, images: Tensor, bands: slice) -> Tensor:
     """Normalised values (C, H, W) of some bands in stored units; `images` has all bands' own values."""
     mean, std = normalise.mean[0, bands], normalise.std[0, bands]
-    if normalise.by_maximum is not None:
-        highest = ((images[bands] - mean) / std).amax(dim=(1, 2), keepdim=True)
-        values = torch.where(normalise.by_maximum[0, bands] > 0, values * highest, values)
+    if normalise.is_global:
+        own = images[None] if normalise.low is None else images[None].clamp(normalise.low, normalise.high)
+        shift, scale = normalise.own((own - normalise.mean) / normalise.std)
+        values = values * scale[0, bands] + shift[0, bands]
     return values * std + mean
 
 

@@ -124,7 +124,10 @@ def test_a_map_of_tokens(run: Path, tmp_path: Path) -> None:
 PATCH_MAX = "sensors={s2: {normalise: {profile: patch_max}}, s1: {}}"
 
 
-@pytest.mark.parametrize("more", ["method.norm_pix=false", "method.norm_pix=true", PATCH_MAX])
+OWN = "sensors={s2: {normalise: image}, s1: {normalise: image}}"
+
+
+@pytest.mark.parametrize("more", ["method.norm_pix=false", "method.norm_pix=true", PATCH_MAX, OWN])
 def test_reconstructions_are_in_stored_units_on_the_ground(pairs: Path, tmp_path: Path, more: str) -> None:
     run = trained(pairs, tmp_path / "run", more)
     catalog, taken, found = reconstruct(run, count=3, seed=4)

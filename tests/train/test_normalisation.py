@@ -105,6 +105,25 @@ def test_each_band_by_its_maximum_in_each_image() -> None:
     assert np.allclose(Normalise(alone)(stored).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_each_band_by_its_own_mean_and_deviation_in_each_image() -> None:
+    facts = CatalogSensor(bands=["a", "b"], dtype="float32", mean=[5.0, -3.0], std=[2.0, 4.0])
+    made = normalisation_of("x", ["b", "a"], facts, NormaliseBlock(profile="image"))
+    assert made.told == ("normalisation of x: each band by its own mean and deviation in the image",)
+    network = Normalise(stacked([made, shifted([1.0], [2.0])]))
+    images = torch.randn(3, 3, 16, 16) * 50 + 200
+    images[1, 0] = 7.0  # flat: nothing to enlarge
+    images[2, 1] = 100 + 1e-3 * torch.randn(16, 16)
+    found = network(images)
+    own = images[:, :2]
+    deviation = own.std((2, 3), keepdim=True, unbiased=False)
+    expected = (own - own.mean((2, 3), keepdim=True)) / torch.maximum(
+        deviation, torch.tensor([0.2, 0.1]).view(1, 2, 1, 1)
+    )
+    torch.testing.assert_close(found[:, :2], expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(found[:, 2:], (images[:, 2:] - 1) / 2)
+    assert network.is_global and not found[1, 0].any()
+
+
 def test_a_clip_of_one_sensor_leaves_the_others_alone() -> None:
     both = stacked([made("s1", DECIBELS, profile="clip"), made("rgb8", BYTES)])
     values = torch.tensor([-99.0, 99, 1e6, -1e6, 7]).view(1, 5, 1, 1)
@@ -221,7 +240,7 @@ def test_bounds_outlive_the_running_average() -> None:
 
     from rsgeo_train.learner import _ramped_average
 
-    clipped = Normalisation((0.0,), (10.0,), (0.0,), (10.0,), (False,))
+    clipped = Normalisation((0.0,), (10.0,), (0.0,), (10.0,), (False,), (False,))
     network = Normalise(stacked([clipped, shifted([1.0], [2.0])]))
     average = AveragedModel(network, multi_avg_fn=_ramped_average(0.9), use_buffers=True)
     for _ in range(3):

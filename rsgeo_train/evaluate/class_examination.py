@@ -31,7 +31,7 @@ from rsgeo_train.evaluate.protocol import (
     places_of,
     seen_places,
 )
-from rsgeo_train.evaluate.retrieval import RetrievalFindings
+from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject
 from rsgeo_train.evaluate.truth import OneClass, Truth, truth_of

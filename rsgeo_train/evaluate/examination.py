@@ -12,7 +12,8 @@ from rsgeo_train.evaluate import class_page, dense_page, retrieval_page
 from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
 from rsgeo_train.evaluate.protocol import Protocol, spread_over
-from rsgeo_train.evaluate.retrieval import Retrieval, RetrievalFindings, sensors_of
+from rsgeo_train.evaluate.retrieval import Retrieval, sensors_of
+from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
 from rsgeo_train.widening import lacking_bands

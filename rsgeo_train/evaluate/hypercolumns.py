@@ -36,7 +36,7 @@ from rsgeo_train.evaluate.protocol import (
     seen_places,
     spread_over,
 )
-from rsgeo_train.evaluate.retrieval import RetrievalFindings
+from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject, random_columns

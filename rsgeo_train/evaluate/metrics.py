@@ -22,7 +22,7 @@ from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.hypercolumns import DenseFindings
 from rsgeo_train.evaluate.intervals import Estimate
 from rsgeo_train.evaluate.protocol import Protocol, few, seen_bands
-from rsgeo_train.evaluate.retrieval import ALL, RetrievalFindings
+from rsgeo_train.evaluate.retrieval_findings import ALL, RetrievalFindings
 from rsgeo_train.evaluate.subjects import Subject
 
 

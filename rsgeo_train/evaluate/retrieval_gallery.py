@@ -11,17 +11,17 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate.album import OTHER, SAME
 from rsgeo_train.evaluate.plots import Tile, tiles_picture
 from rsgeo_train.evaluate.prints import BestPrints, Prints
-from rsgeo_train.evaluate.retrieval import ALL, Direction, Ranking, RetrievalFindings
+from rsgeo_train.evaluate.retrieval_findings import ALL, Direction, Ranking, RetrievalFindings
 
 _ACROSS = 9  # hits beside a query
 _QUERY = "#222222"
 
 WORDS = (
     "Left the query as its sensor shows it, then its nearest samples as the searched sensor shows them. "
-    "★ same sample: the query's own place, seen by the other sensor. "
+    "★: the very same sample, seen by the other sensor. "
 )
 LABEL_WORDS = "Green and ✓: shares a class with the query; red and ✗: shares none."
-PAIR_WORDS = "Green: the very same sample; red and ✗: another one."
+PAIR_WORDS = "Red and ✗: another one."
 
 
 class Gallery:
@@ -57,7 +57,8 @@ class Gallery:
         """Some queries of a direction, each a row with its first hits, as PNG."""
         ranking = self.found.rankings[method, direction]
         rows = [self._line(ranking, line, direction) for line in self.chosen[method, direction].tolist()]
-        return tiles_picture(rows, cell=86)
+        heads = (f"by {direction.query}", f"nearest in {direction.archive}")
+        return tiles_picture(rows, cell=86, heads=heads)
 
     def _chosen(self, ranking: Ranking, shown: int) -> NDArray[np.int64]:
         """Lines of the ranking: queries of different labels first."""
@@ -74,7 +75,7 @@ class Gallery:
         query, rank = int(ranking.queries[line]), int(ranking.ranks[line])
         own = ""
         if direction.is_across:
-            own = f"★ at rank {rank}" if rank else "★ not in the archive"
+            own = f"★ at rank {rank} of {ranking.archive}" if rank else "★ not in the archive"
             if not rank and self.found.is_several is None:
                 own = "★ not found"
         tiles = [self._tile(query, direction.query, f"{self._told(query)}\n{own}".strip("\n"), _QUERY)]
@@ -88,10 +89,9 @@ class Gallery:
         is_right = is_own
         if self.found.is_several is not None:
             is_right = bool((marks[query] & marks[hit]).any())
-        told = f"{'✓' if is_right else '✗'} {self._told(hit, query)}".strip()
-        return self._tile(
-            hit, direction.archive, told + ("\n★ same sample" if is_own else ""), SAME if is_right else OTHER
-        )
+        sign = "★" if is_own else "✓" if is_right else "✗"
+        caption = "\n".join(filter(None, (self._told(hit, query), "same sample" if is_own else "")))
+        return self._tile(hit, direction.archive, caption, SAME if is_right else OTHER, sign)
 
     def _told(self, row: int, query: int | None = None) -> str:
         """A sample's class; of several, how many, or how many of them the query has too."""
@@ -104,5 +104,5 @@ class Gallery:
             return f"{int(own.sum())} classes"
         return f"{int((own & self.found.marks[query]).sum())} of {int(own.sum())} classes"
 
-    def _tile(self, row: int, sensor: str, caption: str, frame: str) -> Tile:
-        return Tile(self.prints[sensor][int(np.searchsorted(self.rows, row))], caption, frame)
+    def _tile(self, row: int, sensor: str, caption: str, frame: str, sign: str = "") -> Tile:
+        return Tile(self.prints[sensor][int(np.searchsorted(self.rows, row))], caption, frame, sign)

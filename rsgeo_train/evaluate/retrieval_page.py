@@ -22,7 +22,8 @@ from rsgeo_train.evaluate.relevance import (
     RECALL,
     Figure,
 )
-from rsgeo_train.evaluate.retrieval import RANDOM, RetrievalFindings, sensors_of
+from rsgeo_train.evaluate.retrieval import sensors_of
+from rsgeo_train.evaluate.retrieval_findings import RANDOM, RetrievalFindings
 from rsgeo_train.evaluate.retrieval_gallery import LABEL_WORDS, PAIR_WORDS, WORDS, Gallery
 from rsgeo_train.evaluate.sections import Pictures, add_differences, add_scores, add_subjects, as_numbers, described
 
@@ -230,8 +231,8 @@ def _add_search(page: Page, found: RetrievalFindings, protocol: Protocol) -> Non
         return
     page.text(
         f"Archives of more than {protocol.retrieval.exact_up_to} samples are searched by a graph (usearch), which "
-        "may miss some of the nearest; ranks beyond its hits are not known. Share of the exact hits that it found, on some "
-        "queries:"
+        "may miss some of the nearest; ranks beyond its hits are not known. Share of the exact hits that it found, on "
+        "some of the queries:"
     )
     ks = sorted({k for recall in found.graph_recall.values() for k in recall})
     page.table(

@@ -245,8 +245,9 @@ class _Looker:
     def ranking(self, direction: Direction, queries: Rows, archive: Rows) -> Ranking:
         """The first hits of each query, kept."""
         asked, config = self.asked, self.asked.protocol.retrieval
-        depth = min(max(asked.findings.ks[-1], _DEPTH), len(archive) - (not direction.is_across))
         own = positions(archive, queries)
+        most = len(archive) - bool(not direction.is_across and (own >= 0).any())
+        depth = min(max(asked.findings.ks[-1], _DEPTH), most)
         side = "wanted" if direction.is_across else "excluded"
 
         def compute() -> NDArray[np.float64]:

@@ -16,10 +16,8 @@ from rsgeo_train.evaluate.retrieval_findings import ALL, Direction, Ranking, Ret
 _ACROSS = 9  # hits beside a query
 _QUERY = "#222222"
 
-WORDS = (
-    "Left the query as its sensor shows it, then its nearest samples as the searched sensor shows them. "
-    "★: the very same sample, seen by the other sensor. "
-)
+WORDS = "Left the query as its sensor shows it, then its nearest samples as the searched sensor shows them. "
+OWN_WORDS = "★: the very same sample, seen by the other sensor. "
 LABEL_WORDS = "Green and ✓: shares a class with the query; red and ✗: shares none."
 PAIR_WORDS = "Red and ✗: another one."
 

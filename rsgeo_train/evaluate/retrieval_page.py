@@ -23,9 +23,17 @@ from rsgeo_train.evaluate.relevance import (
     Figure,
 )
 from rsgeo_train.evaluate.retrieval import sensors_of
-from rsgeo_train.evaluate.retrieval_findings import RANDOM, RetrievalFindings
-from rsgeo_train.evaluate.retrieval_gallery import LABEL_WORDS, PAIR_WORDS, WORDS, Gallery
-from rsgeo_train.evaluate.sections import Pictures, add_differences, add_scores, add_subjects, as_numbers, described
+from rsgeo_train.evaluate.retrieval_findings import ALL, RANDOM, RetrievalFindings
+from rsgeo_train.evaluate.retrieval_gallery import LABEL_WORDS, OWN_WORDS, PAIR_WORDS, WORDS, Gallery
+from rsgeo_train.evaluate.sections import (
+    Pictures,
+    add_differences,
+    add_scores,
+    add_subjects,
+    as_numbers,
+    described,
+    stated,
+)
 
 _NOTHING = "n/a"
 _MEANINGS = {
@@ -95,16 +103,23 @@ def add_retrieval(page: Page, save: Pictures, found: RetrievalFindings, catalog:
     """Tables of directions × k, floors, differences, pictures of queries and hits."""
     page.heading("Retrieval")
     page.text(f"{_sentence(found.design)} Nearest by cosine of the features, each sensor encoded alone.")
+    if any(ALL in (direction.query, direction.archive) for direction in found.directions):
+        page.text(
+            f"{ALL}: all sensors encoded together. Between {ALL} and one sensor the pair has that sensor's pixels in "
+            "common, which makes it easy to find."
+        )
     for note in found.notes:
         page.text(_sentence(note))
     _add_sizes(page, found)
     _add_search(page, found, protocol)
-    methods = [subject.name for subject in found.subjects if not subject.is_floor]
-    for name in methods:
+    caption = stated(found.subjects, catalog, protocol, "")
+    methods = [subject for subject in found.subjects if not subject.is_floor]
+    for method in methods:
+        own = stated([method], catalog, protocol, "")
         for metric, title, words in _tables(found):
-            _add_table(page, found, name, metric, title, words)
-        _add_ranks(page, found, name)
-    _add_floors(page, found)
+            _add_table(page, found, method.name, metric, title, words, own)
+        _add_ranks(page, found, method.name, own)
+    _add_floors(page, found, caption)
     gallery = Gallery(
         found,
         catalog,
@@ -112,8 +127,9 @@ def add_retrieval(page: Page, save: Pictures, found: RetrievalFindings, catalog:
         seed=protocol.seed,
         shown=protocol.retrieval.shown,
     )
-    words = WORDS + (PAIR_WORDS if found.is_several is None else LABEL_WORDS)
+    signs = PAIR_WORDS if found.is_several is None else LABEL_WORDS
     for name, direction in found.rankings:
+        words = WORDS + (OWN_WORDS if direction.is_across else "") + signs
         save(f"Hits of {name}, {direction}", gallery.picture(name, direction), words)
 
 
@@ -146,7 +162,9 @@ def _tables(found: RetrievalFindings) -> Iterator[tuple[str, str, str]]:
         yield MAP, MAP, _MEANINGS[MAP]
 
 
-def _add_table(page: Page, found: RetrievalFindings, method: str, metric: str, title: str, words: str) -> None:
+def _add_table(
+    page: Page, found: RetrievalFindings, method: str, metric: str, title: str, words: str, caption: str
+) -> None:
     """Directions by row, each above what a random ranking gives; k by column."""
     ks = sorted({f.k for figures in found.scores.values() for f in figures if f.metric == metric and f.k is not None})
     rows, kinds = [], []
@@ -163,10 +181,10 @@ def _add_table(page: Page, found: RetrievalFindings, method: str, metric: str, t
     if rows:
         page.heading(f"{title}, {method}")
         page.text(words)
-        page.table(("query → archive", *(f"k = {k}" for k in ks)), rows, kinds)
+        page.table(("query → archive", *(f"k = {k}" for k in ks)), rows, kinds, caption)
 
 
-def _add_ranks(page: Page, found: RetrievalFindings, method: str) -> None:
+def _add_ranks(page: Page, found: RetrievalFindings, method: str, caption: str) -> None:
     rows, kinds = [], []
     figures = [Figure(PAIR_RECIPROCAL), Figure(PAIR_MEDIAN)]
     for direction in found.directions:
@@ -175,17 +193,17 @@ def _add_ranks(page: Page, found: RetrievalFindings, method: str) -> None:
             continue
         for name, kind in ((method, ""), (RANDOM, "floor")):
             one, other = (scores[figure][name] for figure in figures)
-            told = (str(one), f"{other.value:g} [{other.low:g}, {other.high:g}]")
-            told = told if name == method else (f"{one.value:.3f}", f"{other.value:g}")
+            told = (str(one), f"{other.value:.1f} [{other.low:.1f}, {other.high:.1f}]")
+            told = told if name == method else (f"{one.value:.3f}", f"{other.value:.1f}")
             rows.append((str(direction) if name == method else RANDOM, *told))
             kinds.append(kind)
     if rows:
         page.heading(f"Rank of the exact pair, {method}")
         page.text("Rank of the very same sample among all of the archive: mean of 1 / rank, and the median.")
-        page.table(("query → archive", "mean reciprocal rank", "median rank"), rows, kinds)
+        page.table(("query → archive", "mean reciprocal rank", "median rank"), rows, kinds, caption)
 
 
-def _add_floors(page: Page, found: RetrievalFindings) -> None:
+def _add_floors(page: Page, found: RetrievalFindings, caption: str) -> None:
     """Everyone beside each other at one k, and the paired differences."""
     k = found.main_k
     told = [metric for metric, _, _ in _tables(found)]
@@ -197,8 +215,9 @@ def _add_floors(page: Page, found: RetrievalFindings) -> None:
                 beside[f"{direction}, {figure}"] = found.scores[direction][figure]
                 apart[f"{direction}, {figure}"] = found.differences[direction][figure]
     page.heading(f"Retrieval beside its floors, k = {k}")
-    add_scores(page, beside, "query → archive", _NOTHING, "n/a: its features of the two sensors cannot be compared.")
-    add_differences(page, apart)
+    nothing = f"{_NOTHING}: its features of the two sensors cannot be compared. "
+    add_scores(page, beside, "query → archive", _NOTHING, nothing + caption)
+    add_differences(page, apart, caption)
 
 
 def _sentence(words: str) -> str:

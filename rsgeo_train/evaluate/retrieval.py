@@ -263,7 +263,9 @@ class _Looker:
         kept = asked.store.kept([*key, asked.findings.ks], compute)
         recall = {n: float(kept[0, n]) for n in range(1, depth + 1) if not np.isnan(kept[0, n])}
         if recall:
-            asked.findings.graph_recall[f"{self.subject.name}, {direction}"] = recall
+            name = f"{self.subject.name}, {direction}"
+            asked.findings.graph_recall[name] = recall
+            asked.tell(f"{name}: the graph found " + ", ".join(f"{v:.3f} of the best {n}" for n, v in recall.items()))
         return Ranking(queries, archive[kept[1:, 1:].astype(np.int64)], kept[1:, 0].astype(np.int64), len(archive))
 
     def _side(self, name: str, rows: Rows) -> search.Vectors:

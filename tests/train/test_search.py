@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,8 +84,18 @@ def test_a_graph_tells_the_rank_of_what_it_finds() -> None:
     assert found.ranks.tolist() == [1, 1, 1, 0, 0, *[1] * 15]
 
 
-def test_a_graph_of_few_is_filled_up_exactly() -> None:
-    """All vectors but the query's own are asked for, which a graph does not promise."""
+def test_a_graph_that_gives_too_few_is_filled_up_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    from usearch.index import Index
+
+    plain = Index.search
+
+    def poor(self: Index, queries: np.ndarray, count: int) -> SimpleNamespace:
+        found = plain(self, queries, count)
+        counts = found.counts.copy()
+        counts[[2, 5]] = 3
+        return SimpleNamespace(keys=np.where(np.arange(count) < counts[:, None], found.keys, 2**64 - 1), counts=counts)
+
+    monkeypatch.setattr(Index, "search", poor)
     archive = drawn(40, 3)
     found = search.by_graph(archive, archive, 39, excluded=np.arange(40))
     np.testing.assert_array_equal(found.hits, search.exact(archive, archive, 39, excluded=np.arange(40)).hits)

@@ -189,7 +189,9 @@ def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, cell: float = 7
         sheet.words.append(Word(left + column * (cell + gap), edge + 6, head, 8.5, bold=True))
     for number, (title, tiles) in enumerate(rows):
         y = top + number * step
-        sheet.words.append(Word(edge, y + cell / 2, shortened(title, left - edge - 8), bold=True))
+        size = 9 if len(title) <= 17 else 7
+        title = shortened(title, left - edge - 8, 1.25 * size)  # bold letters are that much wider
+        sheet.words.append(Word(edge, y + cell / 2, title, size, bold=True))
         for column, tile in enumerate(tiles):
             x = left + column * (cell + gap)
             if tile.frame is not None:

@@ -46,7 +46,8 @@ def test_what_is_excluded_is_not_found() -> None:
 
 def test_minus_zero_is_zero() -> None:
     """A product of −0 would else be less alike than one of 0, and ties fall otherwise."""
-    bits = search._ordered(np.array([[-0.0, 0.0, -1e-30, -np.inf, 1.0, -2.0]], np.float32))[0]
+    values = np.array([[-0.0, 0.0, -1e-30, -np.inf, 1.0, -2.0]], np.float32)
+    bits = search._ordered(values, np.empty((1, 6), np.int32))[0]
     assert bits[0] == bits[1] > bits[2] > bits[5] > bits[3] and bits[4] > bits[0]
 
 

@@ -13,7 +13,13 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that both commands have."""
     for option in reversed(
         (
-            click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="Labelled catalog."),
+            click.option(
+                "--data",
+                "catalog",
+                type=click.Path(path_type=Path),
+                required=True,
+                help="Labelled catalog; retrieval needs no labels.",
+            ),
             click.option(
                 "-o",
                 "--output",
@@ -32,8 +38,8 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--protocol",
                 "questions",
                 multiple=True,
-                type=click.Choice(["linear", "fewshot", "knn", "kmeans", "bands"]),
-                help="What is asked; repeatable. By default everything.",
+                type=click.Choice(["linear", "fewshot", "knn", "kmeans", "bands", "retrieval"]),
+                help="What is asked; repeatable. By default everything, retrieval of several sensors only.",
             ),
             click.option(
                 "--floor-seeds", type=click.IntRange(1), default=3, show_default=True, help="Random encoders."
@@ -44,7 +50,7 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 multiple=True,
                 metavar="A=B",
                 help="Change how it asks: judge, folds, repeats, seed, fractions, bands, ks, band_draws, exclude, "
-                "perplexity; repeatable.",
+                "perplexity, retrieval.queries, .archive, .ks, .standardise, .exact_up_to, .shown; repeatable.",
             ),
         )
     ):
@@ -58,8 +64,9 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(run: Path, **options: Any) -> None:
     """Judge the frozen encoder of RUN on a labelled catalog.
 
-    Linear probe with all and with few labels, nearest neighbours, k-means, fewer bands, each with a 95 % interval and
-    beside its floors: the same encoder untrained, random convolutions, image statistics, the most frequent class. Ends
+    Linear probe with all and with few labels, nearest neighbours, k-means, fewer bands, and samples looked for from
+    sensor to sensor (`--protocol retrieval`, which needs no labels), each with a 95 % interval and beside its floors:
+    the same encoder untrained, random convolutions, image statistics, the most frequent class or a random ranking. Ends
     in a page with pictures. The same command goes on where it was interrupted.
     """
     examine_runs([run], **options)

@@ -31,6 +31,7 @@ from rsgeo_train.evaluate.protocol import (
     places_of,
     seen_places,
 )
+from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject
 from rsgeo_train.evaluate.truth import OneClass, Truth, truth_of
@@ -73,6 +74,7 @@ class Findings:
         features: subject name → (N, D), in the order of `rows`.
         rows: the catalog's rows that were looked at.
         truth: their labels.
+        retrieval: what was found when samples were looked for; None where that was not asked.
     """
 
     subjects: list[Subject]
@@ -94,6 +96,7 @@ class Findings:
     rand: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    retrieval: RetrievalFindings | None = None
 
 
 class Examination:

@@ -16,6 +16,7 @@ from rsgeo_train.evaluate.drawing import Look, groups_of
 from rsgeo_train.evaluate.files import put, table_text
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol, spread_over
+from rsgeo_train.evaluate.retrieval_page import add_retrieval, facts_of
 from rsgeo_train.evaluate.sections import (
     Pictures,
     add_differences,
@@ -54,6 +55,7 @@ def write_figures(found: Findings, catalog: Catalog, protocol: Protocol, layers:
         "sensors": {name: as_numbers(scores) for name, scores in found.sensors.items()},
         "adjusted_rand": {name: round(value, 4) for name, value in found.rand.items()},
         "confusions": {name: np.round(matrix, 3).tolist() for name, matrix in found.confusions.items()},
+        **({"retrieval": facts_of(found.retrieval)} if found.retrieval else {}),
     }
     put(folder / "findings.json", json.dumps(facts, indent=1, ensure_ascii=False))
     seeds = {subject.name: len(subject.members) for subject in found.subjects}
@@ -119,6 +121,8 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
         if look.name in found.confusions:
             confusion = plots.confusion_picture(found.confusions[look.name], found.classes)
             save(f"Confusion of the linear probe, {look.name}", confusion)
+    if found.retrieval:
+        add_retrieval(page, save, found.retrieval, catalog, protocol)
     add_subjects(page, found.subjects, catalog)
     page.write(folder / "index.html")
 

@@ -15,6 +15,7 @@ from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
+from rsgeo_train.evaluate.retrieval_page import add_retrieval, facts_of
 from rsgeo_train.evaluate.sections import (
     Pictures,
     add_differences,
@@ -52,6 +53,7 @@ def write_figures(
         },
         "bands": {str(number): as_numbers(scores) for number, scores in found.bands.items()},
         "confusions": {name: np.round(matrix, 1).tolist() for name, matrix in found.confusions.items()},
+        **({"retrieval": facts_of(found.retrieval)} if found.retrieval else {}),
     }
     put(folder / "findings.json", json.dumps(facts, indent=1, ensure_ascii=False))
 
@@ -98,5 +100,7 @@ def write_page(
             "Each sample, its labels and what the probe answers.",
         )
         save(f"Confusion, {name}", plots.confusion_picture(found.confusions[name], found.classes))
+    if found.retrieval:
+        add_retrieval(page, save, found.retrieval, catalog, protocol)
     add_subjects(page, subjects, catalog)
     page.write(folder / "index.html")

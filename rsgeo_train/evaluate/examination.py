@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rsgeo_train.catalog import Catalog, digest_of_catalog
 from rsgeo_train.errors import RunFolderError
-from rsgeo_train.evaluate import class_page, dense_page
+from rsgeo_train.evaluate import class_page, dense_page, retrieval_page
 from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.hypercolumns import DenseExamination, DenseFindings
 from rsgeo_train.evaluate.protocol import Protocol, spread_over
+from rsgeo_train.evaluate.retrieval import Retrieval, sensors_of
+from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
 from rsgeo_train.widening import lacking_bands
@@ -26,11 +29,12 @@ def examine(
     layers: Sequence[str] = (),
     floor_seeds: int = 3,
     tell: Callable[[str], None] = print,
-) -> Findings | DenseFindings:
+) -> Findings | DenseFindings | RetrievalFindings:
     """Judge runs and write `index.html`, `metrics.json`, `findings.json` and the pictures into a folder.
 
     Catalogs with one or several classes a sample are judged by `class_examination.Examination`, which adds
-    `scores.csv` and `points/*.csv`; those with dense labels by `hypercolumns.DenseExamination`.
+    `scores.csv` and `points/*.csv`; those with dense labels by `hypercolumns.DenseExamination`; with labels or without
+    samples are looked for by `retrieval.Retrieval`.
 
     Args:
         runs: run folders.
@@ -43,7 +47,7 @@ def examine(
         tell: takes one line for every answer.
 
     Raises:
-        RsgeoError: see `subjects.of_runs` and `class_examination.Examination`.
+        RsgeoError: see `subjects.of_runs`, `class_examination.Examination` and `retrieval.Retrieval`.
     """
     if (folder / "checkpoints").exists():
         raise RunFolderError(
@@ -58,20 +62,40 @@ def examine(
     floors = _floors(runs, methods, layers, floor_seeds)
     store = Store(folder / "arrays", digest_of_catalog(source))
     subjects = [*methods, *floors]
-    if catalog.header.label_kind in ("raster", "palette", "polygons"):
-        dense = DenseExamination(subjects, catalog, protocol, layers, store, tell).run()
+    others = [question for question in protocol.ask if question != "retrieval"]
+    looked_for = None
+    if _asks_retrieval(protocol, methods, catalog):
+        looked_for = Retrieval(subjects, catalog, protocol, store, tell)
+    if not others:
+        assert looked_for is not None
+        alone = looked_for.run()
+        retrieval_page.write_figures(alone, catalog, protocol, folder)
+        retrieval_page.write_page(alone, catalog, protocol, layers, folder)
+        return alone
+    rest = protocol.model_copy(update={"ask": others})
+    if catalog.header.is_dense:
+        dense = DenseExamination(subjects, catalog, rest, layers, store, tell).run()
+        dense = dataclasses.replace(dense, retrieval=looked_for.run() if looked_for else None)
         folder.mkdir(parents=True, exist_ok=True)
         dense_page.write_figures(dense, subjects, catalog, protocol, folder)
         dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
         return dense
-    examination = Examination(subjects, catalog, protocol, store, tell)
+    examination = Examination(subjects, catalog, rest, store, tell)
     facts = examination.findings
     tell(f"{spread_over(facts.places, facts.unknown, facts.samples)}; {facts.design}")
     found = examination.run()
+    found.retrieval = looked_for.run() if looked_for else None
     folder.mkdir(parents=True, exist_ok=True)
     class_page.write_figures(found, catalog, protocol, layers, folder)
     class_page.write_page(found, catalog, protocol, layers, folder)
     return found
+
+
+def _asks_retrieval(protocol: Protocol, methods: Sequence[Subject], catalog: Catalog) -> bool:
+    """Whether samples are looked for: where it was asked, and of several sensors where nothing was."""
+    if "ask" in protocol.model_fields_set:
+        return "retrieval" in protocol.ask
+    return len(sensors_of(methods, catalog, protocol)) > 1
 
 
 def _floors(runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int) -> list[Subject]:
@@ -90,8 +114,10 @@ def _floors(runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[s
     return list(found.values())
 
 
-def headline(found: Findings | DenseFindings) -> str:
+def headline(found: Findings | DenseFindings | RetrievalFindings) -> str:
     """The main score of the first method, and how far it is above the others; of classes the first that was asked."""
+    if isinstance(found, RetrievalFindings):
+        return retrieval_page.headline(found)
     measure = "mean IoU" if isinstance(found, DenseFindings) else next(iter(found.scores))
     name = next(iter(found.scores[measure]))
     above = ", ".join(

@@ -36,6 +36,7 @@ from rsgeo_train.evaluate.protocol import (
     seen_places,
     spread_over,
 )
+from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject, random_columns
@@ -70,6 +71,7 @@ class DenseFindings:
         confusions: subject → (K, K), true class by row.
         answers: subject → rows of the catalog → (H, W) class indices, of a few judged samples, for pictures.
         bands: number of bands → subject → mean IoU, of one seed, the mean of several draws.
+        retrieval: what was found when samples were looked for; None where that was not asked.
     """
 
     design: str
@@ -83,6 +85,7 @@ class DenseFindings:
     confusions: dict[str, NDArray[np.float64]]
     answers: dict[str, dict[int, NDArray[np.int64]]]
     bands: dict[int, dict[str, Estimate]]
+    retrieval: RetrievalFindings | None = None
 
 
 class DenseExamination:

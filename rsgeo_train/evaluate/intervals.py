@@ -6,13 +6,15 @@ is paired. Neighbours of one place count as one observation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Name = TypeVar("Name")
 Measure = Callable[[Floats], Floats]
 """(R, P) how often each of P places counts → (R,) the figure; NaN where it cannot be told."""
 
@@ -71,22 +73,40 @@ def drawn(measures: Sequence[Measure], places: int, rounds: int = ROUNDS, seed: 
         rounds: R draws.
         seed: of the draws.
     """
+    return all_drawn({"": measures}, places, rounds, seed)[""]
+
+
+def all_drawn(
+    figures: Mapping[Name, Sequence[Measure]], places: int, rounds: int = ROUNDS, seed: int = 0
+) -> dict[Name, Drawn]:
+    """`drawn` of many figures at once: the places are drawn once for all of them."""
     whole = np.ones((1, places))
-    parts = [np.mean([measure(weights) for measure in measures], axis=0) for weights in _weights(places, rounds, seed)]
-    return Drawn(np.array([float(measure(whole)[0]) for measure in measures]), np.concatenate(parts), places)
+    parts: dict[Name, list[Floats]] = {name: [] for name in figures}
+    for weights in _weights(places, rounds, seed):
+        for name, measures in figures.items():
+            parts[name].append(np.mean([measure(weights) for measure in measures], axis=0))
+    return {
+        name: Drawn(np.array([float(m(whole)[0]) for m in measures]), np.concatenate(parts[name]), places)
+        for name, measures in figures.items()
+    }
 
 
 def mean_over(values: Floats, group: NDArray[np.int64]) -> Measure:
     """The mean of a figure per sample.
 
     Args:
-        values: (N,).
+        values: (N,); NaN where it cannot be told, which is left out.
         group: (N,) number of each sample's place.
     """
-    places = int(group.max()) + 1
-    totals = np.bincount(group, values, places)
-    sizes = np.bincount(group, minlength=places).astype(float)
-    return lambda weights: (weights @ totals) / (weights @ sizes)
+    places, known = int(group.max()) + 1, ~np.isnan(values)
+    totals = np.bincount(group[known], values[known], places)
+    sizes = np.bincount(group[known], minlength=places).astype(float)
+
+    def measure(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):  # a draw of places where nothing is known
+            return (weights @ totals) / (weights @ sizes)
+
+    return measure
 
 
 def estimate(values: Floats, places: NDArray[np.generic], rounds: int = ROUNDS, seed: int = 0) -> Estimate:

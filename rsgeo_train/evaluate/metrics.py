@@ -6,6 +6,7 @@ checkpoints, sensors, share of the labels, seeds. `Metrics.read` gives it back, 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.hypercolumns import DenseFindings
 from rsgeo_train.evaluate.intervals import Estimate
 from rsgeo_train.evaluate.protocol import Protocol, few, seen_bands
+from rsgeo_train.evaluate.retrieval_findings import ALL, RetrievalFindings
 from rsgeo_train.evaluate.subjects import Subject
 
 
@@ -57,6 +59,8 @@ class Row(Score):
         sensors: bands that were seen, per sensor.
         bands: how many bands were seen, where only some of them, drawn at random.
         label_fraction: share of the labels (of dense labels: of the samples) that the probe learned from.
+        query, archive: of retrieval, the sensor that was asked and the one that was searched, or `all`.
+        k: of retrieval, hits looked at; null of figures of the whole ranking.
     """
 
     measure: str
@@ -69,6 +73,9 @@ class Row(Score):
     sensors: dict[str, list[str]]
     bands: int | None = None
     label_fraction: float = 1.0
+    query: str | None = None
+    archive: str | None = None
+    k: int | None = None
 
 
 class Metrics(BaseModel):
@@ -80,7 +87,7 @@ class Metrics(BaseModel):
         design: who was judged by whom.
         places: groups that the intervals are drawn over; null where that is not known.
         excluded: classes left out.
-        protocols: `linear`, `fewshot`, `knn`, `kmeans`, `bands` or `supervised` → its rows.
+        protocols: `linear`, `fewshot`, `knn`, `kmeans`, `bands`, `retrieval` or `supervised` → its rows.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -120,7 +127,16 @@ def of_classes(found: Findings, catalog: Catalog, protocol: Protocol) -> Metrics
         table.add(measure, scores, found.differences[measure], found.asked[measure])
     linear = Asked("bands", found.metric)
     table.add_grids(found.bands, found.sensors, "linear", linear)
-    return table.metrics(found.design, found.places, found.excluded)
+    return _with_retrieval(
+        table.metrics(found.design, found.places, found.excluded), found.retrieval, catalog, protocol
+    )
+
+
+def of_retrieval(found: RetrievalFindings, catalog: Catalog, protocol: Protocol) -> Metrics:
+    """The metrics of retrieval alone."""
+    table = _Table(found.subjects, catalog, protocol, found.samples)
+    empty = table.metrics(found.design, found.places, list(protocol.exclude))
+    return _with_retrieval(empty, found, catalog, protocol)
 
 
 def of_maps(found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol) -> Metrics:
@@ -134,7 +150,7 @@ def of_maps(found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog,
         table.add(measure, scores, found.differences[measure], asked)
     table.add_grids(found.bands, {}, "mean IoU", Asked("bands", "mean IoU"))
     places = next(iter(next(iter(found.scores.values())).values())).places
-    return table.metrics(found.design, places, found.excluded)
+    return _with_retrieval(table.metrics(found.design, places, found.excluded), found.retrieval, catalog, protocol)
 
 
 def of_supervised(
@@ -157,6 +173,40 @@ def of_supervised(
     return rows
 
 
+def _with_retrieval(metrics: Metrics, found: RetrievalFindings | None, catalog: Catalog, protocol: Protocol) -> Metrics:
+    """The same with the rows of retrieval, and under `retrieval` how it was asked."""
+    if found is None:
+        return metrics
+    table = _Table(found.subjects, catalog, protocol, found.samples)
+    for direction in found.directions:
+        sizes = found.sizes[direction]
+        for figure, scores in found.scores[direction].items():
+            table.add(
+                f"{direction}, {figure}",
+                scores,
+                found.differences[direction][figure],
+                Asked("retrieval", figure.metric),
+                sensors=None if ALL in (direction.query, direction.archive) else (direction.query, direction.archive),
+                asked_of={
+                    "n": sizes.pairs if figure.is_of_pairs else sizes.queries,
+                    "query": direction.query,
+                    "archive": direction.archive,
+                    "k": figure.k,
+                },
+            )
+    facts = {
+        "design": found.design,
+        "queries": found.queries,
+        "archive": found.archive,
+        "places": found.places,
+        "sizes": {str(direction): dataclasses.asdict(sizes) for direction, sizes in found.sizes.items()},
+        "graph_recall": found.graph_recall,
+        "notes": found.notes,
+    }
+    rows = {**metrics.protocols, "retrieval": table.rows["retrieval"]}
+    return metrics.model_copy(update={"protocols": rows, "retrieval": facts})
+
+
 class _Table:
     """Rows by protocol, as they come."""
 
@@ -175,8 +225,12 @@ class _Table:
         sensors: Sequence[str] | None = None,
         bands: int | None = None,
         seeds: int | None = None,
+        asked_of: Mapping[str, object] | None = None,
     ) -> None:
-        """A row for each method: in a grid with some `sensors`, a number of `bands`, the first of the `seeds`."""
+        """A row for each method: in a grid with some `sensors`, a number of `bands`, the first of the `seeds`.
+
+        `asked_of` are keys of `Row` that differ from row to row, such as `n`.
+        """
         methods = [name for name in scores if (one := self.subjects.get(name)) and not one.is_floor]
         beside = {name: self._score(name, e, seeds) for name, e in scores.items() if name not in methods}
         for name in methods:
@@ -184,10 +238,10 @@ class _Table:
             seen = seen_bands(subject, self.catalog, self.protocol)
             row = Row(
                 **self._score(name, scores[name], seeds).model_dump(),
+                **{"n": self.samples, **(asked_of or {})},  # type: ignore[arg-type]
                 measure=measure,
                 method=name,
                 metric=asked.metric,
-                n=self.samples,
                 floors=beside,
                 differences=self._differences(name, differences),
                 checkpoints=[member.checkpoint for member in subject.members[:seeds]],
@@ -224,7 +278,9 @@ class _Table:
 
     def _score(self, name: str, e: Estimate, seeds: int | None = None) -> Score:
         members = self.subjects[name].members[:seeds] if name in self.subjects else ()
-        value, low, high, std = (None if v is None or math.isnan(v) else v for v in (e.value, e.low, e.high, e.std))
+        value, low, high, std = (
+            None if v is None or not math.isfinite(v) else v for v in (e.value, e.low, e.high, e.std)
+        )
         return Score(score=value, low=low, high=high, std=std, seeds=[member.seed for member in members])
 
     def _differences(self, name: str, differences: Mapping[tuple[str, str], Estimate]) -> dict[str, Score]:

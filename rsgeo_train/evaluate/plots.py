@@ -25,11 +25,12 @@ _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture (H, W, 3) uint8, what stands below it (lines), and the colour of its frame."""
+    """A small picture (H, W, 3) uint8, the lines below it, the colour of its frame, and a sign in its corner."""
 
     picture: NDArray[np.uint8]
     caption: str = ""
     frame: str | None = None
+    sign: str = ""
 
 
 def confusion_picture(confusion: NDArray[np.number], names: Sequence[str]) -> bytes:
@@ -173,22 +174,33 @@ def scatter_picture(
     return _png(figure)
 
 
-def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, cell: float = 74) -> bytes:
-    """Rows of small pictures `cell` wide, each with a frame and a caption below; (title, tiles) a row."""
+def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, cell: float = 74, heads: Sequence[str] = ()) -> bytes:
+    """Rows of small pictures `cell` wide, each with a frame and a caption below; (title, tiles) a row.
+
+    `heads` stand above the columns, from the first one on; a long one runs over those after it.
+    """
     gap, edge, left, line = 8, 10, 130, 9
+    top = edge + (16 if heads else 0)
     columns = max(len(tiles) for _, tiles in rows)
     lines = max(tile.caption.count("\n") + 1 for _, tiles in rows for tile in tiles)
     step = cell + gap + 2 + line * lines
-    sheet = Sheet(left + columns * (cell + gap) + edge, edge + len(rows) * step + edge)
+    sheet = Sheet(left + columns * (cell + gap) + edge, top + len(rows) * step + edge)
+    for column, head in enumerate(heads):
+        sheet.words.append(Word(left + column * (cell + gap), edge + 6, head, 8.5, bold=True))
     for number, (title, tiles) in enumerate(rows):
-        y = edge + number * step
-        sheet.words.append(Word(edge, y + cell / 2, shortened(title, left - edge - 8), bold=True))
+        y = top + number * step
+        size = 9 if len(title) <= 17 else 7
+        title = shortened(title, left - edge - 8, 1.25 * size)  # bold letters are that much wider
+        sheet.words.append(Word(edge, y + cell / 2, title, size, bold=True))
         for column, tile in enumerate(tiles):
             x = left + column * (cell + gap)
             if tile.frame is not None:
                 colour = [int(tile.frame[n : n + 2], 16) for n in (1, 3, 5)]
                 sheet.place(x - 2.5, y - 2.5, cell + 5, np.full((8, 8, 3), colour, np.uint8))
             sheet.place(x, y, cell, tile.picture)
+            if tile.sign and tile.frame is not None:
+                sheet.place(x - 2.5, y - 2.5, 14, np.full((8, 8, 3), colour, np.uint8))
+                sheet.words.append(Word(x + 4.5, y + 8.5, tile.sign, 9.5, "#ffffff", "center", bold=True))
             for below, words in enumerate(tile.caption.split("\n")):
                 words = shortened(words, cell + gap - 2, 6.5)
                 sheet.words.append(Word(x + cell / 2, y + cell + line * (below + 1) + 1, words, 6.5, align="center"))

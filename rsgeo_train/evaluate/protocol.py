@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,34 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.evaluate.search import EXACT_UP_TO
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.widening import known_places, shared_bands
 
-Question = Literal["linear", "fewshot", "knn", "kmeans", "bands"]
+Question = Literal["linear", "fewshot", "knn", "kmeans", "bands", "retrieval"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
+
+
+class RetrievalBlock(BaseModel):
+    """How samples are looked for in an archive.
+
+    Attributes:
+        queries, archive: names of splits, or `all`; `auto` is val and test where the catalog has both, else all.
+        ks: numbers of hits; those that the archive does not have are left out unless they were asked for.
+        standardise: each feature less its mean, divided by its deviation, sensor by sensor over the samples at hand,
+            before the cosine is taken; without it features are taken as they are.
+        exact_up_to: largest archive that is searched exactly.
+        shown: queries in the pictures.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    queries: str = "auto"
+    archive: str = "auto"
+    ks: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 5, 10, 20, 50, 100], min_length=1)
+    standardise: bool = False
+    exact_up_to: int = Field(default=EXACT_UP_TO, ge=1)
+    shown: int = Field(default=6, ge=1, le=40)
 
 
 class Protocol(BaseModel):
@@ -22,7 +45,9 @@ class Protocol(BaseModel):
 
     Attributes:
         ask: the linear probe with all labels (`linear`) and with few (`fewshot`), nearest neighbours (`knn`), k-means
-            (`kmeans`), the linear probe with fewer bands and sensors (`bands`); dense labels: not `knn` and `kmeans`.
+            (`kmeans`), the linear probe with fewer bands and sensors (`bands`); dense labels: not `knn` and `kmeans`;
+            samples found again in the same or another sensor (`retrieval`), which needs no labels. Where it is not
+            given everything is asked, retrieval only of several sensors.
         judge: `crossval` (repeated, grouped by place, over all samples), `split` (the catalog's test or val split) or
             `auto`: the split where it holds out a thousand samples or more, else cross-validation.
         folds, repeats: of the cross-validation; of a split, few labels are drawn `repeats` times.
@@ -34,6 +59,7 @@ class Protocol(BaseModel):
         exclude: names of classes that are left out: their samples, where samples have one class; the classes
             themselves, where samples have several; their pixels.
         perplexity: of t-SNE, about how many neighbours a sample has in the picture.
+        retrieval: who is looked for where.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,6 +77,7 @@ class Protocol(BaseModel):
     band_draws: int = Field(default=4, ge=0)
     exclude: list[str] = []
     perplexity: float = Field(default=30, gt=1)
+    retrieval: RetrievalBlock = RetrievalBlock()
 
 
 def few(measure: str, fraction: float, of: str) -> str:

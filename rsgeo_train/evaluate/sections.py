@@ -61,7 +61,7 @@ def stated(subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, of
         subjects: what was judged.
         catalog: on what.
         protocol: by what.
-        of: `labels` or `samples`.
+        of: `labels` or `samples`; empty where nothing learns from either.
         is_grid: whether rows tell the bands, and one seed was asked.
     """
     parts = []
@@ -75,12 +75,12 @@ def stated(subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, of
             seen = seen_bands(subject, catalog, protocol)
             words.append("; ".join(f"{sensor} {','.join(names)}" for sensor, names in seen.items()))
         parts.append(f"{subject.name}: {', '.join(words)}")
-    share = f"All {of} of the training part, where the row names no share of them."
+    share = f"All {of} of the training part, where the row names no share of them. " if of else ""
     bands = "Bands or sensors as the row says. " if is_grid else ""
     spread = (
         "± is the standard deviation over seeds. " if any(len(s.members) > 1 for s in subjects) and not is_grid else ""
     )
-    return f"{share} {bands}{spread}{'. '.join(parts)}."
+    return f"{share}{bands}{spread}{'. '.join(parts)}."
 
 
 def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> None:

@@ -101,6 +101,13 @@ class SeveralClasses:
 Truth = OneClass | SeveralClasses
 
 
+def has_labels(catalog: Catalog) -> bool:
+    """Whether a sample has one or several classes; maps of classes do not count."""
+    if catalog.header.label_kind == "class":
+        return bool((catalog.table["label"] >= 0).any()) and bool(catalog.header.classes)
+    return catalog.header.label_kind == "multilabel" and any(n is not None for n in catalog.column("labels"))
+
+
 def truth_of(catalog: Catalog, excluded: Sequence[str]) -> tuple[Rows, Truth]:
     """The rows of a catalog that have labels, and these labels.
 
@@ -138,7 +145,8 @@ def _check(catalog: Catalog, rows: Rows) -> None:
     if not len(rows):
         raise DatasetError(
             f"{catalog.header.name} has no sample with a class to judge by.",
-            "Judge it on a catalog with labels: rsgeo-train show CATALOG",
+            "Judge it on a catalog with labels: rsgeo-train show CATALOG. Samples of several sensors can be looked for "
+            "without: --protocol retrieval",
         )
 
 

@@ -89,6 +89,26 @@ def test_compare_puts_runs_into_one_table(root: Path) -> None:
     assert "run − other" in facts["differences"]["linear"]
 
 
+def test_samples_are_looked_for_where_that_is_asked(root: Path) -> None:
+    typed_so = ("evaluate", root / "run", "--data", root / "c.parquet", "--protocol", "retrieval", "--floor-seeds", 1)
+    done = typed(*typed_so, "-o", root / "looked", settings=("retrieval.ks=[1,5]", "retrieval.shown=1"))
+    assert done.exit_code == 0, done.output
+    headline = done.stdout.splitlines()[-2]
+    assert headline.startswith("rgb8 → rgb8, mAP@5 ") and "against random ranking" in headline
+    facts = json.loads((root / "looked/metrics.json").read_text())
+    assert set(facts["protocols"]) == {"retrieval"} and {row["k"] for row in facts["protocols"]["retrieval"]} == {1, 5}
+    for setting, words in (
+        ("retrieval.queries=tset", "has no split tset"),
+        ("retrieval.ks=[1,18]", "Type: --set retrieval.ks=[1]"),
+        ("retrieval.ks=[0]", "greater than or equal to 1"),
+        ("retrieval.query=val", "Did you mean retrieval.queries?"),
+    ):
+        refused = typed(*typed_so, "-o", root / "x", settings=(setting,))
+        said = " ".join(refused.output.split())
+        assert refused.exit_code == 2 and words in said and "Traceback" not in said, said
+        assert not (root / "x/index.html").exists()
+
+
 def test_join_says_which_sensors_the_samples_have(root: Path) -> None:
     copy = root / "again"
     copy.mkdir()

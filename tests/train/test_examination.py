@@ -44,7 +44,8 @@ SETTINGS = [
     "trainer.accelerator=cpu",
     "trainer.max_steps=2",
 ]
-QUICK = Protocol(repeats=1, folds=3, fractions=[0.3, 1.0], ks=[5, 100], band_draws=1)
+PROBES = ["linear", "fewshot", "knn", "kmeans", "bands"]  # what labels are asked
+QUICK = Protocol(ask=PROBES, repeats=1, folds=3, fractions=[0.3, 1.0], ks=[5, 100], band_draws=1)
 
 
 def blobs(count: int = 60, classes: int = 3, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -116,6 +116,8 @@ def load(
     target = encoder.backbone if isinstance(encoder, TimmEncoder) else encoder
     own = target.state_dict()
     names = {module: name for name, module in target.named_modules()}
+    if encoder.takes_present:
+        made_up = 1.0  # in training nothing made up for what was missing
     prefix = match(tensors, own, source, config.prefix).prefix
     tensors = dict(tensors)
     for convolution, taken in encoder.stems(bands):

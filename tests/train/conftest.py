@@ -137,3 +137,21 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         facts.mean, facts.std = statistics(catalog, key, range(48))
     catalog.write(root / "pairs.parquet")
     return root / "pairs.parquet"
+
+
+@pytest.fixture(scope="session")
+def chips(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, 40-pixel chips of three places, some with both."""
+    from rsgeo_train.prepare import scenes as adapter
+
+    path = tmp_path_factory.mktemp("chips") / "c.parquet"
+    adapter.prepare(
+        scenes,
+        path,
+        images="*/images/*.tif",
+        labels="*/masks/*.png",
+        classes=scenes / "classes.yaml",
+        chip=40,
+        held_out=["south"],
+    ).write(path)
+    return path

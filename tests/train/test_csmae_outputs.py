@@ -188,3 +188,26 @@ def test_other_runs_are_refused(pairs: Path, tmp_path: Path) -> None:
         reconstruct(tmp_path / "run")
     with pytest.raises(DatasetError, match="no sample nowhere"):
         reconstruct(trained(pairs, tmp_path / "mae"), ids=["nowhere"])
+
+
+@pytest.mark.parametrize("head", ["hypercolumn", "unet"])
+def test_a_segmentation_starts_from_its_encoder(chips: Path, tmp_path: Path, head: str) -> None:
+    """Fine-tuning on the same sensor, exported, with the run's weights where it starts."""
+    from rsgeo_train.finetuning import plan
+
+    run = trained(chips, tmp_path / "run", "method.cmr=0", "method.mim=0")
+    more = ["trainer.max_steps=1", "data.batch_size=4", "trainer.threads=1", "data.selection_fraction=0"]
+    made = plan("segmentation", str(run), None, [*more, f"method.head={head}", "augment.crop=32", "optimizer.lr=1e-9"])
+    assert made.recipe.encoder.name == "sensor_vit_tiny" and made.recipe.encoder.options["depth"] == 2
+    task = training.train(
+        "segmentation", made.recipe, read_catalog(chips), tmp_path / "seg", tell=lambda line: None, source=chips
+    )
+    kind, settings, catalog = read_run(run)
+    before = training.build(kind, settings, catalog)
+    training.load_best(before, run)
+    wanted = before.average.module.encoder.backbone.state_dict()
+    found = task.average.module.encoder.state_dict()
+    assert all(torch.allclose(value, wanted[name], atol=1e-6) for name, value in found.items())
+    export(tmp_path / "seg", tmp_path / "seg.onnx", tell=lambda line: None)
+    card = read_card(tmp_path / "seg.onnx")
+    assert card.task == "segmentation" and card.outputs[0].stride == 1 and not card.context.tile_invariant

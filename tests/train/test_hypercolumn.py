@@ -24,7 +24,6 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.boundary import boundary_loss
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import shifted
-from rsgeo_train.prepare import scenes as adapter
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.tasks.segmentation import HypercolumnSegmenter, SegmentationTask
 
@@ -55,22 +54,6 @@ def task(*more: str, classes: int = 2) -> SegmentationTask:
     torch.manual_seed(0)
     taken = Input({"rgb8": ["red", "green", "blue"]}, shifted(*STATISTICS), 40)
     return SegmentationTask(load_recipe(None, [*SMALL, *more]), taken, classes)
-
-
-@pytest.fixture(scope="session")
-def chips(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes, 40-pixel chips of three places, some with both."""
-    path = tmp_path_factory.mktemp("chips") / "c.parquet"
-    adapter.prepare(
-        scenes,
-        path,
-        images="*/images/*.tif",
-        labels="*/masks/*.png",
-        classes=scenes / "classes.yaml",
-        chip=40,
-        held_out=["south"],
-    ).write(path)
-    return path
 
 
 @torch.no_grad()

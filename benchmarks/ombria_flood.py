@@ -1,11 +1,11 @@
 """Prints what a pre-trained encoder adds to flood segmentation: fine-tuned from it against from scratch, by labels.
 
-    python benchmarks/ombria_flood.py RUN [RUN ...] --data CHIPS.parquet -o FOLDER [--fractions 0.1 0.25 1] [--steps 300]
+    python benchmarks/ombria_flood.py RUN... --data CHIPS.parquet -o FOLDER [--fractions 0.1 0.25 1] [--steps 300]
 
 One pair of fine-tuning runs for each RUN (its seed is theirs) and share of labels: the same recipe, samples, order and
-augmentation, with the run's encoder and with random weights. Figures are of the catalog's val split, by the averaged
-weights of the last step (no epoch is chosen); the interval of the difference is over whole places and paired, of the mean over
-seeds. Runs that are in FOLDER already are not trained again.
+augmentation, with the run's encoder and with random weights. Figures are of the catalog's val split, which chooses
+nothing: the weights are those that fit the training samples best. The interval of the difference is over whole places, paired, of
+the mean over seeds. Runs that are in FOLDER already are not trained again.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 One pair of fine-tuning runs for each RUN (its seed is theirs) and share of labels: the same recipe, samples, order and
 augmentation, with the run's encoder and with random weights. Figures are of the catalog's val split, which chooses
-nothing: the weights are those that fit the training samples best. The interval of the difference is over whole places, paired, of
-the mean over seeds. Runs that are in FOLDER already are not trained again.
+nothing: the weights are those that fit the training samples best. The interval of the difference is over whole places,
+paired, of the mean over seeds. Runs that are in FOLDER already are not trained again.
 """
 
 from __future__ import annotations

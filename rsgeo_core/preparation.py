@@ -150,7 +150,7 @@ def _tell_grid(scene: Scene, tell: Listener) -> None:
             methods = sorted(set(said.methods.values()))
             how = methods[0] if len(methods) == 1 else ", ".join(f"{band} {m}" for band, m in said.methods.items())
             tell(Log(text=f"{key}: {said.name}, {_size(said.gsd)}, {f'resampled: {how}' if how else 'shifted'}."))
-            if limit is not None and said.gsd is not None and limit * 1.001 < said.gsd <= 3 * limit and how:
+            if limit is not None and said.gsd is not None and said.gsd > limit * 1.001 and how:
                 tell(
                     Warn(
                         code="resolution",

@@ -20,6 +20,9 @@ from rsgeo_core.card import Resampling
 _SLACK = 1e-6
 """Source pixels by which a centre may lie outside of its grid, for rounding."""
 
+_NEARLY = 1.02
+"""Source pixels per target pixel up to which kernels are not widened: neighbouring zones differ by as much."""
+
 
 @dataclass(frozen=True)
 class Taps:
@@ -63,7 +66,7 @@ def taps(centres: NDArray[np.floating[Any]], size: int, step: float, method: Res
         index = np.floor(centres + _SLACK)[..., None]
         weight = np.ones(index.shape)
     else:
-        wide = max(1.0, step)
+        wide = step if step > _NEARLY else 1.0
         reach = {"bilinear": wide, "cubic": 2 * wide, "average": (step + 1) / 2}[method]
         first = np.floor(centres - 0.5 - reach) + 1
         index = first[..., None] + np.arange(math.ceil(2 * reach))

@@ -27,6 +27,9 @@ Border = Literal["reflect", "edge", "fill"]
 NodataRule = Literal["any", "all"]
 _Value = TypeVar("_Value")
 
+_BLIND = 10.0
+"""How many times coarser than in training a file may be: beyond it one pixel fills what a model looks at."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -255,7 +258,7 @@ class SensorReader:
     def _coarseness_problem(self, source: Source) -> ResolutionError | None:
         """A file that is fitted to the map's grid, but so coarse that it shows next to nothing on it."""
         limit, gsd = self.finest_shown(source), source.grid.gsd
-        if not source.is_resampled or limit is None or gsd is None or gsd <= 3 * limit:
+        if not source.is_resampled or limit is None or gsd is None or gsd <= _BLIND * limit:
             return None
         return ResolutionError(
             f"{listed([source.path])} has {gsd:.3g} m per pixel; the model's {source.bands[0].band.name} was made of "

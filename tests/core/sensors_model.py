@@ -77,7 +77,7 @@ def fusion_model(
         inputs.append(helper.make_tensor_value_info("present", TensorProto.FLOAT, ["N", total]))
         there = op("Reshape", "present", constant(shape, np.int64))
         x = op("Mul", x, there)
-    if smooth or stride > 1:
+    if smooth or (stride > 1 and window is None):
         reach = 2 * smooth + 1
         kernel = np.full((total, 1, reach, reach), 1 / reach**2)
         x = op(

@@ -97,6 +97,12 @@ def test_values_are_those_of_gdal(crs: CRS, size: float, method: Any, reference:
         assert difference.max() < 2e-3 * np.ptp(values)
 
 
+def test_places_of_a_neighbouring_zone_need_few_nodes() -> None:
+    """Else every pixel of a map would be projected, which takes longer than most models."""
+    target = Grid(2000, 2000, grid_of(X, Y, 10), ZONE32)
+    assert Alignment(beneath(target, ZONE33, 20), target)._lattice >= 32
+
+
 def test_a_kernel_covers_every_source_pixel() -> None:
     """Downsampling by 6: each source pixel counts as much as the others, by every kernel but the nearest."""
     centres = (np.arange(-2, 22) + 0.5) * 6

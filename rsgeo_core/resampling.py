@@ -1,8 +1,9 @@
 """From pixels of one grid to pixels of another: kernels, their taps, and the weighted sums. Knows arrays only.
 
-Why not GDAL's warper: it computes a chunk at a time, so that its kernel and its rounding may depend on the chunk; it
-widens what has data by up to half a source pixel; and it is eight times slower for bands that only need two taps an
-axis (`docs/benchmarks.md`). Here every value is made by the same sums in the same order whatever part is asked for.
+Why not GDAL's warper: it chooses its kernel for each chunk; it widens what has data by up to half a source pixel, which
+training does not; and on parallel grids, the usual case, it is many times slower (`benchmarks/resampling.py`), which
+is a fifth of a small network's time. Here every value is made by the same sums in the same order whatever part is
+asked for, and by the rule by which `rsgeo-train` brings samples on one grid. GDAL is the reference of the tests.
 Kernels are GDAL's: the tent, Catmull and Rom's cubic (a = −1/2; Keys, 1981), and the mean over the pixel's footprint.
 """
 
@@ -42,8 +43,10 @@ class Taps:
         """The first source pixel that is needed and the one behind the last; None where none is."""
         if not self.inside.any():
             return None
-        needed = self.index[self.inside]
-        return int(needed.min()), int(needed.max()) + 1
+        first, last = self.index[..., 0], self.index[..., -1]  # taps are in order
+        if not self.inside.all():
+            first, last = first[self.inside], last[self.inside]
+        return int(first.min()), int(last.max()) + 1
 
     def shifted(self, start: int, stop: int) -> Taps:
         """The same with pixels counted from `start`, for an array that ends before `stop`."""
@@ -151,13 +154,16 @@ def _summed(values: NDArray[np.float32], rows: Taps, columns: Taps) -> NDArray[n
     if rows.inside.ndim == 1:
         return _separable(values, rows, columns)
     result = np.zeros((len(values), *rows.inside.shape), np.float32)
-    width = values.shape[2]
-    flat = values.reshape(len(values), -1)
+    part = np.empty(rows.inside.shape, np.float32)
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
     for down in range(rows.index.shape[-1]):
+        first, high = rows.index[..., down] * values.shape[2], rows.weight[..., down]
         for across in range(columns.index.shape[-1]):
-            place = rows.index[..., down] * width + columns.index[..., across]
-            weight = rows.weight[..., down] * columns.weight[..., across]
-            result += np.take(flat, place, axis=1, mode="clip") * weight
+            place, weight = first + columns.index[..., across], high * columns.weight[..., across]
+            for band, out in zip(flat, result, strict=True):
+                np.take(band, place, out=part, mode="clip")
+                part *= weight
+                out += part
     return result
 
 
@@ -180,8 +186,13 @@ def _accumulate(
     """`out` becomes the sum over the taps of an axis; `part` is space of the same shape."""
     for number in range(one.index.shape[-1]):
         target = part if number else out
-        np.take(source, one.index[:, number], axis=axis, out=target, mode="clip")
-        weight = one.weight[:, number]
-        target *= weight[:, None] if axis == 0 else weight
+        index, weight = one.index[:, number], one.weight[:, number]
+        weight = weight[:, None] if axis == 0 else weight
+        if (np.diff(index) == 1).all():  # side by side, as where grids differ by a shift: no need to gather
+            beside = slice(int(index[0]), int(index[-1]) + 1)
+            np.multiply(source[beside] if axis == 0 else source[:, beside], weight, out=target)
+        else:
+            np.take(source, index, axis=axis, out=target, mode="clip")
+            target *= weight
         if number:
             out += part

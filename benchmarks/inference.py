@@ -160,8 +160,11 @@ def several_sensors(folder: Path, size: int, rounds: int) -> None:
         for limit in (bare, apart)
     )
     pixels = size * size * (TILE / core) ** 2
-    cpu = pixels / ours["cpu"] / (tiles * TILE * TILE / bare["cpu"])
-    print(f"\nsensors: η (T1) {eta:.3f}, against single-threaded runs {strict:.3f}; in seconds of CPU {cpu:.3f}")
+    cpu = [pixels / ours["cpu"] / (tiles * TILE * TILE / limit["cpu"]) for limit in (bare, apart)]
+    print(
+        f"\nsensors: η (T1) {eta:.3f}, against single-threaded runs {strict:.3f}; "
+        f"in seconds of CPU {cpu[0]:.3f} and {cpu[1]:.3f}"
+    )
 
 
 def measured(commands: dict[str, list[str]], size: int, rounds: int) -> list[dict[str, float]]:

@@ -3,7 +3,7 @@
 Why not GDAL's warper: it chooses its kernel for each chunk; it widens what has data by up to half a source pixel, which
 training does not; and on parallel grids, the usual case, it is many times slower (`benchmarks/resampling.py`), which
 is a fifth of a small network's time. Here every value is made by the same sums in the same order whatever part is
-asked for, and by the rule by which `rsgeo-train` brings samples on one grid. GDAL is the reference of the tests.
+asked for, and by the rule by which `rsgeo-train` brings a sample's sensors to one size. The tests compare with GDAL.
 Kernels are GDAL's: the tent, Catmull and Rom's cubic (a = −1/2; Keys, 1981), and the mean over the pixel's footprint.
 """
 
@@ -108,7 +108,7 @@ def resample(
 
     A pixel is the mean of the source pixels under its kernel that have data, by their weights, and has no data where
     these are less than half of the kernel or its centre lies outside the source. One that no missing pixel touches is
-    the same to the bit as if none were missing anywhere: this is how training brings bands on one grid, too. A
+    the same to the bit as if none were missing anywhere: the rule of training for sensors of several sizes. A
     `cubic` kernel that a missing pixel touches gives way to `bilinear`, since its weights are not all positive.
 
     Args:

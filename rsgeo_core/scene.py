@@ -349,6 +349,7 @@ class Scene:
     Raises:
         SceneError: a sensor the model cannot do without has no file or none that meets the reference grid, or files
             with and without a CRS are mixed.
+        RequestError: one CRS is assigned to files that name several.
     """
 
     def __init__(self, files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput], options: ReadOptions) -> None:
@@ -361,6 +362,8 @@ class Scene:
             for item in there
         }
         sources = {key: reader.sources for key, reader in self.sensors.items()}
+        if options.crs is not None:
+            _check_assigned(options.crs, [source for group in sources.values() for source in group])
         self.reference = choose_reference(sources, there, options.grid)
         self.grid = self.reference.grid
         for reader in self.sensors.values():
@@ -478,6 +481,17 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
         unknown = [key for key in value if key and key not in names] if isinstance(value, Mapping) else []
         if unknown:
             raise RequestError(f"{option} names {', '.join(unknown)}; the model's sensors are {', '.join(names)}.")
+
+
+def _check_assigned(crs: str, sources: Sequence[Source]) -> None:
+    """Refuse one CRS for files that name several: all but one would come to lie elsewhere."""
+    named = {source.dataset.crs.to_string(): source.path for source in sources if source.dataset.crs}
+    if len(named) > 1:
+        raise RequestError(
+            f"--crs {crs} is of all files, but they name several: "
+            f"{'; '.join(f'{listed([path])} {text[:40]}' for text, path in named.items())}.",
+            "Assign it to the files that are wrong: rio edit-info FILE --crs EPSG:<code>",
+        )
 
 
 def _crs(text: str) -> CRS:

@@ -421,6 +421,11 @@ def test_files_that_cannot_go_together_are_refused(
     assert raised.value.hint and not (tmp_path / "map.tif").exists()  # type: ignore[attr-defined]
 
 
+def test_one_crs_is_not_assigned_to_files_of_several(scene: dict[str, list[Path]], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"--crs EPSG:32632 is of all files, but they name several: .*EPSG:32633"):
+        infer(scene, tmp_path / "map.tif", model, crs="EPSG:32632")
+
+
 def test_a_sensor_that_lies_elsewhere_is_gone_without(files: dict[str, Path], tmp_path: Path) -> None:
     far = write_band(tmp_path / "far.tif", np.ones((20, 20), np.float32), grid_of(X + 9e4, Y, 20), ["VV"])
     model = fusion_model(tmp_path / "m.onnx", {"s1": ["VV"], "s2": ["B02"]}, gsd_range=(7, 15))

@@ -1,13 +1,14 @@
 """How near `rsgeo infer` comes to the limit: bare onnxruntime, reading, writing, rsgeo and GeoDeep, in one run.
 
-    python benchmarks/inference.py [--sizes 4096,16384] [--rounds 5,1] [--folder DIR]
+    python benchmarks/inference.py [--sizes 4096,16384] [--rounds 5,1] [--folder DIR] [--what u-net,classifier,sensors]
 
 Each figure is a process of its own, start-up included, timed from outside; memory is the process's peak as the
 operating system tells it. Rounds are interleaved (every row once, then every row again), so that a machine whose speed
 moves is no row's advantage; the medians are printed. "Bare" runs the model on as many whole tiles as the scene has,
 on all cores, and does nothing else; once as onnxruntime does by itself, once as rsgeo does, a thread a run. Efficiency
 is η = rsgeo's pixels per second · (tile / (tile − 2 halo))² over the smallest of the three limits, all measured inside
-their process without start-up (`peers.md` T1).
+their process without start-up (`peers.md` T1). "sensors" is a U-Net of three sensors, of which two are resampled; its
+efficiency is also given in seconds of CPU, which hold where other programs use the cores, too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 TILE, HALO = 512, 32
+SENSORS = {"a": (4, 10.0, 0.0), "b": (2, 10.0, 1 / 3), "c": (4, 20.0, 1 / 3)}
+"""Three sensors: bands, metres per pixel, and by how much of a pixel they are off."""
 
 
 def main() -> None:
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--folder", default=None, help="where scenes and maps go (several GB)")
     parser.add_argument("--rounds", default="5,1", help="rounds of each size; medians are printed")
     parser.add_argument("--part", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("--what", default="u-net,classifier,sensors", help="which parts")
     arguments = parser.parse_args()
     if arguments.part:
         _PARTS[arguments.part[0]](*arguments.part[1:])
@@ -46,6 +50,8 @@ def main() -> None:
     networks.write_u_net(folder / "u-net.onnx", width=8)
     networks.write_deepness_u_net(folder / "u-net-deepness.onnx", width=8, tile=TILE, overlap=100 * 2 * HALO / TILE)
     networks.write_classifier(folder / "classifier.onnx")
+    networks.write_fusion_u_net(folder / "fusion.onnx", {key: count for key, (count, *_) in SENSORS.items()}, width=8)
+    what = arguments.what.split(",")
     sizes, rounds = ([int(n) for n in text.split(",")] for text in (arguments.sizes, arguments.rounds))
     peaks: dict[int, float] = {}
     for number, size in enumerate(sizes):
@@ -55,9 +61,13 @@ def main() -> None:
         times = rounds[min(number, len(rounds) - 1)]
         megapixels = size * size / 1e6
         print(f"\n### {size} × {size} × 3 uint8 ({megapixels:.1f} MPix), {os.cpu_count()} cores, rounds: {times}\n")
-        peaks[size] = u_net(folder, scene, size, times)
-        classifier(folder, scene, size, times)
-    if len(sizes) > 1:
+        if "u-net" in what:
+            peaks[size] = u_net(folder, scene, size, times)
+        if "classifier" in what:
+            classifier(folder, scene, size, times)
+        if "sensors" in what:
+            several_sensors(folder, size, times)
+    if len(peaks) > 1:
         first, last = min(sizes), max(sizes)
         slope = (peaks[last] - peaks[first]) / (last**2 - first**2)
         peak = peaks[last] / 1e6
@@ -122,6 +132,41 @@ def classifier(folder: Path, scene: Path, size: int, rounds: int) -> None:
     )
 
 
+def several_sensors(folder: Path, size: int, rounds: int) -> None:
+    """A U-Net of ten bands from three files: at 10 m, at 10 m but off by a third of a pixel, and at 20 m."""
+    files = {key: folder / f"{key}-{size}.tif" for key in SENSORS}
+    for key, path in files.items():
+        if not path.exists():
+            subprocess.run(_part("field", path, size, *SENSORS[key]), check=True)
+    model, core = folder / "fusion.onnx", TILE - 2 * HALO
+    tiles = (-(-size // core)) ** 2
+    named = [text for key, path in files.items() for text in ("--sensor", f"{key}={path}")]
+    scene = ",".join(f"{key}={path}" for key, path in files.items())
+    print()
+    bare, apart, read, write, ours = measured(
+        {
+            "sensors: bare onnxruntime": _part("bare", model, TILE, TILE, tiles, 1),
+            "sensors: bare, one thread a run": _part("bare", model, TILE, TILE, tiles, 1, os.cpu_count()),
+            "sensors: reading only": _part("read", scene, model, TILE, HALO),
+            "sensors: writing only": _part("write", scene, model, TILE, HALO, folder / "w.tif"),
+            "sensors: rsgeo": _rsgeo(None, folder / "s.tif", model, *named, "--tile", TILE, "--halo", HALO),
+        },
+        size,
+        rounds,
+    )
+    speed = size * size / ours["inside"] * (TILE / core) ** 2
+    eta, strict = (
+        speed / min(tiles * TILE * TILE / limit["inside"], *(size * size / io["inside"] for io in (read, write)))
+        for limit in (bare, apart)
+    )
+    pixels = size * size * (TILE / core) ** 2
+    cpu = [pixels / ours["cpu"] / (tiles * TILE * TILE / limit["cpu"]) for limit in (bare, apart)]
+    print(
+        f"\nsensors: η (T1) {eta:.3f}, against single-threaded runs {strict:.3f}; "
+        f"in seconds of CPU {cpu[0]:.3f} and {cpu[1]:.3f}"
+    )
+
+
 def measured(commands: dict[str, list[str]], size: int, rounds: int) -> list[dict[str, float]]:
     """Run all commands in turn, `rounds` times; print and return the medians of each."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
@@ -133,7 +178,7 @@ def measured(commands: dict[str, list[str]], size: int, rounds: int) -> list[dic
     )
     medians = []
     for name, taken in runs.items():
-        row = {key: float(np.median([run[key] for run in taken])) for key in ("wall", "inside", "peak")}
+        row = {key: float(np.median([run[key] for run in taken])) for key in ("wall", "inside", "peak", "cpu")}
         row["ok"] = all(run["ok"] for run in taken)
         medians.append(row)
         print(
@@ -178,13 +223,48 @@ def _scene(name: str, side: str) -> None:
                 dataset.write(block[:, : window.height, : window.width], window=window)
 
 
-def _rsgeo(scene: Path, out: Path, model: Path, *options: object) -> list[str]:
+def _field(name: str, side: str, count: str, metres: str, offset: str) -> None:
+    """A file of 16-bit bands under `side` pixels of 10 m, and a little more, written block by block."""
+    import rasterio
+    from rasterio.transform import from_origin
+    from rasterio.windows import Window
+
+    random, size, off = np.random.default_rng(0), float(metres), float(offset)
+    pixels = int(int(side) * 10 / size) + (3 if off else 0)
+    base = random.integers(200, 3000, (int(count), 65, 65)).astype(np.float32)
+    block = np.stack([np.kron(b, np.ones((16, 16), np.float32))[:1024, :1024] for b in base])
+    block = np.clip(block + random.normal(0, 60, block.shape), 1, 10000).astype(np.uint16)
+    with rasterio.open(
+        name,
+        "w",
+        driver="GTiff",
+        width=pixels,
+        height=pixels,
+        count=int(count),
+        dtype="uint16",
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        compress="deflate",
+        crs="EPSG:32633",
+        transform=from_origin(500000 - off * size, 5000000 + off * size, size, size),
+    ) as dataset:
+        key = Path(name).stem.split("-")[0].upper()
+        for number in range(int(count)):
+            dataset.set_band_description(number + 1, f"{key}{number + 1}")
+        for top in range(0, pixels, 1024):
+            for left in range(0, pixels, 1024):
+                window = Window(left, top, min(1024, pixels - left), min(1024, pixels - top))
+                dataset.write(block[:, : window.height, : window.width], window=window)
+
+
+def _rsgeo(scene: Path | None, out: Path, model: Path, *options: object) -> list[str]:
     return [
         sys.executable,
         "-c",
         "from rsgeo_cli.rsgeo import main; main()",
         "infer",
-        str(scene),
+        *([str(scene)] if scene is not None else []),
         "-o",
         str(out),
         "--model",
@@ -217,7 +297,8 @@ def _timed(command: list[str]) -> dict[str, float]:
         errors.seek(0)
         told = errors.read().decode()
     wall = time.perf_counter() - start
-    result = {"wall": wall, "inside": float("nan"), "peak": usage.ru_maxrss * 1024, "ok": status == 0}
+    cpu = usage.ru_utime + usage.ru_stime
+    result = {"wall": wall, "inside": float("nan"), "peak": usage.ru_maxrss * 1024, "ok": status == 0, "cpu": cpu}
     if status != 0:
         print(told[-2000:], file=sys.stderr)
     for line in output.decode().splitlines():
@@ -238,14 +319,16 @@ def _bare(model: str, height: str, width: str, count: str, batch: str, runs: str
     options.intra_op_num_threads = 0 if runs == "1" else 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
-    values = random.integers(0, 255, (int(batch), 3, int(height), int(width))).astype(np.float32)
-    name = session.get_inputs()[0].name
+    feed = {
+        item.name: random.integers(0, 255, (int(batch), item.shape[1], int(height), int(width))).astype(np.float32)
+        for item in session.get_inputs()
+    }
     start = time.perf_counter()
     share = -(-int(count) // (int(batch) * int(runs)))
 
     def work() -> None:
         for _ in range(share):  # each result is given back at once
-            session.run(None, {name: values})
+            session.run(None, feed)
 
     with ThreadPoolExecutor(int(runs)) as pool:
         for done in [pool.submit(work) for _ in range(int(runs))]:
@@ -259,7 +342,8 @@ def _stage_objects(scene: str, model: str, tile: str, halo: str):
     from rsgeo_core.tiling import dense_layout, plan
 
     card = zoo.find(model).card
-    opened = Scene(zoo.named_files({"": (scene,)}, card), card.inputs, ReadOptions())
+    files = {key: (path,) for key, _, path in (text.rpartition("=") for text in scene.split(","))}
+    opened = Scene(zoo.named_files(files, card), card.inputs, ReadOptions())
     layout = dense_layout(int(tile), int(halo), 1, card.inputs[0].size_multiple, "exact")
     return card, opened, layout, list(plan(opened.grid.span, layout))
 
@@ -300,7 +384,7 @@ def _write(scene: str, model: str, tile: str, halo: str, out: str) -> None:
     print(json.dumps({"inside": time.perf_counter() - start}))
 
 
-_PARTS = {"scene": _scene, "bare": _bare, "read": _read, "write": _write}
+_PARTS = {"scene": _scene, "field": _field, "bare": _bare, "read": _read, "write": _write}
 
 if __name__ == "__main__":
     main()

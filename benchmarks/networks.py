@@ -7,7 +7,9 @@ keys (/255 outside, fixed tile), so that other tools run the same model.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -49,11 +51,11 @@ class _Graph:
         )
         return self.add("Relu", y) if relu else y
 
-    def model(self, shape: list[object], output: str, out_shape: list[object]) -> bytes:
+    def model(self, shapes: Mapping[str, list[object]], output: str, out_shape: list[object]) -> bytes:
         graph = helper.make_graph(
             self.nodes,
             "network",
-            [helper.make_tensor_value_info("rgb8", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in shapes.items()],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, out_shape)],
             self.weights,
         )
@@ -62,10 +64,13 @@ class _Graph:
         return model.SerializeToString()
 
 
-def _u_net(width: int, raw: bool, tile: int | None) -> bytes:
+def _u_net(
+    width: int, raw: bool, tile: int | None, sensors: Mapping[str, int] = MappingProxyType({"rgb8": 3})
+) -> bytes:
     g = _Graph(0)
-    x = g.add("Mul", "rgb8", g.constant(np.array(1 / 255, np.float32))) if raw else "rgb8"
-    a = g.conv(g.conv(x, 3, width), width, width)
+    x = g.add("Concat", *sensors, axis=1) if len(sensors) > 1 else next(iter(sensors))
+    x = g.add("Mul", x, g.constant(np.array(1 / 255, np.float32))) if raw else x
+    a = g.conv(g.conv(x, sum(sensors.values()), width), width, width)
     b = g.add("MaxPool", a, kernel_shape=[2, 2], strides=[2, 2])
     b = g.conv(g.conv(b, width, 2 * width), 2 * width, 2 * width)
     c = g.add("MaxPool", b, kernel_shape=[2, 2], strides=[2, 2])
@@ -79,7 +84,7 @@ def _u_net(width: int, raw: bool, tile: int | None) -> bytes:
     g.nodes[-1].output[0] = "logits"
     assert logits
     size: list[object] = ["h", "w"] if tile is None else [tile, tile]
-    return g.model(["n", 3, *size], "logits", ["n", len(CLASSES), *size])
+    return g.model({key: ["n", count, *size] for key, count in sensors.items()}, "logits", ["n", len(CLASSES), *size])
 
 
 def _bands() -> tuple[CardBand, ...]:
@@ -105,6 +110,30 @@ def write_u_net(path: Path, width: int = 16, tile: int = 512) -> None:
         context=Context(receptive_field=U_NET_FIELD, tile_invariant=True, halo=32),
     )
     path.write_bytes(with_metadata(_u_net(width, True, None), card.metadata()))
+
+
+def write_fusion_u_net(path: Path, sensors: Mapping[str, int], width: int = 16, tile: int = 512) -> None:
+    """The U-Net with an input a sensor, of so many bands each, joined before its first layer."""
+    card = ModelCard(
+        name=path.stem,
+        version="0",
+        license="MIT",
+        task="segmentation",
+        inputs=tuple(
+            SensorInput(
+                sensor=key,
+                bands=tuple(CardBand(name=f"{key.upper()}{n + 1}") for n in range(count)),
+                tile_size=tile,
+                size_multiple=4,
+                dynamic_size=True,
+                gsd_range=(9.0, 11.0),
+            )
+            for key, count in sensors.items()
+        ),
+        outputs=(Output(name="logits", kind="logits", dense=True, classes=_classes()),),
+        context=Context(receptive_field=U_NET_FIELD, tile_invariant=True, halo=32),
+    )
+    path.write_bytes(with_metadata(_u_net(width, True, None, sensors), card.metadata()))
 
 
 def write_deepness_u_net(path: Path, width: int = 16, tile: int = 512, gsd: float = 0.1, overlap: float = 12.5) -> None:
@@ -133,7 +162,7 @@ def write_classifier(path: Path, window: int = 64) -> None:
     weight = g.random.normal(0, 0.1, (channels, len(CLASSES))).astype(np.float32)
     g.add("Gemm", x, g.constant(weight), g.constant(np.zeros(len(CLASSES), np.float32)))
     g.nodes[-1].output[0] = "logits"
-    model = g.model(["n", 3, window, window], "logits", ["n", len(CLASSES)])
+    model = g.model({"rgb8": ["n", 3, window, window]}, "logits", ["n", len(CLASSES)])
     card = ModelCard(
         name=path.stem,
         version="0",

@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rsgeo_core import deepness, onnx_file
 from rsgeo_core.errors import ModelFileError
@@ -23,6 +31,7 @@ CARD_KEY = "rsgeo_card"
 STAC_KEY = "stac_item"
 
 Task = Literal["classification", "segmentation", "embedding", "regression"]
+Resampling = Literal["nearest", "bilinear", "cubic", "average"]
 
 
 class _Model(BaseModel):
@@ -35,10 +44,18 @@ class CardBand(Band):
     Attributes:
         fill: the stored value fed where the scene has none; the graph normalises it to 0.
         typical_top: range in which the 99.9th percentile of a scene's values lies when their unit is right.
+        resampling: how values come onto the map's grid where the band's file is on another; `nearest` for codes.
     """
 
     fill: float = 0.0
     typical_top: tuple[float, float] | None = None
+    resampling: Resampling = "bilinear"
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Cards whose bands are resampled as usual stay readable to versions that do not know the field."""
+        fields: dict[str, Any] = write(self)
+        return {key: value for key, value in fields.items() if (key, value) != ("resampling", "bilinear")}
 
 
 class Normalisation(_Model):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rsgeo_core.bands import open_raster, raster_grid
 from rsgeo_core.card import ModelCard
+from rsgeo_core.scene import ReadOptions, Scene
 
 
 def describe_card(card: ModelCard, path: Path) -> str:
@@ -27,6 +29,12 @@ def describe_card(card: ModelCard, path: Path) -> str:
             + (f"; {item.gsd:g} m per pixel" if item.gsd else "")
             + (f" ({item.gsd_range[0]:g} to {item.gsd_range[1]:g})" if item.gsd_range else "")
         )
+        other = {band.resampling for band in item.bands} - {"bilinear"}
+        if other:
+            told = ", ".join(f"{b.name} {b.resampling}" for b in item.bands if b.resampling in other)
+            lines.append(f"             resampled from other grids: {told}; other bands bilinear")
+        if item.missing_bands == "present":
+            lines.append("             may be missing, whole or in part")
     for output in card.outputs:
         what = f"{len(output.classes)} classes" if output.classes else f"{output.dimension} values"
         lines.append(
@@ -89,4 +97,19 @@ def describe_scene(path: str) -> str:
                 f"band {number:<8}{', '.join(words) or 'no name'}"
                 + (f"; nodata {nodata:g}" if nodata is not None else "")
             )
+    return "\n".join(lines)
+
+
+def describe_fit(card: ModelCard, files: Mapping[str, Sequence[str]], options: ReadOptions) -> str:
+    """How the files of a scene come together for a model, a few lines."""
+    with Scene(files, card.inputs, options) as scene:
+        lines = [f"map          on the grid of {scene.reference.name}: {scene.nodata_rule()}"]
+        for key, reader in scene.sensors.items():
+            for source in reader.sources:
+                said = source.report()
+                how = ", ".join(sorted(set(said.methods.values())))
+                words = [f"resampled, {how}" if how else "as it is"]
+                words += [f"{said.gsd:.4g} m"] if said.gsd is not None else []
+                words += [f"covers {100 * said.covered:.3g} %"] if said.covered < 1 else []
+                lines.append(f"             {key}: {said.name}, {', '.join(words)}")
     return "\n".join(lines)

@@ -34,6 +34,7 @@ from rsgeo_core.rasters import (
     value_product,
 )
 from rsgeo_core.request import InferRequest
+from rsgeo_core.scene import Scene
 from rsgeo_core.session import Session, greeting, onnxruntime
 from rsgeo_core.zoo import Model
 
@@ -50,7 +51,7 @@ def infer(
     """Run a model over a scene and write a georeferenced map.
 
     Args:
-        scene: a raster, several rasters of one sensor on one grid, or sensor key to rasters.
+        scene: a raster, several rasters of one sensor, or sensor key to rasters.
         out: the map to write, a GeoTIFF.
         model: a model's name or file; None chooses the built-in or own model that fits the scene.
         on_event: called with each event of the run, from the thread that makes it.
@@ -109,9 +110,9 @@ class _Run:
         with prepared(request, self.tell) as ready:
             model, files, output, scene = ready.model, ready.files, ready.output, ready.scene
             layout, region = ready.layout, ready.region
-            is_point = next(iter(scene.sensors.values())).area_or_point == "Point"
+            is_point = scene.reference.is_point
             products = self._products(output)
-            key = self._key(model, files, layout, region)
+            key = self._key(model, files, scene, layout, region)
             if (finished := self._already_done(key)) is not None:
                 return finished
             workers, threads = ready.workers()
@@ -238,7 +239,7 @@ class _Run:
         return products
 
     def _key(
-        self, model: Model, files: Mapping[str, Sequence[str]], layout: tiling.Layout, region: Span
+        self, model: Model, files: Mapping[str, Sequence[str]], scene: Scene, layout: tiling.Layout, region: Span
     ) -> dict[str, Any]:
         """What determines the pixels."""
         request = self.request
@@ -261,6 +262,8 @@ class _Run:
         }
         if request.layer is not None:
             parameters["layer"] = request.layer
+        if request.resampling is not None:
+            parameters["resampling"] = request.resampling
         if request.crs is not None:
             parameters["crs"] = request.crs
         if request.mask is not None:
@@ -269,6 +272,8 @@ class _Run:
         key: dict[str, Any] = json.loads(
             json.dumps({"model": model_facts, "parameters": parameters, "sources": provenance.source_facts(files)})
         )
+        if len(model.card.inputs) > 1 or not scene.is_aligned or not scene.reference.is_given:
+            key["alignment"] = provenance.alignment_facts(scene)
         return key
 
     def _already_done(self, key: dict[str, Any]) -> Result | None:

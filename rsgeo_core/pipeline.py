@@ -24,9 +24,10 @@ from rsgeo_core.errors import Cancelled
 from rsgeo_core.events import CancelToken
 from rsgeo_core.grid import Span
 from rsgeo_core.journal import Journal
+from rsgeo_core.presence import Presence
 from rsgeo_core.rasters import Product
-from rsgeo_core.scene import Scene
-from rsgeo_core.session import Session
+from rsgeo_core.scene import Reading, Scene
+from rsgeo_core.session import PRESENT, Session
 from rsgeo_core.stitch import stitcher
 from rsgeo_core.tiling import Layout, Tile, TileRow, plan
 
@@ -47,13 +48,15 @@ class Busy:
 
 @dataclass
 class _Work:
-    """A piece for the model: one tile of a dense model, or some windows of a tile; or the end of a row."""
+    """A piece for the model: a tile of a dense model, under one set of sensors; or some windows of a tile; or the end
+    of a row."""
 
     row: TileRow
     tile: Tile | None = None
     batch: dict[str, NDArray[Any]] | None = None
     valid: NDArray[np.bool_] | None = None
     cells: NDArray[np.intp] | None = None  # (n, 2) row and column in the tile's core, for windows
+    where: NDArray[np.bool_] | None = None  # (h, w) of the core that have these sensors, where others have others
     is_last: bool = True
     share: float = 0.0  # of the row that is done with this piece
     result: NDArray[np.float32] | None = field(default=None, repr=False)
@@ -97,6 +100,7 @@ class Pipeline:
         self.scene, self.session, self.layout, self.region = scene, session, layout, region
         self.products, self.journal, self.mask, self.batch, self.workers = products, journal, mask, batch, workers
         self.cancel, self.on_progress = cancel, on_progress
+        self._presence = Presence(session.card.inputs, scene.present)
         self.busy = Busy()
         self.model_runs = 0
         self.cells = 0  # with data, of what this run computed
@@ -189,18 +193,19 @@ class Pipeline:
         inside = self.mask.window(tile.write) if self.mask is not None else None
         if inside is not None and not inside.any():
             return
-        values, pixels = self.scene.read(tile.read)
-        valid = cell_validity(pixels, tile, self.layout.stride, self.scene.grid.span)
+        reading = self.scene.reading(tile.read)
+        valid = self._presence.cells(reading, tile, self.layout.stride, self.scene.grid.span)
         if inside is not None:
             valid &= inside
         if not valid.any():
             self.busy.read += time.perf_counter() - start
             return
-        prepared = {key: self.session.prepare(key, array) for key, array in values.items()}
         if self.layout.window is None:
+            works = self._whole(row, tile, reading, valid)
             self.busy.read += time.perf_counter() - start
-            yield _Work(row, tile, {key: array[None] for key, array in prepared.items()}, valid, share=1.0)
+            yield from works
             return
+        prepared = {key: self.session.prepare(key, array) for key, array in reading.values.items()}
         cells = np.argwhere(valid) + np.array([tile.valid.top, tile.valid.left])
         for first in range(0, len(cells), self.batch):
             chosen = cells[first : first + self.batch]
@@ -208,10 +213,29 @@ class Pipeline:
                 key: cut_windows(array, chosen, self.layout.window, self.layout.stride)
                 for key, array in prepared.items()
             }
+            if self._presence.is_told:
+                batch[PRESENT] = self._presence.of_windows(reading, chosen, self.layout.window, self.layout.stride)
             self.busy.read += time.perf_counter() - start
             done = min(1.0, (first + self.batch) / len(cells))
-            yield _Work(row, tile, batch, valid, chosen, first + self.batch >= len(cells), done)
+            yield _Work(row, tile, batch, valid, chosen, None, first + self.batch >= len(cells), done)
             start = time.perf_counter()
+
+    def _whole(self, row: TileRow, tile: Tile, reading: Reading, valid: NDArray[np.bool_]) -> list[_Work]:
+        """A tile of a dense model: one piece, or one for each set of sensors that its cells have."""
+        if not self._presence.is_told:
+            batch = {key: self.session.prepare(key, array)[None] for key, array in reading.values.items()}
+            return [_Work(row, tile, batch, valid, share=1.0)]
+        stride, scene = self.layout.stride, self.scene.grid.span
+        patterns = list(self._presence.patterns(reading, valid, tile, stride, scene))
+        works = []
+        for number, pattern in enumerate(patterns, start=1):
+            values = self._presence.without(reading.values, pattern.without)
+            batch = {key: self.session.prepare(key, array)[None] for key, array in values.items()}
+            batch[PRESENT] = pattern.present[None]
+            where = pattern.cells if len(patterns) > 1 else None
+            share = number / len(patterns)
+            works.append(_Work(row, tile, batch, valid, None, where, number == len(patterns), share))
+        return works
 
     # The model -----------------------------------------------------------------------------------------------
 
@@ -288,6 +312,14 @@ class Pipeline:
                     if work.is_last:
                         self._keep(joiner.place(work.tile, whole, work.valid), row, strips)
                         whole = None
+                elif work.where is not None:
+                    rows, columns = work.tile.valid.slices
+                    if whole is None:
+                        whole = output.copy()
+                    np.copyto(whole[:, rows, columns], output[:, rows, columns], where=work.where)
+                    if work.is_last:
+                        self._keep(joiner.place(work.tile, whole, work.valid), row, strips)
+                        whole = None
                 else:
                     self._keep(joiner.place(work.tile, output, work.valid), row, strips)
                 if strips and row.index not in self.journal.finished:
@@ -328,30 +360,6 @@ class Pipeline:
 def _same_size(one: _Work, other: _Work) -> bool:
     """Whether two tiles can run together: those at the scene's border may be smaller."""
     return one.tile is not None and other.tile is not None and one.tile.read.shape == other.tile.read.shape
-
-
-def cell_validity(pixels: NDArray[np.bool_], tile: Tile, stride: int, scene: Span) -> NDArray[np.bool_]:
-    """Which cells of `tile.write` have data: at least half of their pixels inside the scene do.
-
-    Args:
-        pixels: validity of `tile.read`, (h, w).
-        tile: the tile.
-        stride: pixels per cell.
-        scene: the scene's own pixels.
-    """
-    covered = tile.write.scaled(stride).intersection(scene)
-    rows, columns = covered.shifted(-tile.read.top, -tile.read.left).slices
-    inside = pixels[rows, columns]
-    if stride == 1:
-        copied: NDArray[np.bool_] = inside.copy()
-        return copied
-    if inside.all():
-        return np.ones(tile.write.shape, bool)
-    starts = [np.arange(0, size, stride) for size in inside.shape]
-    counts = np.add.reduceat(np.add.reduceat(inside.astype(np.int64), starts[0], axis=0), starts[1], axis=1)
-    sizes = [np.minimum(stride, size - start) for size, start in zip(inside.shape, starts, strict=True)]
-    has_data: NDArray[np.bool_] = 2 * counts >= np.outer(*sizes)
-    return has_data
 
 
 def cut_windows(array: NDArray[Any], cells: NDArray[np.intp], window: int, stride: int) -> NDArray[Any]:

@@ -93,6 +93,7 @@ def prepared(request: InferRequest, tell: Listener) -> Iterator[Prepared]:
     output = _output(request, model)
     with Scene(files, model.card.inputs, replace(request.read_options, border=model.card.context.border)) as scene:
         _tell_bands(scene, tell)
+        _tell_grid(scene, tell)
         for problem in scene.check():
             tell(Warn(code="forced", text=problem))
         layout = choose_layout(model.card, output, request, scene.grid.shape)
@@ -134,6 +135,38 @@ def _tell_bands(scene: Scene, tell: Listener) -> None:
             tell(Warn(code="missing-bands", text=f"The scene lacks {', '.join(lacking)}; the model goes without."))
     for key in scene.lacking:
         tell(Warn(code="missing-bands", text=f"No file of {key} was given; the model goes without."))
+
+
+def _tell_grid(scene: Scene, tell: Listener) -> None:
+    """On which grid the map lies, and how files on other grids come onto it."""
+    if scene.is_aligned and scene.reference.is_given:
+        return
+    tell(Log(text=f"Grid of the map: that of {scene.reference.name}, {_size(scene.grid.gsd)}."))
+    for key, reader in scene.sensors.items():
+        for source in reader.sources:
+            if source.alignment.is_same:
+                continue
+            said, limit = source.report(), reader.finest_shown(source)
+            methods = sorted(set(said.methods.values()))
+            how = methods[0] if len(methods) == 1 else ", ".join(f"{band} {m}" for band, m in said.methods.items())
+            tell(Log(text=f"{key}: {said.name}, {_size(said.gsd)}, {f'resampled: {how}' if how else 'shifted'}."))
+            if limit is not None and said.gsd is not None and said.gsd > limit * 1.001 and how:
+                tell(
+                    Warn(
+                        code="resolution",
+                        text=f"{said.name} has {said.gsd:.3g} m per pixel; the model's bands were made of pixels up to "
+                        f"{limit:g} m. The map shows no finer detail of it.",
+                    )
+                )
+            if said.covered < 1:
+                share = f"{100 * said.covered:.3g} %" if said.covered else "nothing"
+                what = "goes without it" if reader.wanted.missing_bands == "present" else "has no data"
+                text = f"{said.name} covers {share} of the map's grid; elsewhere the map {what}."
+                tell(Warn(code="coverage", text=text))
+
+
+def _size(gsd: float | None) -> str:
+    return "of unknown resolution" if gsd is None else f"{gsd:.4g} m"
 
 
 def _region(request: InferRequest, grid: Grid, layout: tiling.Layout) -> tuple[Span, Mask | None]:

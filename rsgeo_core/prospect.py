@@ -13,6 +13,7 @@ from rsgeo_core.bands import block_cache
 from rsgeo_core.events import CancelToken, Listener, Log, Result, Stage, ignore
 from rsgeo_core.pipeline import cut_windows
 from rsgeo_core.preparation import Prepared, prepared
+from rsgeo_core.provenance import alignment_facts
 from rsgeo_core.request import InferRequest
 from rsgeo_core.session import Session, greeting
 
@@ -62,6 +63,7 @@ def plan(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken
             },
             "bands": _bands(ready),
             "lacking": ready.scene.lacking,
+            "alignment": None if ready.scene.is_aligned else alignment_facts(ready.scene),
             "grid": _grid(ready),
             "layout": {
                 "tile": ready.layout.tile,

@@ -17,6 +17,7 @@ from rasterio.errors import RasterioIOError
 from rsgeo_core import __version__
 from rsgeo_core.events import WrittenFile
 from rsgeo_core.grid import Grid, to_lonlat
+from rsgeo_core.scene import Scene
 
 _TELLING = ("NoDataValue", "Scale", "Offset", "Description", "ColorInterp", "SRS", "GeoTransform", "MaskBand")
 """Elements of GDAL's side files that change what a raster says."""
@@ -26,17 +27,43 @@ _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)
 
 def source_facts(files: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str, Any]]]:
     """Name, size and time of each source file; of remote ones only the name."""
-    facts: dict[str, list[dict[str, Any]]] = {}
-    for sensor, paths in files.items():
-        facts[sensor] = []
-        for path in paths:
-            fact: dict[str, Any] = {"name": str(path).rstrip("/").rsplit("/", 1)[-1]}
-            behind = [file for file in map(Path, files_behind(str(path))) if _counts(file)]
-            if behind:
-                stats = [file.stat() for file in behind]
-                fact |= {"size": sum(s.st_size for s in stats), "mtimes_ns": [s.st_mtime_ns for s in stats]}
-            facts[sensor].append(fact)
-    return facts
+    return {sensor: [_file_facts(str(path)) for path in paths] for sensor, paths in files.items()}
+
+
+def alignment_facts(scene: Scene) -> dict[str, Any]:
+    """On which grid a map of several files lies, how each file comes onto it, and where the map has no data."""
+    grid = scene.reference.grid
+    reports = {key: [source.report() for source in reader.sources] for key, reader in scene.sensors.items()}
+    return {
+        "grid": {
+            "of": scene.reference.name,
+            "shape": list(grid.shape),
+            "transform": list(grid.transform)[:6],
+            "crs": grid.crs.to_string() if grid.crs is not None else None,
+        },
+        "files": {
+            key: [
+                {
+                    "name": one.name,
+                    "gsd": one.gsd and round(one.gsd, 6),
+                    "resampling": one.methods or None,
+                    "covered": round(one.covered, 6),
+                }
+                for one in told
+            ]
+            for key, told in reports.items()
+        },
+        "nodata": scene.nodata_rule(),
+    }
+
+
+def _file_facts(path: str) -> dict[str, Any]:
+    fact: dict[str, Any] = {"name": path.rstrip("/").rsplit("/", 1)[-1]}
+    behind = [file for file in map(Path, files_behind(path)) if _counts(file)]
+    if behind:
+        stats = [file.stat() for file in behind]
+        fact |= {"size": sum(s.st_size for s in stats), "mtimes_ns": [s.st_mtime_ns for s in stats]}
+    return fact
 
 
 def _counts(file: Path) -> bool:
@@ -60,7 +87,12 @@ def tags(key: Mapping[str, Any]) -> dict[str, str]:
         sensor: [{k: v for k, v in fact.items() if k != "mtimes_ns"} for fact in facts]
         for sensor, facts in key["sources"].items()
     }
+    aligned = key.get("alignment")
+    more = (
+        {"RSGEO_ALIGNMENT": json.dumps(aligned, sort_keys=True), "RSGEO_NODATA": aligned["nodata"]} if aligned else {}
+    )
     return {
+        **more,
         "RSGEO_MODEL": f"{key['model']['name']} {key['model']['version']}",
         "RSGEO_MODEL_SHA256": key["model"]["sha256"],
         "RSGEO_PARAMETERS": json.dumps(key["parameters"], sort_keys=True),
@@ -99,6 +131,7 @@ def map_item(
             "title": f"{key['model']['name']} of {out.stem}",
             "rsgeo:version": __version__,
             "rsgeo:key": dict(key),
+            **({"rsgeo:alignment": key["alignment"]} if "alignment" in key else {}),
             "rsgeo:run": dict(stats),
             "rsgeo:python": sys.version.split()[0],
         },

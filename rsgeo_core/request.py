@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rsgeo_core.card import Task
+from rsgeo_core.card import Resampling, Task
 from rsgeo_core.scene import ReadOptions
 
 
@@ -19,6 +19,8 @@ class InferRequest(BaseModel):
         out: the map to write.
         model: a name or file; None chooses what fits.
         sensors: sensor key to files, for models of several sensors.
+        grid: the sensor or raster on whose grid the map lies; None lets rsgeo choose.
+        resampling: how bands of files on other grids are resampled; None for what the model's card says.
         bands: band name to 1-based number.
         task: which output of the model; None for its own.
         layer: which output by name, where several serve the task; None for the first.
@@ -30,7 +32,8 @@ class InferRequest(BaseModel):
         mask: polygons to keep.
         probabilities, confidence, entropy, vector: further files to write.
         quantisation: how embeddings and probabilities are stored.
-        nodata, nodata_rule, value_scale, crs: see `scene.ReadOptions`.
+        nodata, nodata_rule, value_scale, crs: see `scene.ReadOptions`; nodata and value_scale are of all sensors, or
+            by sensor key.
         device, batch, threads: how to run; they do not change the map.
         memory: to plan for, bytes; it bounds the tile, which is part of the map's tags.
         resume: go on with a killed run, and leave a finished one as it is.
@@ -43,6 +46,8 @@ class InferRequest(BaseModel):
     out: str
     model: str | None = None
     sensors: dict[str, tuple[str, ...]] = {}
+    grid: str | None = None
+    resampling: Resampling | None = None
     bands: dict[str, int] = {}
     task: Task | None = None
     layer: str | None = None
@@ -58,9 +63,9 @@ class InferRequest(BaseModel):
     entropy: str | None = None
     vector: str | None = None
     quantisation: Literal["uint8", "int8", "float16", "float32"] = "uint8"
-    nodata: float | None = None
+    nodata: float | dict[str, float] | None = None
     nodata_rule: Literal["any", "all"] = "any"
-    value_scale: tuple[float, float] | None = None
+    value_scale: tuple[float, float] | dict[str, tuple[float, float]] | None = None
     crs: str | None = None
     device: str = "auto"
     batch: int | None = Field(default=None, gt=0)
@@ -78,4 +83,13 @@ class InferRequest(BaseModel):
     @property
     def read_options(self) -> ReadOptions:
         """How the scene's values are taken."""
-        return ReadOptions(self.bands, self.nodata, self.nodata_rule, self.value_scale, force=self.force, crs=self.crs)
+        return ReadOptions(
+            self.bands,
+            self.nodata,
+            self.nodata_rule,
+            self.value_scale,
+            force=self.force,
+            crs=self.crs,
+            grid=self.grid,
+            resampling=self.resampling,
+        )

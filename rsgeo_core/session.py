@@ -196,7 +196,8 @@ class Session:
         """The output for a batch.
 
         Args:
-            batch: sensor to (N, C, h, w) as `prepare` gives it.
+            batch: sensor to (N, C, h, w) as `prepare` gives it; behind them perhaps `PRESENT` to (N, C) of all
+                inputs' bands, by default the session's own.
 
         Returns:
             (N, K, h', w') or (N, K) float32. A batch too large for the device is halved until it fits.
@@ -228,8 +229,8 @@ class Session:
                 key: np.concatenate([value, np.repeat(value[-1:], self.fixed_batch - count, axis=0)])
                 for key, value in batch.items()
             }
-        feed = {self.input_names[sensor]: values for sensor, values in batch.items()}
-        if self._present is not None:
+        feed = {self.input_names.get(sensor, sensor): values for sensor, values in batch.items()}
+        if self._present is not None and PRESENT not in feed:
             feed[PRESENT] = np.repeat(self._present[None], len(next(iter(feed.values()))), axis=0)
         try:
             (result,) = self._session.run([self.output_name], feed, self._run_options)

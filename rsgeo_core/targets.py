@@ -29,7 +29,7 @@ def check(request: InferRequest) -> None:
         raise RequestError("No scene was given.", "Type: rsgeo infer SCENE -o OUT")
     scenes = [Path(path).resolve() for paths in request.files.values() for path in paths]
     sources = {*scenes, *(Path(name).resolve() for path in scenes for name in files_behind(str(path)))}
-    areas = {Path(text).resolve() for text in (request.mask, request.extent) if text is not None}
+    areas = {Path(text).resolve() for text in (request.mask, request.extent, request.grid) if text is not None}
     paths = [Path(name) for name in named(request)]
     for path in paths:
         is_vector = request.vector is not None and path == Path(request.vector)
@@ -43,7 +43,9 @@ def check(request: InferRequest) -> None:
         if path.resolve() in sources:
             raise OutputError(f"{path} is the scene itself, or a file of it.", "Choose another name.")
         if path.resolve() in areas:
-            raise OutputError(f"{path} is the mask or extent of this run.", "Choose another name.")
+            raise OutputError(
+                f"{path} is the mask or extent of this run, or the raster of its grid.", "Choose another name."
+            )
         if path.is_dir():
             raise OutputError(f"{path} is a folder.", f"Name the file: -o {path / 'map.tif'}")
         _check_folder(path.resolve().parent)

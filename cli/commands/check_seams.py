@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import rich_click as click
 
-from rsgeo_cli.options import device_option, json_option, parse_bands
+from rsgeo_cli.options import device_option, grid_options, json_option, parse_bands, sensor_option
 
 
 @click.command("check-seams")
 @click.argument("model", metavar="MODEL")
-@click.argument("scene", metavar="SCENE")
+@click.argument("scene", metavar="SCENE", required=False)
+@sensor_option
+@grid_options
 @click.option("--layer", metavar="NAME", help="Which output by name, for models with several.")
 @click.option("--tile", type=click.IntRange(min=1), metavar="N", help="Side of the model's input, pixels.")
 @click.option("--halo", type=click.IntRange(min=0), metavar="N", help="Context around each tile's result, pixels.")
@@ -28,7 +31,10 @@ from rsgeo_cli.options import device_option, json_option, parse_bands
 @json_option
 def command(
     model: str,
-    scene: str,
+    scene: str | None,
+    sensors: dict[str, tuple[str, ...]],
+    grid: str | None,
+    resampling: Literal["nearest", "bilinear", "cubic", "average"] | None,
     layer: str | None,
     tile: int | None,
     halo: int | None,
@@ -43,13 +49,13 @@ def command(
     Prints the largest difference of the raw output, the mean variation D of the probabilities, the share of pixels
     whose class differs, and the seam contrast C (class changes on seams over class changes elsewhere; 1 is none).
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from rsgeo_core import zoo
     from rsgeo_core.errors import RequestError
     from rsgeo_core.fitting import choose_layout
     from rsgeo_core.request import InferRequest
-    from rsgeo_core.scene import ReadOptions, Scene
+    from rsgeo_core.scene import Scene
     from rsgeo_core.seams import measure
     from rsgeo_core.session import Session
 
@@ -66,16 +72,29 @@ def command(
         )
         click.echo(json.dumps({"tile_invariant": True, "text": why}) if as_json else why)
         return
-    options = ReadOptions(bands=bands, border=card.context.border, force=force)
-    with Scene(zoo.named_files({"": (scene,)}, card), card.inputs, options) as opened:
+    request = InferRequest(
+        out="-",
+        scene=(scene,) if scene is not None else (),
+        sensors=sensors,
+        grid=grid,
+        resampling=resampling,
+        bands=bands,
+        force=force,
+        tile=tile,
+        halo="auto" if halo is None else halo,
+        blend="exact",
+    )
+    if not request.files:
+        raise RequestError("No scene was given.", "Type: rsgeo check-seams MODEL SCENE")
+    options = replace(request.read_options, border=card.context.border)
+    with Scene(zoo.named_files(request.files, card), card.inputs, options) as opened:
         opened.check()
-        request = InferRequest(out="-", tile=tile, halo="auto" if halo is None else halo, blend="exact")
         if tile is None and card.inputs[0].dynamic_size:
             request = request.model_copy(update={"tile": max(card.inputs[0].tile_size, 4 * card.context.halo)})
         layout = choose_layout(card, output, request, opened.grid.shape)
         if min(opened.grid.shape) < layout.core:
             raise RequestError(
-                f"{scene} is smaller than a tile's core of {layout.core} pixels, so it has no seams.",
+                f"{opened.reference.name} is smaller than a tile's core of {layout.core} pixels, so it has no seams.",
                 "Take a smaller --tile or a larger scene.",
             )
         session = Session(found.path, card, output, device, present=opened.present)

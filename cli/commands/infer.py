@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sensors
+from rsgeo_cli.options import grid_options, parse_bands, parse_memory, parse_nodata, parse_scales, sensor_option
 
 
 @click.command("infer")
@@ -26,14 +26,8 @@ from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sens
     metavar="NAME|FILE",
     help="A model by name or an ONNX file. By default the model that fits the scene's bands and resolution.",
 )
-@click.option(
-    "--sensor",
-    "sensors",
-    multiple=True,
-    callback=parse_sensors,
-    metavar="KEY=FILE,...",
-    help="Files of one sensor, on one grid, for models that name their sensors.",
-)
+@sensor_option
+@grid_options
 @click.option(
     "--bands",
     callback=parse_bands,
@@ -92,20 +86,26 @@ from rsgeo_cli.options import parse_bands, parse_memory, parse_scale, parse_sens
     help="How embeddings and probabilities are stored.",
 )
 @click.option(
-    "--nodata", type=float, metavar="VALUE", help="A value that means no data, beside what the file declares."
+    "--nodata",
+    multiple=True,
+    callback=parse_nodata,
+    metavar="[KEY=]VALUE",
+    help="A value that means no data, beside what the file declares; s1=0 of one sensor. Can be given several times.",
 )
 @click.option(
     "--nodata-rule",
     type=click.Choice(["any", "all"]),
     default="any",
     show_default=True,
-    help="A pixel has no data where any, or where all, of the bands have none.",
+    help="A pixel has no data where any, or where all, of its sensor's bands have none.",
 )
 @click.option(
     "--value-scale",
-    callback=parse_scale,
-    metavar="SCALE[,OFFSET]",
-    help="Physical value = stored · SCALE + OFFSET, where the file does not say. Reflectance of 0 to 1: 1.",
+    multiple=True,
+    callback=parse_scales,
+    metavar="[KEY=]SCALE[,OFFSET]",
+    help="Physical value = stored · SCALE + OFFSET, where the file does not say. Reflectance of 0 to 1: 1. "
+    "s2=0.0001 of one sensor.",
 )
 @click.option("--crs", metavar="CRS", help="The scene's CRS, where its files name none or a wrong one.")
 @click.option(
@@ -139,9 +139,9 @@ def command(
 ) -> None:
     """Run a model over a scene of any size and write a georeferenced map.
 
-    The map lies on the scene's own grid (models that classify windows: one cell per --stride pixels), 0 is nodata,
-    classes count from 1. It is a cloud-optimised GeoTIFF, with a QGIS style and a STAC item beside it, and appears
-    under its name only when it is whole.
+    The map lies on the scene's own grid, that of several files on the finest that fits the model (models that
+    classify windows: one cell per --stride pixels). 0 is nodata, classes count from 1. It is a cloud-optimised
+    GeoTIFF, with a QGIS style and a STAC item beside it, and appears under its name only when it is whole.
 
     Ground resolution is in metres, the extent in CRS units, tile and halo in scene pixels.
 
@@ -152,6 +152,8 @@ def command(
         rsgeo infer aerial.tif -o map.tif --model landcover-aerial --vector map.gpkg
 
         rsgeo infer night/*.tif -o maps/ --resume
+
+        rsgeo infer --sensor s1=s1.tif --sensor s2=s2_10m.tif,s2_20m.tif -o map.tif
     """
     from rsgeo_cli.progress import closing_line, shown
     from rsgeo_core.errors import Cancelled, RequestError, RsgeoError

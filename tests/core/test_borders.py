@@ -11,7 +11,7 @@ import pytest
 from making import random_scene, read, write_scene
 
 from rsgeo_core import infer
-from rsgeo_core.scene import border_indices
+from rsgeo_core.borders import border_indices
 
 NETWORKS = {"plain": networks.plain(), "strided": networks.strided(), "coarse": networks.coarse()}
 

@@ -12,7 +12,10 @@ import networks
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from making import NORTH_UP, random_scene
+from rasterio.warp import transform_bounds
+from sensors_model import fusion_model
 
 pytestmark = pytest.mark.alone
 
@@ -136,3 +139,83 @@ def test_with_the_width_only_one_row_of_tiles_grows(model: Path, tmp_path: Path)
     row = 768 + 2 * 512  # rows of a tile, and of blocks that it may touch above and below
     assert column < 3 * row + 3 * 768, (peaks, column)  # three bands of bytes read; classes written, and copies
     assert peaks[1] < 1200
+
+
+MAPPED = """
+import json, sys
+from rsgeo_core import infer
+def tell(event):
+    if event.type == "stage" and event.name == "finish":
+        print(next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+files, out, model = json.loads(sys.argv[1])
+infer(files, out, model, threads=1, memory=256 << 20, on_event=tell)
+"""
+
+
+@pytest.mark.slow
+def test_nor_with_four_sensors_of_several_resolutions(tmp_path: Path) -> None:
+    """At 10, 20 and 60 m and in another zone, one of them with holes, so that tiles are run for two sets of sensors.
+
+    Looked at when the last tile is done: how the file is finished has nothing to do with sensors.
+    """
+    sensors = {"a": ["A1", "A2"], "b": ["B1", "B2"], "c": ["C1"], "d": ["D1"]}
+    model = fusion_model(tmp_path / "m.onnx", sensors, smooth=1, kind="logits", tile=512)
+    heights, width, peaks = (4096, 32768), 1024, []
+    for height in heights:
+        folder = tmp_path / str(height)
+        folder.mkdir()
+        files = {key: folder / f"{key}.tif" for key in sensors}
+        field(files["a"], 10, height, width, sensors["a"])
+        field(files["b"], 20, height, width, sensors["b"], offset=1 / 3)
+        field(files["c"], 60, height, width, sensors["c"], offset=1 / 3, nodata=0)
+        field(files["d"], 20, height, width, sensors["d"], epsg=32633)
+        named = {key: str(path) for key, path in files.items()}
+        arguments = json.dumps([named, str(folder / "map.tif"), str(model)])
+        done = subprocess.run([sys.executable, "-c", MAPPED, arguments], capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout))
+    assert (peaks[1] - peaks[0]) / ((heights[1] - heights[0]) * width / 1e6) <= 0.5, peaks
+    assert peaks[1] <= 1.1 * peaks[0], peaks
+
+
+def field(
+    path: Path,
+    size: float,
+    height: int,
+    width: int,
+    names: list[str],
+    *,
+    epsg: int = 32632,
+    offset: float = 0,
+    nodata: float | None = None,
+) -> None:
+    """A file of `size` metres under `height` × `width` pixels of 10 m, noise throughout, a block in three without."""
+    left, top, right, bottom = 500000.0, 5300000.0, 500000.0 + 10 * width, 5300000.0 - 10 * height
+    if epsg != 32632:
+        left, bottom, right, top = transform_bounds("EPSG:32632", f"EPSG:{epsg}", left, bottom, right, top)
+    across, down = (-(-int(length + 2 * size) // int(size)) for length in (right - left, top - bottom))
+    block = random_scene((len(names), 64, across), 1, low=1)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=down,
+        width=across,
+        count=len(names),
+        dtype="uint8",
+        crs=f"EPSG:{epsg}",
+        transform=Affine(size, 0, left - offset * size, 0, -size, top + offset * size),
+        compress="deflate",
+        zlevel=1,
+        photometric="minisblack",
+        tiled=True,
+        blockxsize=256,
+        blockysize=256,
+        nodata=nodata,
+    ) as dataset:
+        for number, name in enumerate(names, start=1):
+            dataset.set_band_description(number, name)
+        for number, first in enumerate(range(0, down, 64)):
+            rows = min(64, down - first)
+            empty = nodata is not None and number % 3 == 0
+            pixels = block[:, :rows] * (0 if empty else 1)
+            dataset.write(pixels, window=rasterio.windows.Window(0, first, across, rows))

@@ -74,17 +74,6 @@ def test_every_type_is_read(dtype: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(values["x"], pixels.astype(np.float32))
 
 
-def test_files_on_other_grids_are_refused(tmp_path: Path) -> None:
-    pixels = random_scene((1, 20, 20))
-    first = write_scene(tmp_path / "a.tif", pixels)
-    for change in ({"transform": NORTH_UP * Affine.translation(1 / 3, 0)}, {"crs": "EPSG:32633"}):
-        other = write_scene(tmp_path / "b.tif", pixels, **change)  # type: ignore[arg-type]
-        with pytest.raises(SceneError, match=r"b\.tif is not on the grid of .*a\.tif"):
-            opened([first, other, write_scene(tmp_path / "c.tif", pixels)])
-    with pytest.raises(SceneError, match="not on the grid"):
-        opened([first, write_scene(tmp_path / "b.tif", pixels[:, :19]), write_scene(tmp_path / "c.tif", pixels)])
-
-
 def test_too_few_bands_and_a_missing_sensor(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="has 2 bands; the model takes 3"):
         opened(write_scene(tmp_path / "s.tif", random_scene((2, 20, 20))))

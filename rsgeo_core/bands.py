@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     """Find each band of a model's input in a sensor's files.
 
     By `given` numbers (counted through all files) first, then by the files' band descriptions, then by their colours
-    (red, green, blue). A model of unnamed bands takes them in the file's order.
+    (red, green, blue), then, where each band is a file, by a word of the file's name (`…_B04_10m.tif`). A model of
+    unnamed bands takes them in the file's order.
 
     A model that takes missing bands gets those that are there, at least one.
 
@@ -106,7 +108,10 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
     for path in paths:
         with open_raster(path) as dataset:
             places += [(path, number) for number in dataset.indexes]
-            labels += [(path, *label) for label in band_labels(dataset)]
+            own = band_labels(dataset)
+        if len(own) == 1 and own[0][1].lower() in ("", "band 1"):  # unnamed, or counted by a writer
+            own = [(own[0][0], *_named_by_file(path, wanted))]
+        labels += [(path, *label) for label in own]
     known = {normal_name(b.name) for b in wanted.bands} | {
         normal_name(b.common_name) for b in wanted.bands if b.common_name
     }
@@ -200,6 +205,14 @@ def _label(dataset: Any, number: int) -> tuple[str, str]:
         return description, "its description"
     color = _COLORS.get(dataset.colorinterp[number - 1])
     return (color, "its colour") if color else ("", "")
+
+
+def _named_by_file(path: str, wanted: SensorInput) -> tuple[str, str]:
+    """The one band of a model that words of a file's name say, and how that is known; both empty where none does."""
+    words = re.split(r"[\W_]+", path.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0])
+    said = {word for word in words if word and any(band.is_called(word) for band in wanted.bands)}
+    meant = {band.name for word in said for band in wanted.bands if band.is_called(word)}
+    return (min(said), "its file's name") if len(meant) == 1 else ("", "")
 
 
 def listed(paths: Sequence[str]) -> str:

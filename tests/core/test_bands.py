@@ -281,3 +281,33 @@ def test_a_described_band_is_one_though_gdal_calls_it_alpha(tmp_path: Path) -> N
     path = write_scene(tmp_path / "a.tif", pixels, descriptions=names, photometric="rgb", alpha="yes")
     with pytest.raises(BandError, match=r"1 \(B02\), 2 \(B03\), 3 \(B04\); .*not found: B08"):
         match_bands([str(path)], wanted)
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["S2A_MSIL2A_20170613T101031_87_48_{}.tif", "T33UUP_20170613T101031_{}_20m.tif", "{}.tif", "x-{}.jp2.tif"],
+)
+def test_a_file_a_band_goes_by_the_files_names(named: str, tmp_path: Path) -> None:
+    """As Sentinel-2 and BigEarthNet are delivered; the band's own description counts more, and the order nothing."""
+    wanted = sensor_input("s2", "B8A", "B02", "B11")
+    files = [tmp_path / named.format(name) for name in ("B02", "B11", "B8A", "B12")]
+    for path in files:
+        write_scene(path, digital_numbers(side=16)[:1])
+    found = match_bands([str(path) for path in files], wanted)
+    assert [(Path(match.path), match.why) for match in found] == [
+        (files[2], "its file's name"),
+        (files[0], "its file's name"),
+        (files[1], "its file's name"),
+    ]
+    with rasterio.open(files[3], "r+") as dataset:
+        dataset.descriptions = ("B11",)
+    with rasterio.open(files[1], "r+") as dataset:
+        dataset.descriptions = ("B12",)
+    found = match_bands([str(path) for path in files], wanted)
+    assert (Path(found[2].path), found[2].why) == (files[3], "its description")
+
+
+def test_a_name_of_two_bands_says_neither(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "B02_B11.tif", digital_numbers(side=16)[:1])
+    with pytest.raises(BandError, match="needed and not found: B02"):
+        match_bands([str(path)], sensor_input("s2", "B02", "B11"))

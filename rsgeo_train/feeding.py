@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import lightning as L
 import numpy as np
+import pandas as pd
 import torch
 
 from rsgeo_train import randomness
@@ -136,11 +137,27 @@ class TrainingData(L.LightningDataModule):
 
     def _order(self, random: torch.Generator) -> torch.Tensor:
         """All samples once, or as many draws with every set of sensors equally likely."""
+        if self.recipe.data.together > 1:
+            return self._together(self.recipe.data.together, random)
         if not self.recipe.data.balance:
             return torch.randperm(len(self.train), generator=random)
         _, group, sizes = np.unique(self.train.has_sensors(), axis=0, return_inverse=True, return_counts=True)
         weights = torch.from_numpy(1.0 / sizes[group.ravel()])
         return torch.multinomial(weights, len(self.train), replacement=True, generator=random)
+
+    def _together(self, size: int, random: torch.Generator) -> torch.Tensor:
+        """All samples once, those of one place in groups of `size`, the groups in any order."""
+        places = self.train.catalog.table["place"].astype(object).to_numpy()[self.train.rows]
+        names = [f"sample {n}" if pd.isna(place) else f"place {place}" for n, place in enumerate(places)]
+        _, code = np.unique(names, return_inverse=True)
+        mixed = torch.randperm(len(code), generator=random)
+        by_place = mixed[torch.from_numpy(code)[mixed].argsort(stable=True)]
+        sorted_code = code[by_place.numpy()]
+        first = np.searchsorted(sorted_code, sorted_code)  # where each one's place begins
+        turn = (np.arange(len(code)) - first) // size
+        _, group = np.unique(np.stack([sorted_code, turn]), axis=1, return_inverse=True)
+        ranks = torch.randperm(int(group.max()) + 1, generator=random)
+        return by_place[ranks[torch.from_numpy(group.ravel())].argsort(stable=True)]
 
     def val_dataloader(self) -> Batches:
         """This process's part of the selection samples, in order."""

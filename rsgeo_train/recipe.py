@@ -192,6 +192,8 @@ class DataBlock(_Block):
             least one sample. Tasks select by the same share of the selection samples.
         splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
         balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
+        together: samples of one place that stand beside each other in the order, as far as a place has so many: they
+            look alike, so that a contrastive loss must tell them apart by what lies where. 1 mixes all.
     """
 
     batch_size: int = Field(default=64, gt=0)
@@ -202,6 +204,13 @@ class DataBlock(_Block):
     label_fraction: float = Field(default=1.0, gt=0, le=1)
     splits: list[str] = Field(default=["train"], min_length=1)
     balance: bool = False
+    together: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _one_order(self) -> DataBlock:
+        if self.balance and self.together > 1:
+            raise ValueError("balance and together both say which samples meet in a batch; expected one of them")
+        return self
 
 
 class GroupBlock(_Block):

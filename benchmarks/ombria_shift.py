@@ -4,8 +4,8 @@
 
 CHIPS: `rsgeo-train prepare ombria --side 128`. First the mean correlation of VV with each band inside a chip, over the
 means of 16 pixels. Then the error of a ridge regression of one sensor's patch means on the other's (mean, spread,
-square), each chip by its own mean and deviation, fitted on train: on train and val, beside that of the mean, and with its
-answers halved.
+square), each chip by its own mean and deviation, fitted on train: on train and val, beside that of the mean, and with
+its answers halved.
 """
 
 from __future__ import annotations

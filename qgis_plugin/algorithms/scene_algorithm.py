@@ -108,5 +108,5 @@ class SceneAlgorithm(WorkerAlgorithm):
             return
         if not self._sensor:
             raise QgsProcessingException(tr("Say which sensor the scene itself is (SENSOR), such as s2."))
-        further = {key: files for key, files in self._request.get("sensors", {}).items() if key != self._sensor}
-        self._request["sensors"] = {self._sensor: [path], **further}
+        further = dict(self._request.get("sensors", {}))
+        self._request["sensors"] = {self._sensor: [path, *further.pop(self._sensor, [])], **further}

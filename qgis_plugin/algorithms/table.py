@@ -103,12 +103,23 @@ def _advanced_infer() -> tuple:
     return (
         more(
             "SENSORS", "sensors", "sensors", tr("Further sensors"),
-            tr("For models of several sensors: the sensor's key and its raster layer or file, a row each. The scene "
-               "above is then the sensor named below."),
+            tr("For models of several sensors: a sensor's key and a raster layer or file of it, a row each; a sensor "
+               "may have several, such as the bands of 10 m and of 20 m. Resolutions, extents and CRSs may differ. "
+               "The scene above is then the sensor named below."),
         ),
         more(
             "SENSOR", "", "text", tr("Sensor of the scene"),
             tr("For models of several sensors: which of them the scene above is, such as s2."),
+        ),
+        more(
+            "GRID", "grid", "text", tr("Grid of the map"),
+            tr("A sensor's key, or a raster file, whose pixels the map shall have. Empty: the finest raster of the "
+               "model's first sensor."),
+        ),
+        more(
+            "RESAMPLING", "resampling", "choice", tr("Resampling"),
+            tr("How rasters on other pixels than the map's are brought to them; auto takes what the model declares."),
+            default="auto", choices=("auto", "nearest", "bilinear", "cubic", "average"),
         ),
         more(
             "TASK", "task", "choice", tr("Task"), tr("What to compute, for models with several outputs."),

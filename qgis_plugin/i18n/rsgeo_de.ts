@@ -323,8 +323,8 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/table.py"/>
-        <source>For models of several sensors: the sensor&apos;s key and its raster layer or file, a row each. The scene above is then the sensor named below.</source>
-        <translation>Für Modelle mit mehreren Sensoren: je Zeile das Kürzel des Sensors und sein Rasterlayer oder seine Datei. Die Szene oben ist dann der unten genannte Sensor.</translation>
+        <source>For models of several sensors: a sensor&apos;s key and a raster layer or file of it, a row each; a sensor may have several, such as the bands of 10 m and of 20 m. Resolutions, extents and CRSs may differ. The scene above is then the sensor named below.</source>
+        <translation>Für Modelle mit mehreren Sensoren: je Zeile der Schlüssel eines Sensors und ein Rasterlayer oder eine Datei davon; ein Sensor kann mehrere haben, etwa die Kanäle zu 10 m und zu 20 m. Auflösung, Ausdehnung und KBS dürfen verschieden sein. Die Szene oben ist dann der unten genannte Sensor.</translation>
     </message>
     <message>
         <location filename="../algorithms/table.py"/>
@@ -335,6 +335,26 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <location filename="../algorithms/table.py"/>
         <source>For models of several sensors: which of them the scene above is, such as s2.</source>
         <translation>Für Modelle mit mehreren Sensoren: welcher davon die Szene oben ist, etwa s2.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Grid of the map</source>
+        <translation>Raster der Karte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>A sensor&apos;s key, or a raster file, whose pixels the map shall have. Empty: the finest raster of the model&apos;s first sensor.</source>
+        <translation>Der Schlüssel eines Sensors oder eine Rasterdatei, deren Pixel die Karte haben soll. Leer: das feinste Raster des ersten Sensors des Modells.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Resampling</source>
+        <translation>Umrechnung auf das Raster</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>How rasters on other pixels than the map&apos;s are brought to them; auto takes what the model declares.</source>
+        <translation>Wie Raster mit anderen Pixeln auf die der Karte gebracht werden; auto nimmt, was das Modell angibt.</translation>
     </message>
     <message>
         <location filename="../algorithms/table.py"/>

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import rasterio
-from making import random_scene, read, rsgeo, write_scene
+from making import NORTH_UP, random_scene, read, rsgeo, write_scene
 from networks import two_sensors
 from program import environment, process
 
@@ -85,6 +85,25 @@ def test_several_sensors(qgis_process, scene: Path, tmp_path: Path) -> None:
     assert (tmp_path / "q.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
     done = qgis_process("run", "rsgeo:infer", f"--INPUT={scene}", "--MODEL=two.onnx", "--OUTPUT=q2.tif")
     assert done.returncode == 1 and "SENSOR" in done.stdout + done.stderr
+
+
+def test_a_sensor_of_several_rasters_on_other_pixels(qgis_process, tmp_path: Path) -> None:
+    """Bands of 10 m and of 20 m are one sensor, on the grid that is asked for, as the command does it."""
+    fine = write_scene(tmp_path / "fine.tif", random_scene((2, 150, 130)), photometric="minisblack")
+    wide = NORTH_UP @ NORTH_UP.scale(2)
+    coarse = write_scene(tmp_path / "coarse.tif", random_scene((1, 75, 65), seed=3), transform=wide)
+    radar = write_scene(tmp_path / "radar.tif", random_scene((1, 75, 65), seed=5), transform=wide)
+    model = two_sensors(tmp_path / "two.onnx")
+    done = qgis_process(
+        "run", "rsgeo:infer", f"--INPUT={fine}", "--SENSOR=s2", f"--SENSORS=s2,{coarse},s1,{radar}", "--MODEL=two.onnx",
+        "--OUTPUT=q.tif", "--RESAMPLING=average", "--GRID=s1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = ("--sensor", f"s2={fine},{coarse}", "--sensor", f"s1={radar}")
+    more = ("--resampling", "average", "--grid", "s1")
+    assert rsgeo("infer", *files, *more, "-m", model, "-o", tmp_path / "c.tif").returncode == 0
+    assert (tmp_path / "q.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
+    assert read(tmp_path / "q.tif").shape == (4, 75, 65)
 
 
 def test_wrong_parameters_are_refused_with_code_1(qgis_process, scene: Path, model: Path, tmp_path: Path) -> None:

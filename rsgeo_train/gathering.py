@@ -44,6 +44,13 @@ def gathered(rows: Tensor) -> Tensor:
     return _Gather.apply(rows) if is_distributed() else rows
 
 
+def fair_count(count: Tensor) -> Tensor:
+    """The mean over processes of how many terms each has, to divide its sum by: the mean of what comes out is the mean
+    over all terms, however they are spread. 0 counts as next to nothing, so that a sum of none stays 0.
+    """
+    return gathered(count.detach().float().reshape(1)).mean().clamp(min=1e-6)
+
+
 def first_row(count: int) -> int:
     """Where this process's `count` rows begin among the gathered ones."""
     return process_rank() * count

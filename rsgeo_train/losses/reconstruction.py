@@ -12,6 +12,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from rsgeo_train.gathering import fair_count
+
 Error = Literal["mse", "l1"]
 
 _EPSILON = 1e-6  # normalised units squared, beside a patch's variance
@@ -47,9 +49,9 @@ def reconstruction_error(guess: Tensor, truth: Tensor, asked: Tensor, error: Err
         error: e of the formula.
 
     Returns:
-        Scalar; 0 where no patch is asked for.
+        Scalar, whose mean over processes that share the batch is that of the whole batch; 0 where nothing is asked.
     """
     off = guess.float() - truth.float()
     each = (off.square() if error == "mse" else off.abs()).mean(dim=2)
     weights = asked.to(each.dtype)
-    return (each * weights).sum() / weights.sum().clamp(min=1)
+    return (each * weights).sum() / fair_count(weights.sum())

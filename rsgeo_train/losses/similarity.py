@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rsgeo_train.gathering import first_row, gathered
+from rsgeo_train.gathering import fair_count, first_row, gathered
 
 
 def similarity_logits(first: Tensor, second: Tensor, temperature: float, *, normalise: bool = True) -> Tensor:
@@ -76,11 +76,11 @@ def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | 
     Args:
         blocks: V tensors (N, D); row i of each shows scene i.
         temperature: τ.
-        known: (N, V) bool, False where a scene has no such view: that row is left out on both sides. The same for all
-            processes' rows where several train together.
+        known: (N, V) bool, False where a scene has no such view: that row is left out on both sides.
 
     Returns:
-        The loss, averaged over this process's rows that have a partner; 0 without any.
+        The loss of this process's rows that have a partner, whose mean over processes is that of all such rows; 0
+        without any.
     """
     count, views = len(blocks[0]), len(blocks)
     known = torch.ones(count, views, dtype=torch.bool, device=blocks[0].device) if known is None else known
@@ -99,4 +99,4 @@ def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | 
     logits = logits.masked_fill(itself | ~there.T.flatten()[None], float("-inf"))
     # Rows that are left out keep numbers, so that every process has the same graph.
     chances = logits.where(asked[:, None], 0.0).log_softmax(dim=1).where(partner, 0.0)
-    return -(chances.sum(dim=1) / counts.clamp(min=1))[asked].sum() / asked.sum().clamp(min=1)
+    return -(chances.sum(dim=1) / counts.clamp(min=1))[asked].sum() / fair_count(asked.sum())

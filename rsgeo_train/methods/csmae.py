@@ -194,8 +194,7 @@ class CsmaeNetwork(nn.Module):
             known = torch.stack([has[sensor] for sensor in sensors], dim=1)
             told["mim"] = nt_xent([encoded.pooled[sensor] for sensor in sensors], method.temperature, known)
         if method.mde and pairs:
-            both = {(a, b): has[a] & has[b] for a, b in pairs}
-            terms = [discrepancy(encoded.pooled[a][both[a, b]], encoded.pooled[b][both[a, b]]) for a, b in pairs]
+            terms = [discrepancy(encoded.pooled[a], encoded.pooled[b], has[a] & has[b]) for a, b in pairs]
             told["mde"] = torch.stack(terms).mean()
         total = sum(getattr(method, name) * told[name] for name in ("umr", "cmr", "mim", "mde") if name in told)
         return total, told

@@ -379,3 +379,26 @@ def test_a_run_resumed_equals_an_uninterrupted_one(
     assert {"umr", "cmr", "mim", "mde", "selection_cmr", "selection_cmr_of_mean"} <= last.keys()
     states = [training.load_checkpoint(tmp_path / run / "checkpoints/last.ckpt")["task"] for run in ("whole", "cut")]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+def test_any_number_of_sensors() -> None:
+    """Three sensors: each from itself and from each other one; one alone has nothing but itself."""
+    bands = {"s1": ["VV"], "s2": ["B02", "B03"], "dem": ["height"]}
+    for masking in ("random", "identical", "disjoint"):
+        made, method = network(f"method.masking={masking}", "method.mde=1", bands=bands), recipe("method.mde=1").method
+        method = method.model_copy(update={"masking": masking})
+        values, present = torch.randn(5, 4, 32, 32), torch.ones(5, 4, dtype=torch.bool)
+        encoded = made.encoded(values, method, torch.Generator().manual_seed(0))
+        assert set(made.decoded(encoded)) == set(itertools.product(bands, bands))
+        loss, told = made(values, present, method, torch.Generator().manual_seed(0))
+        assert torch.isfinite(loss) and set(told) == {"umr", "cmr", "cmr_of_mean", "mim", "mde"}
+    alone = network(bands={"s1": ["VV"]})
+    _, told = alone(torch.randn(3, 1, 32, 32), torch.ones(3, 1).bool(), recipe().method, torch.Generator())
+    assert set(told) == {"umr", "cmr", "cmr_of_mean"} and float(told["cmr"]) == 0
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_half_precision(pairs: Path, tmp_path: Path, precision: str) -> None:
+    settings = recipe("trainer.max_steps=2", f"trainer.precision={precision}", "data.selection_fraction=0.2")
+    task = training.train("csmae", settings, read_catalog(pairs), tmp_path, tell=lambda line: None)
+    assert all(torch.isfinite(value).all() for value in task.average.module.state_dict().values())

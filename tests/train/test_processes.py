@@ -15,15 +15,11 @@ from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError
 from rsgeo_train.methods.csf import CsfRecipe
+from rsgeo_train.methods.registry import recipe_kind
 from rsgeo_train.recipe import load_recipe
 
-# Without BatchNorm, whose statistics would be each process's own on a CPU.
 PLAIN = [
-    "encoder={name: test_vit, options: {img_size: 24, patch_size: 8}}",
     "data.batch_size=16",
-    "method.views.crop=24",
-    "method.views.drop_ramp=4",
-    "method.views.tint=0.1",
     "optimizer.average_decay=0.5",
     "optimizer.clip_norm=1.0",
     "trainer.threads=1",
@@ -31,10 +27,22 @@ PLAIN = [
     "trainer.accelerator=cpu",
     "trainer.max_steps=4",
 ]
+# Without BatchNorm, whose statistics would be each process's own on a CPU.
+CSF = [
+    "encoder={name: test_vit, options: {img_size: 24, patch_size: 8}}",
+    "method.views.crop=24",
+    "method.views.drop_ramp=4",
+    "method.views.tint=0.1",
+]
+CSMAE = [
+    "encoder={name: sensor_vit_tiny, options: {patch: 8, grid: 4, width: 32, heads: 2, depth: 2}}",
+    "method={decoder_width: 16, decoder_heads: 2, decoder_depth: 1, mde: 0.5}",
+    "augment.brightness=0.2",
+]
 
 
 def recipe(*more: str) -> CsfRecipe:
-    settings = load_recipe(None, [*PLAIN, *more], CsfRecipe)
+    settings = load_recipe(None, [*CSF, *PLAIN, *more], CsfRecipe)
     assert isinstance(settings, CsfRecipe)
     return settings
 
@@ -44,15 +52,18 @@ def log(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("faithful", [False, True])
-def test_two_processes_train_what_one_does(pairs: Path, tmp_path: Path, faithful: bool) -> None:
-    """The losses of every step, the selection, and the weights, in both forms of the comparison."""
+@pytest.mark.parametrize("method", ["csf", "csmae"])
+def test_two_processes_train_what_one_does(pairs: Path, tmp_path: Path, method: str) -> None:
+    """The losses of every step, the selection, and the weights; samples that lack a sensor lie on either side."""
     catalog = read_catalog(pairs)
     said: list[str] = []
     # Four samples to select by: of five, two processes would leave one out.
-    form = ["data.selection_fraction=0.083", f"method.faithful={str(faithful).lower()}"]
-    one = training.train("csf", recipe(*form), catalog, tmp_path / "one", tell=lambda line: None)
-    two = training.train("csf", recipe(*form, "trainer.devices=2"), catalog, tmp_path / "two", tell=said.append)
+    form = [*(CSF if method == "csf" else CSMAE), *PLAIN, "data.selection_fraction=0.083"]
+    alone, shared = (
+        load_recipe(None, settings, recipe_kind(method)) for settings in (form, [*form, "trainer.devices=2"])
+    )
+    one = training.train(method, alone, catalog, tmp_path / "one", tell=lambda line: None)
+    two = training.train(method, shared, catalog, tmp_path / "two", tell=said.append)
     first, second = log(tmp_path / "one"), log(tmp_path / "two")
     assert len(first) == len(second) == 4 + 2  # steps and epochs, each written once
     for mine, other in zip(first, second, strict=True):
@@ -108,7 +119,7 @@ def test_synchronised_batchnorm_keeps_names_and_answers() -> None:
 
 @pytest.mark.slow
 def test_torchrun_starts_the_same_run(pairs: Path, tmp_path: Path) -> None:
-    settings = [part for item in [*PLAIN, "trainer.devices=2"] for part in ("--set", item)]
+    settings = [part for item in [*CSF, *PLAIN, "trainer.devices=2"] for part in ("--set", item)]
     command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rsgeo_cli.rsgeo_train", "pretrain"]
     arguments = ["--method", "csf", "--data", str(pairs), *settings, "-o", str(tmp_path / "run")]
     result = subprocess.run(

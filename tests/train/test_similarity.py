@@ -11,7 +11,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from rsgeo_train.losses.similarity import info_nce, similarity_logits
+from rsgeo_train.losses.discrepancy import discrepancy
+from rsgeo_train.losses.reconstruction import reconstruction_error
+from rsgeo_train.losses.similarity import info_nce, nt_xent, similarity_logits
 
 
 def reference(first: np.ndarray, second: np.ndarray, temperature: float, normalise: bool) -> float:
@@ -60,6 +62,60 @@ def test_it_equals_cross_entropy_of_one_matrix_both_ways() -> None:
     torch.testing.assert_close(info_nce(first, second, 0.2)[0], both)
 
 
+def ntxent_reference(blocks: list[np.ndarray], temperature: float, known: np.ndarray) -> float:
+    """The formula row by row in float64."""
+    rows = [(s, v) for v in range(len(blocks)) for s in range(len(blocks[0])) if known[s, v]]
+    unit = {(s, v): blocks[v][s] / np.linalg.norm(blocks[v][s]) for s, v in rows}
+    terms = []
+    for row in rows:
+        others = [other for other in rows if other != row]
+        total = sum(math.exp(unit[row] @ unit[other] / temperature) for other in others)
+        partners = [other for other in others if other[0] == row[0]]
+        if partners:
+            chances = [math.log(math.exp(unit[row] @ unit[p] / temperature) / total) for p in partners]
+            terms.append(-np.mean(chances))
+    return float(np.mean(terms)) if terms else 0.0
+
+
+@pytest.mark.parametrize("views", [2, 3])
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_nt_xent_is_its_formula(views: int, temperature: float) -> None:
+    blocks = [rows(seed) for seed in range(views)]
+    values = [block.double().numpy() for block in blocks]
+    everything = np.ones((7, views), bool)
+    assert float(nt_xent(blocks, temperature)) == pytest.approx(
+        ntxent_reference(values, temperature, everything), rel=1e-5
+    )
+    some = everything.copy()
+    some[1, 0] = some[4, 1] = some[5, :] = False
+    found = nt_xent(blocks, temperature, torch.from_numpy(some))
+    assert float(found) == pytest.approx(ntxent_reference(values, temperature, some), rel=1e-5)
+    spoiled = [torch.where(torch.from_numpy(some[:, v : v + 1]), block, 1e3) for v, block in enumerate(blocks)]
+    torch.testing.assert_close(nt_xent(spoiled, temperature, torch.from_numpy(some)), found)
+
+
+def test_nt_xent_in_closed_form() -> None:
+    apart = torch.eye(6)
+    assert float(nt_xent([apart, apart], 0.01)) == pytest.approx(0, abs=1e-6)
+    assert float(nt_xent([rows(0), rows(1)], 1e6)) == pytest.approx(math.log(2 * 7 - 1), rel=1e-5)  # all alike
+    blocks = [rows(0).requires_grad_(), rows(1).requires_grad_()]
+    alone = nt_xent(blocks, 0.5, torch.tensor([[True, False]] * 7))
+    alone.backward()
+    assert float(alone.detach()) == 0 and not blocks[0].grad.any() and torch.isfinite(blocks[1].grad).all()
+
+
+KNOWN = torch.tensor([[True, True], [True, False], [True, True], [False, True]] + [[True, True]] * 4)
+
+
+def _three_losses(network: torch.nn.Module, part: slice) -> torch.Tensor:
+    """Losses whose terms are spread unevenly: the first half of the samples lacks some."""
+    first, second = network(rows(4, 8)[part]), network(rows(5, 8)[part])
+    known = KNOWN[part]
+    asked = known[:, :1].expand(-1, 2) & torch.arange(2).bool()
+    off = reconstruction_error(first.reshape(-1, 2, 2), second.reshape(-1, 2, 2), asked)
+    return nt_xent([first, second], 0.3, known) + discrepancy(first, second, known.all(1)) + off
+
+
 def _process(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
@@ -69,6 +125,8 @@ def _process(rank: int, world: int, folder: str) -> None:
         network.weight += rows(9, 4, 5)
     part = slice(rank * 4, rank * 4 + 4)
     loss, matched = info_nce(network(rows(4, 8)[part]), network(rows(5, 8)[part]), 0.3)
+    loss = loss + _three_losses(network, part)
+    loss = loss + info_nce(network(rows(6, 8)[part]), network(rows(7, 8)[part]), 3.0, normalise=False)[0]
     loss.backward()
     for value in (network.weight.grad, loss.detach(), matched):
         dist.all_reduce(value)
@@ -87,6 +145,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     with torch.no_grad():
         network.weight += rows(9, 4, 5)
     alone, hits = info_nce(network(rows(4, 8)), network(rows(5, 8)), 0.3)
+    alone = alone + _three_losses(network, slice(None))
+    alone = alone + info_nce(network(rows(6, 8)), network(rows(7, 8)), 3.0, normalise=False)[0]
     alone.backward()
     torch.testing.assert_close(loss, alone.detach())
     torch.testing.assert_close(matched, hits)

@@ -178,6 +178,11 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
             f"The model needs {', '.join(missing or names)}; given: {', '.join(files) or 'nothing'}.",
             f"Give it with --sensor {(missing or names)[0]}=FILE",
         )
+    if strange := [key for key in files if key not in names]:
+        raise SceneError(
+            f"The model has no sensor {strange[0]}; it takes {', '.join(names)}.",
+            f"Type one of them, such as --sensor {names[0]}=FILE, or leave those files out.",
+        )
     for option, value in (("--nodata", options.nodata), ("--value-scale", options.value_scale)):
         unknown = [key for key in value if key and key not in names] if isinstance(value, Mapping) else []
         if unknown:

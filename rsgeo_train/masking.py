@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from rsgeo_train.errors import RecipeError
 from rsgeo_train.randomness import uniform
 
 Masking = Literal["random", "identical", "disjoint"]
@@ -50,14 +51,23 @@ def draw(
         ratio: share of the patches that is hidden, of the first sensor in `disjoint`.
         masking: how the sensors' masks belong together.
         random: CPU generator.
+
+    Raises:
+        RecipeError: too few patches are left for each sensor to see one.
     """
     # One order for each sensor is drawn whatever the masking, so that the draws after it stay the same.
     orders = [uniform(random, count, patches).argsort(dim=1) for _ in sensors]
-    first = min(patches, max(1, int(patches * (1 - ratio))))
+    first = min(patches, max(1, int(patches * (1 - ratio) + 1e-6)))  # 1 − 0.9 is less than a tenth
     if masking != "disjoint":
         orders = orders if masking == "random" else orders[:1] * len(orders)
         return {sensor: _of(order, 0, first) for sensor, order in zip(sensors, orders, strict=True)}
     rest, others = patches - first, max(1, len(sensors) - 1)
+    if rest < others:
+        raise RecipeError(
+            f"method.masking: of {patches} patches the first sensor sees {first}, so that {rest} are left for {others} "
+            "more; each must see one.",
+            "Raise method.mask_ratio, make the patches smaller (encoder.options.patch), or --set method.masking=random",
+        )
     bounds = [0, first, *(first + rest * (number + 1) // others for number in range(others))]
     return {sensor: _of(orders[0], *bounds[n : n + 2]) for n, sensor in enumerate(sensors)}
 

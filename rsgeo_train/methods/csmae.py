@@ -21,6 +21,7 @@ where the target's mask says when that one is asked for.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -127,7 +128,7 @@ class CsmaeNetwork(nn.Module):
             raise RecipeError(
                 f"method.decoder_width: {method.decoder_width} features cannot be shared among "
                 f"{method.decoder_heads} heads.",
-                "Type: --set method.decoder_heads=8",
+                f"Type: --set method.decoder_heads={math.gcd(method.decoder_width, method.decoder_heads)}",
             )
         self.encoder = FusionEncoder(recipe.encoder, taken.bands, taken.normalisation)
         backbone = self.backbone

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from making import read, rsgeo
+from making import random_scene, read, rsgeo, write_scene
 from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
@@ -502,3 +502,17 @@ def test_the_major_tom_scene_at_10_and_20_m(real_data: Path, tmp_path: Path) -> 
     found, expected = read(tmp_path / "map.tif"), read(tmp_path / "before.tif")
     assert found.shape[0] == 10 and np.isfinite(found).all() and np.ptp(found[4]) > 0.05
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_mistyped_sensor_is_refused(tmp_path: Path) -> None:
+    """Also of a model that would go without it."""
+    from rsgeo_core.card import CardBand, SensorInput
+    from rsgeo_core.scene import ReadOptions, Scene
+
+    scene = write_scene(tmp_path / "s.tif", random_scene((3, 40, 40)))
+    inputs = [
+        SensorInput(sensor=key, bands=(CardBand(name="band 1"),), tile_size=32, missing_bands="present")
+        for key in ("s2", "s1")
+    ]
+    with pytest.raises(SceneError, match="no sensor S1; it takes s2, s1"):
+        Scene({"s2": [str(scene)], "S1": [str(scene)]}, inputs, ReadOptions())

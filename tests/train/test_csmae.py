@@ -402,3 +402,12 @@ def test_half_precision(pairs: Path, tmp_path: Path, precision: str) -> None:
     settings = recipe("trainer.max_steps=2", f"trainer.precision={precision}", "data.selection_fraction=0.2")
     task = training.train("csmae", settings, read_catalog(pairs), tmp_path, tell=lambda line: None)
     assert all(torch.isfinite(value).all() for value in task.average.module.state_dict().values())
+
+
+def test_every_sensor_sees_a_patch() -> None:
+    random = torch.Generator()
+    with pytest.raises(RecipeError, match="1 are left for 2 more"):
+        draw(["a", "b", "c"], 2, 4, 0.25, "disjoint", random)
+    assert {mask.kept.shape[1] for mask in draw(["a", "b", "c"], 2, 4, 0.5, "disjoint", random).values()} == {1, 2}
+    for patches in (10, 20, 100):
+        assert draw(["a"], 2, patches, 0.9, "random", random)["a"].kept.shape[1] == patches // 10

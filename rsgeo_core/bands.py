@@ -134,9 +134,9 @@ def match_bands(paths: Sequence[str], wanted: SensorInput, given: Mapping[str, i
             continue
         found = [(path, n, why) for path, n, label, why in labels if label and band.is_called(label)]
         if len(found) > 1:
+            counted = ", ".join(f"{places.index((path, n)) + 1} ({listed([path])})" for path, n, _ in found)
             raise BandError(
-                f"{listed(paths)} has band {band} {len(found)} times: "
-                f"numbers {', '.join(str(n) for _, n, _ in found)}.",
+                f"{listed(paths)} has band {band} {len(found)} times: numbers {counted}.",
                 f"Say which one with --bands {band.name}=<band number>.",
             )
         if found:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rsgeo_core import tiling, zoo
+from rsgeo_core.bands import listed
 from rsgeo_core.card import Output
 from rsgeo_core.errors import RequestError
 from rsgeo_core.events import Listener, Log, Warn
@@ -128,8 +129,14 @@ def _output(request: InferRequest, model: Model) -> Output:
 
 def _tell_bands(scene: Scene, tell: Listener) -> None:
     for key, reader in scene.sensors.items():
-        how = ", ".join(f"{m.band.name} = band {m.index} ({m.why})" for m in reader.matched)
+        several = len(reader.paths) > 1
+        how = ", ".join(
+            f"{m.band.name} = band {m.index}{f' of {listed([m.path])}' if several else ''} ({m.why})"
+            for m in reader.matched
+        )
         tell(Log(text=f"Bands of {key}: {how}."))
+        if unused := [path for path in reader.paths if all(match.path != path for match in reader.matched)]:
+            tell(Log(text=f"Not used, since the model takes no band of {key} that is in them: {listed(unused)}."))
         lacking = [str(b) for b, there in zip(reader.wanted.bands, reader.present, strict=True) if not there]
         if lacking:
             tell(Warn(code="missing-bands", text=f"The scene lacks {', '.join(lacking)}; the model goes without."))

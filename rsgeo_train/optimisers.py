@@ -88,7 +88,7 @@ def new_optimizer(network: nn.Module, config: OptimizerBlock) -> torch.optim.Opt
 
 
 def parameter_groups(network: nn.Module, config: OptimizerBlock) -> list[dict[str, Any]]:
-    """Parameters by (multiplier, weight decay), without the frozen ones; one dimension does not decay.
+    """Parameters by (multiplier, weight decay), without the frozen ones; vectors, such as tokens, do not decay.
 
     Raises:
         RecipeError: a pattern names nothing, or everything is frozen.
@@ -100,7 +100,7 @@ def parameter_groups(network: nn.Module, config: OptimizerBlock) -> list[dict[st
         if block.freeze:
             continue
         decay = config.weight_decay if block.weight_decay is None else block.weight_decay
-        found.setdefault((block.multiplier, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+        found.setdefault((block.multiplier, decay if _is_matrix(parameter) else 0.0), []).append(parameter)
     groups = [
         {"params": members, "weight_decay": decay, "multiplier": multiplier}
         for (multiplier, decay), members in found.items()
@@ -109,6 +109,12 @@ def parameter_groups(network: nn.Module, config: OptimizerBlock) -> list[dict[st
     if not groups:
         raise RecipeError("optimizer.groups freezes every parameter.", "Leave something to train.")
     return groups
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether it has more than one dimension; a token, (1, 1, D), is a vector."""
+    is_token = parameter.ndim == 3 and parameter.numel() == parameter.shape[-1]
+    return parameter.ndim > 1 and not is_token
 
 
 def freeze(network: nn.Module, groups: dict[str, GroupBlock]) -> None:

@@ -13,6 +13,7 @@ never look at each other's tokens, so each can be encoded alone; what several sa
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
@@ -93,12 +94,19 @@ def read_options(config: EncoderBlock) -> SensorOptions:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(["encoder.options", *map(str, first["loc"])])
-        raise RecipeError(
-            f"{where}: {first['msg'].removeprefix('Value error, ')}.", f"Known: {', '.join(SensorOptions.model_fields)}"
-        ) from None
+        known = ", ".join(SensorOptions.model_fields)
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(first["loc"][-1]), SensorOptions.model_fields, 1)
+            hint = f"Did you mean encoder.options.{near[0]}?" if near else ""
+            raise RecipeError(f"There is no setting {where}; known here: {known}.", hint) from None
+        raise RecipeError(f"{where}: {first['msg'].removeprefix('Value error, ')}.", f"Known: {known}") from None
     width, heads, own, _ = options.shape(config.name)
     if width % heads:
-        raise RecipeError(f"encoder.options: {width} features cannot be shared among {heads} heads.")
+        fitting = max(n for n in range(1, heads + 1) if width % n == 0)
+        raise RecipeError(
+            f"encoder.options: {width} features cannot be shared among {heads} heads.",
+            f"Type: --set encoder.options.heads={fitting}",
+        )
     if own < 0:
         raise RecipeError("encoder.options: more blocks are shared than there are.", "Lower shared, or raise depth.")
     return options

@@ -30,8 +30,8 @@ from rsgeo_core.errors import RunError
 from rsgeo_core.events import CancelToken, Listener, ignore
 from rsgeo_train import label_shares, randomness
 from rsgeo_train.catalog import Catalog
+from rsgeo_train.checkpoints import is_begun, read_resumable
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
-from rsgeo_train.checkpoints import read_resumable
 from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.initialisation import initialise
@@ -425,8 +425,14 @@ def start_from(task: Learner, run: Path) -> None:
 
 
 def load_best(task: Learner, folder: Path) -> None:
-    """Load the weights of the best epoch (the last ones where no epoch was finished)."""
+    """Load the weights of the best epoch (the last ones where no epoch was finished).
+
+    Raises:
+        RunFolderError: the run ended before its first checkpoint, or none is whole.
+    """
     path = folder / "checkpoints" / "best.ckpt"
+    if not path.is_file() and not is_begun(folder / "checkpoints"):
+        raise RunFolderError(f"{folder} ended before its first checkpoint: it has no weights.", "Train it again.")
     state = load_checkpoint(path) if path.is_file() else read_resumable(folder / "checkpoints")[0]
     task.load_state_dict(state["task"])
     task.eval()

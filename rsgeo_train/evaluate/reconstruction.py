@@ -40,6 +40,7 @@ class Reconstruction:
 
     Attributes:
         row: of the catalog.
+        size: H and W of the sample; what is no whole patch on its right and lower side is left out of the arrays.
         images: per sensor that the sample has (C, H, W) in stored units.
         seen: the same, (H, W) bool: the pixels of the patches that the encoder saw.
         made: by source and target sensor (C, H, W) in stored units, all patches.
@@ -48,6 +49,7 @@ class Reconstruction:
     """
 
     row: int
+    size: tuple[int, int]
     images: dict[str, Floats]
     seen: dict[str, NDArray[np.bool_]]
     made: dict[tuple[str, str], Floats]
@@ -88,6 +90,11 @@ def reconstruct(
     learner = training.build(kind, recipe, own, taken)
     training.load_best(learner, run)
     assert isinstance(learner, Csmae)
+    if not (learner.recipe.method.umr or learner.recipe.method.cmr):
+        raise RecipeError(
+            f"{run} was trained without reconstruction (method.umr and method.cmr are 0): its decoders know nothing.",
+            "Name a run that reconstructs.",
+        )
     changes = {"masking": masking, "mask_ratio": ratio}
     method = learner.recipe.method.model_copy(update={key: v for key, v in changes.items() if v is not None})
     samples = WidenedSamples(catalog, _chosen(catalog, taken, count, ids, seed), taken, with_labels=False)
@@ -105,7 +112,7 @@ def write_rasters(found: Sequence[Reconstruction], catalog: Catalog, taken: Inpu
     for item in found:
         name = re.sub(r"[^\w.-]+", "_", str(catalog.table["id"].iloc[item.row])).strip("._")
         for sensor, image in item.images.items():
-            place = _place(catalog, sensor, item.row, image.shape[1:])
+            place = _place(catalog, sensor, item.row, item.size)
             parts = {"input": image, "seen": item.seen[sensor][None].astype(np.uint8)}
             parts |= {f"from_{source}": made for (source, target), made in item.made.items() if target == sensor}
             for kind, values in parts.items():
@@ -139,7 +146,7 @@ def _reconstructed(learner: Csmae, method: CsmaeBlock, sample: Sample, taken: In
     values = network.encoder.prepared(images, sample.present[None])
     random = randomness.generator(seed, "reconstruction", int(sample.rows))
     encoded = network.encoded(values, method, random)
-    guesses = network.decoded(encoded)
+    guesses = network.decoded(encoded, cross=method.cmr > 0)
     counts = list(sizes.values())
     truths = {s: cut(part, patch) for s, part in zip(sizes, values.split(counts, 1), strict=True)}
     stored = dict(zip(sizes, images[0].split(counts), strict=True))
@@ -162,7 +169,8 @@ def _reconstructed(learner: Csmae, method: CsmaeBlock, sample: Sample, taken: In
         s: np.kron(~encoded.masks[s].hidden[0].reshape(rows, columns).numpy(), np.ones((patch, patch), bool))
         for s in has
     }
-    return Reconstruction(int(sample.rows), {s: stored[s].numpy() for s in has}, seen, made, errors)
+    size = (int(sample.images.shape[1]), int(sample.images.shape[2]))
+    return Reconstruction(int(sample.rows), size, {s: stored[s].numpy() for s in has}, seen, made, errors)
 
 
 def _off(guess: Tensor, truth: Tensor, asked: Tensor, method: CsmaeBlock) -> float:
@@ -179,13 +187,13 @@ def _stored(normalise: Normalise, values: Tensor, images: Tensor, bands: slice) 
     return values * std + mean
 
 
-def _place(catalog: Catalog, sensor: str, row: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    """CRS and transform of a sample's pixels; nothing where the source has no place."""
+def _place(catalog: Catalog, sensor: str, row: int, size: tuple[int, int]) -> dict[str, Any]:
+    """CRS and transform of a sample's H × W pixels; nothing where the source has no place."""
     grid = StoredImages(catalog, sensor).place(row)
     if grid is None:
         return {}
     # A coarser sensor was brought to the pixels of the first one.
-    scale = Affine.scale(grid.width / shape[1], grid.height / shape[0])
+    scale = Affine.scale(grid.width / size[1], grid.height / size[0])
     return {"crs": grid.crs, "transform": grid.transform @ scale}
 
 

@@ -12,7 +12,7 @@ from rsgeo_train.evaluate.sheets import FAINT, Sheet, Word, shortened
 from rsgeo_train.evaluate.thumbnails import limits_of, rgb_of, shown_bands
 from rsgeo_train.methods.registry import Input
 
-_CELL, _GAP, _EDGE, _SIDE, _HEAD = 92.0, 5.0, 16.0, 72.0, 62.0
+_CELL, _GAP, _EDGE, _SIDE, _HEAD = 92.0, 5.0, 16.0, 72.0, 74.0
 _BETWEEN = 10.0  # sensors
 _HIDDEN = np.uint8(128)  # the grey of a patch that is not seen
 
@@ -37,15 +37,16 @@ def reconstruction_sheet(
         left = _EDGE + _SIDE + number * block
         sources = [target, *(sensor for sensor in sensors if sensor != target)]
         shown = ",".join(shown_bands(taken.bands[target], target))
-        heads = [f"{target} {shown}", "seen", *("from itself" if s == target else f"from {s}" for s in sources)]
+        heads = [target, "seen", *("from itself" if s == target else f"from {s}" for s in sources)]
         for column, head in enumerate(heads):
             place = left + column * (_CELL + _GAP)
-            sheet.words.append(Word(place, _HEAD - 6, shortened(head, _CELL, 8.5), 8.5, bold=column == 0))
-        images = [item.images[target] for item in found if target in item.images]
-        limits = limits_of(images, taken.bands[target], sensor=target) if images else None
+            sheet.words.append(Word(place, _HEAD - 17, shortened(head, _CELL - 8, 8.5), 8.5, bold=column == 0))
+        sheet.words.append(Word(left, _HEAD - 6, shortened(shown, 2 * _CELL, 8), 8, FAINT))
         for row, item in enumerate(found):
             top = _HEAD + row * (_CELL + 18)
-            pictures = [item.images.get(target)] * 2 + [item.made.get((source, target)) for source in sources]
+            own = item.images.get(target)  # a sample's pictures have its own stretch, so that a cloud darkens no other
+            limits = None if own is None else limits_of([own], taken.bands[target], sensor=target)
+            pictures = [own] * 2 + [item.made.get((source, target)) for source in sources]
             for column, image in enumerate(pictures):
                 place = left + column * (_CELL + _GAP)
                 if image is None:

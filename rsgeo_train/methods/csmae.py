@@ -132,6 +132,14 @@ class CsmaeNetwork(nn.Module):
             )
         self.encoder = FusionEncoder(recipe.encoder, taken.bands, taken.normalisation)
         backbone = self.backbone
+        for name, side in (("The samples have", taken.side), ("augment.crop is", recipe.augment.crop)):
+            if side and side % backbone.patch:
+                fitting = [n for n in range(2, side // 2 + 1) if side % n == 0]
+                near = min(fitting, key=lambda n: abs(n - backbone.patch), default=side)
+                raise RecipeError(
+                    f"{name} {side} pixels, which patches of {backbone.patch} do not divide.",
+                    f"Type: --set encoder.options.patch={near} --set encoder.options.grid={side // near}",
+                )
         values = {sensor: backbone.patch**2 * count for sensor, count in backbone.sizes.items()}
         groups = [values] if method.decoders == "common" else [{sensor: count} for sensor, count in values.items()]
         shape = method.decoder_width, method.decoder_depth, method.decoder_heads, backbone.grid
@@ -256,6 +264,13 @@ class Csmae(Learner):
     def normalised(self, images: Tensor, present: Tensor) -> Tensor:
         """Normalised values, 0 where a band is missing."""
         return self.average.module.encoder.prepared(images, present)
+
+    def cautions(self) -> list[str]:
+        """What one sensor alone leaves of the losses."""
+        sensors, method = self.network.backbone.sizes, self.recipe.method
+        if len(sensors) > 1 or not (method.cmr or method.mim or method.mde):
+            return []
+        return [f"{next(iter(sensors))} is the only sensor: it learns by its own reconstruction (umr) alone"]
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on freshly augmented and masked images."""

@@ -13,10 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import rasterio
-
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.rasters import raster_grid
 from rsgeo_train.samples import statistics
 
 CLASSES = (
@@ -73,8 +72,7 @@ def prepare(
 
 def _chips(record: dict[str, Any], picture: Path, side: int, stride: int, sensors: list[str]) -> list[dict[str, Any]]:
     """A record for each square of a picture."""
-    with rasterio.open(picture) as file:
-        height, width = file.shape
+    height, width = raster_grid(str(picture)).shape
     if min(height, width) < side:
         raise DatasetError(
             f"{picture} has {height}×{width} pixels, less than a chip of {side}.", f"Type: --side {min(height, width)}"

@@ -516,3 +516,25 @@ def test_a_mistyped_sensor_is_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(SceneError, match="no sensor S1; it takes s2, s1"):
         Scene({"s2": [str(scene)], "S1": [str(scene)]}, inputs, ReadOptions())
+
+
+def test_a_file_that_gives_no_band_is_told(scene: dict[str, list[Path]], model: Path, tmp_path: Path) -> None:
+    """As Sentinel-2's bands of 60 m in a folder that is given whole; and which file each band is of."""
+    extra = write_scene(tmp_path / "B09.tif", random_scene((1, 20, 20)), descriptions=("B09",))
+    events: list[Event] = []
+    given = {"s1": scene["s1"], "s2": [*scene["s2"], extra]}
+    infer(given, tmp_path / "map.tif", model, on_event=events.append)
+    told = hear(events)
+    assert "Not used, since the model takes no band of s2 that is in them: B09.tif." in told
+    assert "B02 = band 1 of s2_10m.tif (its description)" in told
+
+
+def test_a_band_that_two_files_have_is_numbered_through_them(tmp_path: Path) -> None:
+    from rsgeo_core.bands import match_bands
+    from rsgeo_core.card import CardBand, SensorInput
+    from rsgeo_core.errors import BandError
+
+    paths = [write_scene(tmp_path / f"{n}.tif", random_scene((2, 9, 9)), descriptions=("B02", "B03")) for n in "ab"]
+    wanted = SensorInput(sensor="s2", bands=(CardBand(name="B03"),), tile_size=8)
+    with pytest.raises(BandError, match=r"has band B03 2 times: numbers 2 \(a.tif\), 4 \(b.tif\)"):
+        match_bands([str(path) for path in paths], wanted)

@@ -111,3 +111,12 @@ def test_a_process_killed_while_it_writes_leaves_the_one_before(tmp_path: Path) 
     assert read_resumable(tmp_path)[0]["step"] == 1
     write_checkpoint(tmp_path / "last.ckpt", content(3))
     assert read_resumable(tmp_path)[0]["step"] == 3 and names(tmp_path) == {"last.ckpt", "previous.ckpt"}
+
+
+def test_a_run_without_weights_says_so(tmp_path: Path) -> None:
+    """To whoever wants to use it; going on is another matter."""
+    from rsgeo_train.training import load_best
+
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(RunFolderError, match="ended before its first checkpoint: it has no weights"):
+        load_best(None, tmp_path)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -339,9 +340,9 @@ def test_an_encoder_of_two_sensors_starts_one_of_one(tmp_path: Path) -> None:
 
 def test_options_are_checked() -> None:
     for options, words in (
-        ("{patchh: 8}", "patch"),
+        ("{patchh: 8}", "Did you mean encoder.options.patch"),
         ("{width: 30}", "multiple of 4"),
-        ("{heads: 5}", "cannot be shared among 5 heads"),
+        ("{heads: 5}", "encoder.options.heads=4"),
         ("{depth: 2, shared: 3}", "more blocks are shared"),
         ("{sharing: common, shared: 3}", "expected one of them"),
     ):
@@ -411,3 +412,35 @@ def test_every_sensor_sees_a_patch() -> None:
     assert {mask.kept.shape[1] for mask in draw(["a", "b", "c"], 2, 4, 0.5, "disjoint", random).values()} == {1, 2}
     for patches in (10, 20, 100):
         assert draw(["a"], 2, patches, 0.9, "random", random)["a"].kept.shape[1] == patches // 10
+
+
+def test_patches_that_do_not_divide_are_refused_before_training() -> None:
+    for more, words in (
+        (("encoder.options.patch=16",), "samples have 120 pixels.*patch=15 .*grid=8"),
+        (("encoder.options.patch=15", "augment.crop=64"), "crop is 64 pixels.*patch=16"),
+    ):
+        with pytest.raises(RecipeError) as told:
+            Csmae(recipe(*more), taken({"s1": ["VV"]}, 120))
+        assert re.search(words, str(told.value), re.DOTALL), str(told.value)
+
+
+def test_what_one_sensor_leaves_is_told(pairs: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = recipe("sensors={s2: {}}", "trainer.max_steps=1")
+    training.train("csmae", settings, read_catalog(pairs), tmp_path / "one", tell=said.append)
+    assert any("s2 is the only sensor" in line for line in said)
+    said.clear()
+    training.train("csmae", recipe("trainer.max_steps=1"), read_catalog(pairs), tmp_path / "two", tell=said.append)
+    assert not any("only sensor" in line for line in said)
+
+
+def test_tokens_do_not_decay() -> None:
+    from rsgeo_train.optimisers import parameter_groups
+
+    made = network()
+    decayed = {
+        id(p) for group in parameter_groups(made, recipe().optimizer) for p in group["params"] if group["weight_decay"]
+    }
+    names = {name for name, parameter in made.named_parameters() if id(parameter) in decayed}
+    assert not any("token" in name or "missing" in name or "bias" in name or "norm" in name for name in names)
+    assert "encoder.backbone.embeddings.s1.weight" in names and "decoders.0.heads.s2.weight" in names

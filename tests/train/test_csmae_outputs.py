@@ -186,6 +186,10 @@ def test_other_runs_are_refused(pairs: Path, tmp_path: Path) -> None:
     training.train("csf", recipe, read_catalog(pairs), tmp_path / "run", tell=lambda line: None, source=pairs)
     with pytest.raises(RecipeError, match="only csmae reconstructs"):
         reconstruct(tmp_path / "run")
+    with pytest.raises(RecipeError, match="without reconstruction"):
+        reconstruct(trained(pairs, tmp_path / "mim", "method.umr=0", "method.cmr=0", "trainer.max_steps=1"))
+    itself = reconstruct(trained(pairs, tmp_path / "umr", "method.cmr=0", "trainer.max_steps=1"), count=1)[2]
+    assert set(itself[0].made) == {("s1", "s1"), ("s2", "s2")}
     with pytest.raises(DatasetError, match="no sample nowhere"):
         reconstruct(trained(pairs, tmp_path / "mae"), ids=["nowhere"])
 

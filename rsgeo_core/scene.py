@@ -82,11 +82,6 @@ class Scene:
                 )
 
     @property
-    def needs_all(self) -> bool:
-        """Whether a pixel without one of the sensors is nodata: the model cannot do without some sensor."""
-        return any(item.missing_bands == "refuse" for item in self._inputs)
-
-    @property
     def is_aligned(self) -> bool:
         """Whether all files are on the reference grid by themselves."""
         return all(reader.is_aligned for reader in self.sensors.values())

@@ -13,9 +13,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from rsgeo_train import randomness
 from rsgeo_train.encoders import Encoder, Features
-from rsgeo_train.gathering import process_count, process_rank
+from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.optimisers import freeze, new_optimizer, still
 from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
+from rsgeo_train.samples import Sample
 
 Sums = dict[str, list[Any]]
 """What was noted, by name: total and count."""
@@ -148,6 +149,53 @@ class Learner(L.LightningModule):
 
     def _position(self) -> tuple[int, ...]:
         return (self.step, self.part) if self.part else (self.step,)
+
+
+class SelfSupervised(Learner):
+    """A method that learns without labels: its encoder is told what is missing, and its loss on the selection part
+    selects.
+
+    Subclasses set `self.network`, which has an `encoder` of the form of `fusion.FusionEncoder`, and give
+    `training_step` and `judge`.
+
+    Attributes:
+        judged: figures of the last validation, batch by batch.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.judged: dict[str, list[float]] = {}
+
+    @property
+    def backbone(self) -> Encoder:
+        """The averaged encoder without its normalisation."""
+        return self.average.module.encoder.backbone
+
+    def normalised(self, images: Tensor, present: Tensor) -> Tensor:
+        """What the averaged encoder makes of stored values before its backbone."""
+        return self.average.module.encoder.prepared(images, present)
+
+    def judge(self, batch: Sample, random: randomness.Draws) -> tuple[Tensor, dict[str, Any]]:
+        """The loss of the averaged network on a batch, and what else is to be told; `random` is the same every time."""
+        raise NotImplementedError
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting."""
+        self.judged = {}
+        self.average.eval()
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """Note the loss of a batch."""
+        rank, processes = process_rank(), process_count()
+        random = randomness.generator(self.recipe.seed, "judged", batch_idx, rank=rank, processes=processes)
+        loss, told = self.judge(batch, random)
+        for name, value in {"loss": loss, **told}.items():
+            self.judged.setdefault(name, []).append(float(value))
+
+    def selection(self) -> dict[str, float]:
+        """Minus the loss on the selection part selects; and what else was seen there."""
+        means = averaged({name: sum(values) / len(values) for name, values in self.judged.items()})
+        return {"score": -means.pop("loss"), **{f"selection_{name}": value for name, value in means.items()}}
 
 
 def peak_rate(recipe: Recipe) -> float:

@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsgeo_train import randomness
-from rsgeo_train.encoders import Encoder, over_places
+from rsgeo_train.encoders import over_places
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
-from rsgeo_train.gathering import averaged, process_count, process_rank
-from rsgeo_train.learner import Learner
+from rsgeo_train.learner import SelfSupervised
 from rsgeo_train.losses.similarity import info_nce
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.projector import Projector
@@ -95,7 +94,7 @@ class CsfNetwork(nn.Module):
         return widths
 
 
-class Csf(Learner):
+class Csf(SelfSupervised):
     """A CSF run.
 
     Args:
@@ -115,16 +114,6 @@ class Csf(Learner):
             )
         self.sensors = taken.sensors
         self._set_network(CsfNetwork(recipe, taken))
-        self.judged: dict[str, list[float]] = {}
-
-    @property
-    def backbone(self) -> Encoder:
-        """The averaged encoder without its normalisation."""
-        return self.average.module.encoder.backbone
-
-    def normalised(self, images: Tensor, present: Tensor) -> Tensor:
-        """Normalised values, 0 where a band is missing, the others scaled."""
-        return self.average.module.encoder.prepared(images, present)
 
     def cautions(self) -> list[str]:
         """That the run ends before the views lack what they shall lack."""
@@ -142,24 +131,9 @@ class Csf(Learner):
         self.note(loss=loss, dropped=self.recipe.method.views.rate(self.step), **told)
         return loss
 
-    def on_validation_epoch_start(self) -> None:
-        """Start counting."""
-        self.judged = {}
-        self.average.eval()
-
-    def validation_step(self, batch: Sample, batch_idx: int) -> None:
-        """The same views at every validation, at the final rate, by the averaged network."""
-        random = randomness.generator(
-            self.recipe.seed, "judged", batch_idx, rank=process_rank(), processes=process_count()
-        )
-        loss, told = self._contrast(self.average, batch, self.recipe.method.views.drop_ramp, random)
-        for name, value in {"loss": loss, **told}.items():
-            self.judged.setdefault(name, []).append(float(value))
-
-    def selection(self) -> dict[str, float]:
-        """Minus the loss on the selection part selects; and what else was seen there."""
-        means = averaged({name: sum(values) / len(values) for name, values in self.judged.items()})
-        return {"score": -means.pop("loss"), **{f"selection_{name}": value for name, value in means.items()}}
+    def judge(self, batch: Sample, random: randomness.Draws) -> tuple[Tensor, dict[str, Any]]:
+        """Two views at the final rate."""
+        return self._contrast(self.average, batch, self.recipe.method.views.drop_ramp, random)
 
     def _contrast(
         self, network: nn.Module, batch: Sample, step: int, random: torch.Generator

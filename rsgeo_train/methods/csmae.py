@@ -30,11 +30,9 @@ from torch import Tensor, nn
 
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment
-from rsgeo_train.encoders import Encoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
-from rsgeo_train.gathering import averaged, process_count, process_rank
-from rsgeo_train.learner import Learner
+from rsgeo_train.learner import SelfSupervised
 from rsgeo_train.losses.discrepancy import discrepancy
 from rsgeo_train.losses.reconstruction import Error, cut, reconstruction_error, standardised
 from rsgeo_train.losses.similarity import nt_xent
@@ -233,7 +231,7 @@ class CsmaeNetwork(nn.Module):
         return told if method.umr else {name: value for name, value in told.items() if name != "umr"}
 
 
-class Csmae(Learner):
+class Csmae(SelfSupervised):
     """A CSMAE run.
 
     Args:
@@ -254,16 +252,6 @@ class Csmae(Learner):
                 "Type: --set method.umr=1, or give a catalog of several sensors.",
             )
         self._set_network(CsmaeNetwork(recipe, taken))
-        self.judged: dict[str, list[float]] = {}
-
-    @property
-    def backbone(self) -> Encoder:
-        """The averaged encoder without its normalisation."""
-        return self.average.module.encoder.backbone
-
-    def normalised(self, images: Tensor, present: Tensor) -> Tensor:
-        """Normalised values, 0 where a band is missing."""
-        return self.average.module.encoder.prepared(images, present)
 
     def cautions(self) -> list[str]:
         """What one sensor alone leaves of the losses."""
@@ -280,22 +268,7 @@ class Csmae(Learner):
         self.note(loss=loss, **told)
         return loss
 
-    def on_validation_epoch_start(self) -> None:
-        """Start counting."""
-        self.judged = {}
-        self.average.eval()
-
-    def validation_step(self, batch: Sample, batch_idx: int) -> None:
-        """The same masks at every validation, by the averaged network."""
-        random = randomness.generator(
-            self.recipe.seed, "judged", batch_idx, rank=process_rank(), processes=process_count()
-        )
+    def judge(self, batch: Sample, random: randomness.Draws) -> tuple[Tensor, dict[str, Any]]:
+        """The losses as they are."""
         values = self.normalised(batch.images, batch.present)
-        loss, told = self.average(values, batch.present, self.recipe.method, random)
-        for name, value in {"loss": loss, **told}.items():
-            self.judged.setdefault(name, []).append(float(value))
-
-    def selection(self) -> dict[str, float]:
-        """Minus the loss on the selection part selects; and what else was seen there."""
-        means: dict[str, Any] = averaged({name: sum(values) / len(values) for name, values in self.judged.items()})
-        return {"score": -means.pop("loss"), **{f"selection_{name}": value for name, value in means.items()}}
+        return self.average(values, batch.present, self.recipe.method, random)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from pictures import BANDS, write_raster
+from resumption import resumed
 
 from rsgeo_cli.rsgeo_train import cli
 from rsgeo_train import training
@@ -159,24 +160,7 @@ def test_an_unknown_tap_names_the_nearest(pairs: Path) -> None:
 def test_a_run_resumed_at_any_step_equals_an_uninterrupted_one(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalog, settings = read_catalog(pairs), recipe("trainer.max_steps=5")
-    training.train("csf", settings, catalog, tmp_path / "whole", tell=lambda line: None)
-
-    def stop(self, batch, batch_idx, normal=training.Learner.on_train_batch_start):
-        if self.step == 3:
-            raise InterruptedError
-        normal(self, batch, batch_idx)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(training.Learner, "on_train_batch_start", stop)
-        with pytest.raises(InterruptedError):
-            training.train("csf", settings, catalog, tmp_path / "cut", tell=lambda line: None)
-    torch.rand(5)
-    training.train("csf", settings, catalog, tmp_path / "cut", resume=True, tell=lambda line: None)
-    logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
-    assert logs[0] == logs[1] and json.loads(logs[0].splitlines()[-1])["step"] == 5
-    states = [training.load_checkpoint(tmp_path / run / "checkpoints/last.ckpt")["task"] for run in ("whole", "cut")]
-    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert resumed("csf", recipe("trainer.max_steps=5"), read_catalog(pairs), tmp_path, monkeypatch)["step"] == 5
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(pairs: Path, tmp_path: Path) -> None:

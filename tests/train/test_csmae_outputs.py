@@ -11,6 +11,7 @@ import rasterio
 import torch
 from click.testing import CliRunner
 from pictures import write_raster
+from test_csmae import SMALL
 
 from rsgeo_cli.rsgeo_train import cli
 from rsgeo_core import infer
@@ -23,19 +24,6 @@ from rsgeo_train.export import CardFacts, export
 from rsgeo_train.methods.csmae import CsmaeRecipe
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.runs import read_run
-
-SMALL = [
-    "encoder.name=sensor_vit_tiny",
-    "encoder.options={patch: 8, grid: 4, width: 32, heads: 2, depth: 2, shared: 1}",
-    "method.decoder_width=16",
-    "method.decoder_heads=2",
-    "method.decoder_depth=1",
-    "data.batch_size=8",
-    "data.selection_fraction=0",
-    "trainer.threads=1",
-    "trainer.max_steps=2",
-    "trainer.accelerator=cpu",
-]
 
 
 def trained(catalog: Path, folder: Path, *more: str) -> Path:
@@ -89,17 +77,16 @@ def test_one_file_encodes_each_sensor_alone_and_all(run: Path, tmp_path: Path) -
         assert np.array_equal(*(onnx_graph.run(model, one, output=name) for one in (feeds, spoiled)))
 
 
-@pytest.mark.parametrize("sensor", ["s1", "s2"])
-def test_a_file_for_one_sensor(run: Path, tmp_path: Path, sensor: str) -> None:
+def test_a_file_for_one_sensor(run: Path, tmp_path: Path) -> None:
     """It has that input alone, is smaller, and answers as the file of both does without the other."""
+    sensor = "s1"  # which some samples lack
     whole, alone = tmp_path / "whole.onnx", tmp_path / "alone.onnx"
     facts = CardFacts(name="csmae", stride=16)
     export(run, whole, facts=facts, weights="float32", tell=lambda line: None)
     export(run, alone, facts=facts, weights="float32", sensors=[sensor], tell=lambda line: None)
     assert [item.sensor for item in read_card(alone).inputs] == [sensor]
     assert alone.stat().st_size < 0.9 * whole.stat().st_size
-    lacking = [[1] * 4 + [0] * 2] if sensor == "s2" else [[0] * 4 + [1] * 2]
-    feeds = fed(lacking * 3)
+    feeds = fed([[0] * 4 + [1] * 2] * 3)
     own = {sensor: feeds[sensor], "present": np.ones((3, feeds[sensor].shape[1]), np.float32)}
     expected = onnx_graph.run(whole.read_bytes(), feeds)
     assert np.abs(onnx_graph.run(alone.read_bytes(), own) - expected).max() < 1e-5

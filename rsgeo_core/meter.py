@@ -1,4 +1,4 @@
-"""What a run is measured by: finished cells, told as megapixels with the time that is left, and its peak memory."""
+"""What a run is measured by: finished cells, told as mega- or kilopixels with the time left, and its peak memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rsgeo_core.journal import Journal
 EVERY_S = 0.2
 """Seconds between two tellings of the progress."""
 
+_LARGE = 1_000_000  # pixels; smaller runs are told in thousands
+
 
 class Meter:
     """Counts finished cells and tells the progress, at most five times a second."""
@@ -21,7 +23,8 @@ class Meter:
     def __init__(
         self, tell: Listener, total: int, stride: int, journal: Journal, region: Span, layout: tiling.Layout
     ) -> None:
-        self._tell, self._unit = tell, stride * stride / 1e6
+        self._tell, self._cell = tell, stride * stride
+        self._unit, self._size = ("MPix", 1e6) if total * self._cell >= _LARGE else ("kPix", 1e3)
         self._done = sum(
             row.finished.height * row.finished.width
             for row in tiling.plan(region, layout)
@@ -46,9 +49,9 @@ class Meter:
         rate = (done - self._start) / max(1e-9, now - self._began)
         self._tell(
             Progress(
-                done=round(done * self._unit, 4),
-                total=round(self._total * self._unit, 4),
-                unit="MPix",
+                done=round(done * self._cell / self._size, 4),
+                total=round(self._total * self._cell / self._size, 4),
+                unit=self._unit,
                 eta_s=round((self._total - done) / rate, 1) if rate > 0 else None,
             )
         )

@@ -1,7 +1,7 @@
 """Rasters read onto the grid of a chip, whatever their own CRS, resolution, extent and nodata. Knows no catalogs.
 
-Every band is resampled by itself, in float32, with its missing pixels left out: what comes out is a weighted mean of
-valid source pixels, or NaN.
+By the sampler of inference (`rsgeo_core.resampling`), so that a model is trained on the pixels that it will see: every
+band by itself, in float32, the weighted mean of valid source pixels, or NaN.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
-from rasterio.warp import reproject, transform
 from rasterio.windows import Window
 
+from rsgeo_core.alignment import Alignment
+from rsgeo_core.card import Resampling
 from rsgeo_core.grid import Grid
+from rsgeo_core.resampling import Taps, resample
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.rasters import MOVED
 
-_MARGIN = 4  # source pixels around what a chip covers: beyond the reach of cubic weights
-_SMOOTHING = ("cubic_spline", "gauss")  # these change values on the raster's own pixels too
-_ALONG = 21  # points an edge of a chip is followed by, since straight lines bend between CRSs
+METHODS: tuple[str, ...] = get_args(Resampling)
+"""Names of resampling methods; see `rsgeo_core.resampling`."""
 
 
 def read_warped(
@@ -51,7 +51,7 @@ def read_warped(
         affine: from (column, row) of that grid to its coordinates; six numbers in rasterio's order are enough.
         width, height: of that grid, pixels.
         bands: 1-based band numbers; None for all.
-        resampling: a name of rasterio's `Resampling`; `nearest` for labels.
+        resampling: one of `METHODS`; `nearest` for labels.
         nodata: stored value without data; the file's own where left out. NaN and infinities never count as data.
 
     Returns:
@@ -60,8 +60,9 @@ def read_warped(
     Raises:
         DatasetError: the file cannot be read or has no CRS, or there is no such resampling.
     """
-    if resampling not in Resampling.__members__:
-        raise DatasetError(f"There is no resampling {resampling!r}.", f"Known: {', '.join(Resampling.__members__)}")
+    if resampling not in METHODS:
+        raise DatasetError(f"There is no resampling {resampling!r}.", f"Known: {', '.join(METHODS)}")
+    method = cast(Resampling, resampling)
     grid = Grid(height, width, Affine(*tuple(affine)[:6]), CRS.from_user_input(crs))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -70,56 +71,58 @@ def read_warped(
                 if source.crs is None:
                     raise DatasetError(f"{path} has no coordinate reference system, so it cannot be laid over a chip.")
                 numbers = list(bands) if bands else list(range(1, source.count + 1))
-                out = np.full((len(numbers), height, width), np.nan, np.float32)
                 own = Grid(*source.shape, source.transform, source.crs)
-                exact = None if resampling in _SMOOTHING else aligned_window(grid, own)
-                window = covered(grid, own) if exact is None else Window(*exact)
-                if window is not None:
-                    pixels = source.read(numbers, window=window)
-                    masks = source.read_masks(numbers, window=window) > 0
-                    missing = [source.nodatavals[n - 1] if nodata is None else nodata for n in numbers]
-                    start = source.transform * Affine.translation(window.col_off, window.row_off)
-                    for band, (values, mask) in enumerate(zip(pixels, masks, strict=True)):
-                        known = _known(values, mask, missing[band])
-                        out[band] = known if exact else _warped(known, start, source.crs, grid, resampling)
+                exact = aligned_window(grid, own)
+                if exact is not None:
+                    out = _known(source, numbers, Window(*exact), nodata)
+                else:
+                    out = np.full((len(numbers), height, width), np.nan, np.float32)
+                    needed = Needed.of(grid, own, method)
+                    if needed is not None:
+                        stored = _known(source, numbers, needed.window, nodata)
+                        out, gone = resample(stored, np.isnan(stored), *needed.taps, method, needed.tents)
+                        if gone is not None:
+                            out[gone] = np.nan
         except RasterioIOError as error:
             raise DatasetError(f"{path} cannot be read: {error}", MOVED) from None
     return out, np.isfinite(out)
 
 
-def covered(grid: Grid, source: Grid) -> Window | None:
-    """The window of a source that a grid lies on, with a margin for resampling; None where it lies outside."""
-    steps = np.linspace(0, 1, _ALONG)
-    along, across = (
-        np.concatenate([steps, steps, 0 * steps, 0 * steps + 1]),
-        np.concatenate([0 * steps, 0 * steps + 1, steps, steps]),
-    )
-    points = [grid.transform * (x * grid.width, y * grid.height) for x, y in zip(along, across, strict=True)]
-    xs, ys = transform(grid.crs, source.crs, *zip(*points, strict=True))
-    places = np.array([~source.transform * point for point in zip(xs, ys, strict=True) if np.isfinite(point).all()])
-    if len(places) == 0:
-        return None
-    low, high = places.min(axis=0), places.max(axis=0)
-    reach = np.ceil(_MARGIN * np.maximum(1, (high - low) / (grid.width, grid.height)))
-    if (high <= 0).any() or (low >= (source.width, source.height)).any():
-        return None
-    left, top = np.maximum(0, np.floor(low - reach)).astype(int)
-    right, bottom = np.minimum((source.width, source.height), np.ceil(high + reach)).astype(int)
-    return Window(int(left), int(top), int(right - left), int(bottom - top))
+class Needed(NamedTuple):
+    """What a grid is made of on a source.
+
+    Attributes:
+        window: of the source.
+        taps: down and across, counted from the window's corner.
+        tents: the same of `bilinear`, which a cubic kernel gives way to beside missing pixels.
+    """
+
+    window: Window
+    taps: tuple[Taps, Taps]
+    tents: tuple[Taps, Taps]
+
+    @classmethod
+    def of(cls, grid: Grid, source: Grid, method: Resampling) -> Needed | None:
+        """None where the grid lies outside of the source."""
+        alignment = Alignment(source, grid)
+        down, across = alignment.taps(grid.span, method)
+        low, wide = alignment.taps(grid.span, "bilinear")
+        rows, columns = down.span(), across.span()
+        if rows is None or columns is None:
+            return None
+        window = Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+        taps, tents = ((one.shifted(*rows), other.shifted(*columns)) for one, other in ((down, across), (low, wide)))
+        return cls(window, taps, tents)
 
 
 def aligned_window(grid: Grid, source: Grid) -> tuple[int, int, int, int] | None:
     """The window (column, row, width, height) of a source that is the grid exactly; None where there is none."""
-    if grid.crs != source.crs:
+    shift = Alignment(source, grid).shift if grid.crs == source.crs else None
+    if shift is None:
         return None
-    to_source = ~source.transform * grid.transform
-    shape = np.array([to_source.a, to_source.b, to_source.d, to_source.e])
-    corners = np.array([to_source.c, to_source.f])
-    whole = np.round(corners)
-    off = np.abs(shape - (1, 0, 0, 1)).max() * max(grid.width, grid.height) + np.abs(corners - whole).max()
-    column, row = int(whole[0]), int(whole[1])
-    inside = column >= 0 and row >= 0 and column + grid.width <= source.width and row + grid.height <= source.height
-    return (column, row, grid.width, grid.height) if off < 0.01 and inside else None
+    row, column = shift
+    inside = row >= 0 and column >= 0 and row + grid.height <= source.height and column + grid.width <= source.width
+    return (column, row, grid.width, grid.height) if inside else None
 
 
 def grid_text(grid: Grid, resampling: str = "bilinear") -> str:
@@ -153,29 +156,17 @@ def read_on(
     return read_warped(path, grid.crs.to_wkt(), grid.transform, grid.width, grid.height, bands, resampling, nodata)
 
 
-def _known(values: NDArray[Any], mask: NDArray[np.bool_], nodata: float | None) -> NDArray[np.float32]:
-    """One band, (h, w) with NaN where there is no data."""
+def _known(
+    source: rasterio.DatasetReader, numbers: Sequence[int], window: Window, nodata: float | None
+) -> NDArray[np.float32]:
+    """Bands of a window, (C, h, w), with NaN where there is no data."""
+    values = source.read(numbers, window=window)
+    lost = source.read_masks(numbers, window=window) == 0
     stored = values.astype(np.float32)
-    lost = ~np.isfinite(stored) | ~mask
-    if nodata is not None:
-        lost |= values == nodata
+    lost |= ~np.isfinite(stored)
+    for band, number in enumerate(numbers):
+        missing = source.nodatavals[number - 1] if nodata is None else nodata
+        if missing is not None:
+            lost[band] |= values[band] == missing
     stored[lost] = np.nan
     return stored
-
-
-def _warped(stored: NDArray[np.float32], start: Affine, crs: CRS, grid: Grid, resampling: str) -> NDArray[np.float32]:
-    """One band on the grid, (H, W); NaN is no data in both."""
-    out = np.full(grid.shape, np.nan, np.float32)
-    reproject(
-        stored,
-        out,
-        src_transform=start,
-        src_crs=crs,
-        src_nodata=np.nan,
-        dst_transform=grid.transform,
-        dst_crs=grid.crs,
-        dst_nodata=np.nan,
-        resampling=Resampling[resampling],
-        tolerance=0,  # exact coordinates for every pixel, not interpolated ones
-    )
-    return out

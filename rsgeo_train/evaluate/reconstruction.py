@@ -21,11 +21,12 @@ from rsgeo_train import randomness, training
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.evaluate.files import put
-from rsgeo_train.losses.reconstruction import cut, joined, reconstruction_error, standardised
+from rsgeo_train.losses.reconstruction import reconstruction_error, standardised
 from rsgeo_train.masking import Masking
 from rsgeo_train.methods.csmae import Csmae, CsmaeBlock
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import Normalise
+from rsgeo_train.patches import cut, joined
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Sample
 from rsgeo_train.sources import StoredImages

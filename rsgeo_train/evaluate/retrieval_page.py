@@ -23,7 +23,7 @@ from rsgeo_train.evaluate.relevance import (
     Figure,
 )
 from rsgeo_train.evaluate.retrieval import sensors_of
-from rsgeo_train.evaluate.retrieval_findings import ALL, RANDOM, RetrievalFindings
+from rsgeo_train.evaluate.retrieval_findings import ALL, RANDOM, Direction, RetrievalFindings
 from rsgeo_train.evaluate.retrieval_gallery import LABEL_WORDS, OWN_WORDS, PAIR_WORDS, WORDS, Gallery
 from rsgeo_train.evaluate.sections import (
     Pictures,
@@ -134,8 +134,13 @@ def add_retrieval(page: Page, save: Pictures, found: RetrievalFindings, catalog:
 
 
 def headline(found: RetrievalFindings) -> str:
-    """The exact pair from the first sensor to the second, or else the mAP, and how far it is above the others."""
-    direction = next((d for d in found.directions if d.is_across), found.directions[0])
+    """The exact pair from the first sensor to the second and back, or else the mAP, and how far above the others."""
+    first = next((d for d in found.directions if d.is_across), found.directions[0])
+    back = [d for d in found.directions if d != first and (d.query, d.archive) == (first.archive, first.query)]
+    return "; ".join(_of_direction(found, direction) for direction in [first, *back])
+
+
+def _of_direction(found: RetrievalFindings, direction: Direction) -> str:
     wanted = PAIR_RECALL if direction.is_across and found.sizes[direction].pairs else MAP
     k = min((f.k for f in found.scores[direction] if f.metric == wanted), key=lambda k: abs(k - found.main_k))
     figure = Figure(wanted, k)
@@ -148,7 +153,7 @@ def headline(found: RetrievalFindings) -> str:
     )
     sizes = found.sizes[direction]
     count = sizes.pairs if wanted == PAIR_RECALL else sizes.queries
-    return f"{direction}, {figure} {scores[name]} ({count} queries); {above}"
+    return f"{direction}, {figure} {scores[name]} ({count} queries), {above}"
 
 
 def _tables(found: RetrievalFindings) -> Iterator[tuple[str, str, str]]:

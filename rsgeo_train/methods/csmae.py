@@ -34,10 +34,11 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.learner import SelfSupervised
 from rsgeo_train.losses.discrepancy import discrepancy
-from rsgeo_train.losses.reconstruction import Error, cut, reconstruction_error, standardised
+from rsgeo_train.losses.reconstruction import Error, reconstruction_error, standardised
 from rsgeo_train.losses.similarity import nt_xent
 from rsgeo_train.masking import Mask, Masking, draw
 from rsgeo_train.methods.registry import Input
+from rsgeo_train.patches import cut
 from rsgeo_train.recipe import EncoderBlock, Recipe
 from rsgeo_train.samples import Sample
 from rsgeo_train.sensor_transformer import SIZES, SensorTransformer

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.lmdb_records import record_keys, record_names
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.samples import statistics
 
 CLASSES = (
     ("Agro-forestry areas", "#f2cca6"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rsgeo_train import tfrecords
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import (
     Catalog,
     CatalogClass,
@@ -22,7 +23,6 @@ from rsgeo_train.catalog import (
 )
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import splits
-from rsgeo_train.samples import statistics
 
 SENSORS = ("spot", "naip", "phr")
 BANDS = ("red", "green", "blue", "nir")

@@ -15,9 +15,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.samples import statistics
 
 CLASSES = (("Fields", "#e8c468"), ("Forest", "#1b6b2f"), ("Water", "#08519c"), ("Town", "#b0479b"))
 BANDS = {"s2": ("B02", "B03", "B04", "B08"), "s1": ("VV", "VH")}

@@ -11,10 +11,10 @@ import re
 import zipfile
 from pathlib import Path
 
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.samples import statistics
 
 CLASSES = (
     ("AnnualCrop", "#e8c468"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import (
     Catalog,
     CatalogClass,
@@ -19,7 +20,6 @@ from rsgeo_train.catalog import (
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.prepare.scenes import sensor_of
-from rsgeo_train.samples import statistics
 
 SUFFIXES = {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2"}
 SPLITS = ("train", "val", "test")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import splits
-from rsgeo_train.samples import statistics
 
 _APART = 0.05  # degrees between centres, from which on two footprints are not those of one sample
 

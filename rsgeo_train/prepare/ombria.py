@@ -13,10 +13,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.rasters import raster_grid
-from rsgeo_train.samples import statistics
 
 CLASSES = (
     CatalogClass(name="not flooded", color="#c2b280", value="0"),

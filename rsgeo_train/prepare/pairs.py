@@ -17,6 +17,7 @@ from pyproj import Transformer
 from rasterio.windows import Window
 
 from rsgeo_core.grid import Grid, Span
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import (
     IGNORED,
     Catalog,
@@ -31,7 +32,6 @@ from rsgeo_train.label_rasters import read_label
 from rsgeo_train.prepare import georeference, places
 from rsgeo_train.prepare.scene_files import Scene, scenes_of, short_names
 from rsgeo_train.prepare.scenes import VECTORS, LabelClass, class_value, read_classes, windows
-from rsgeo_train.samples import statistics
 from rsgeo_train.warping import aligned_window, grid_text
 
 _STEPS = (np.arange(9) + 0.5) / 9  # a chip's cover is told from 9 × 9 points

@@ -20,6 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from rsgeo_core.bands import band_labels
 from rsgeo_core.sensors import REGISTRY
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import (
     IGNORED,
     Catalog,
@@ -34,7 +35,6 @@ from rsgeo_train.errors import DatasetError
 from rsgeo_train.label_rasters import read_label
 from rsgeo_train.prepare import georeference, places
 from rsgeo_train.prepare.band_names import bands_of
-from rsgeo_train.samples import statistics
 
 VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb"}
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import rasterio
 
 from rsgeo_core.sensors import BAND_ORDERS
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.samples import statistics
 
 CLASSES = (
     CatalogClass(name="no water", color="#c2b280", value="0"),

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import DisjointSet
 from scipy.spatial import cKDTree
-from sklearn.model_selection import StratifiedGroupKFold
 
 _EARTH = 6_371_000.0  # mean radius, metres
 _RANDOM = "random, 80/20, stratified by class, seed {seed}; {why}neighbours may lie on both sides"
@@ -65,6 +64,8 @@ def held_places(places: ArrayLike, labels: ArrayLike, share: float, seed: int) -
         sizes = np.bincount(group)[order].cumsum()
         count = 1 + int(np.abs(sizes[:-1] - share * len(group)).argmin())
         return np.isin(group, order[:count])
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
     count = max(2, min(round(1 / share), len(names), most))
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
 

@@ -26,11 +26,11 @@ from scipy.ndimage import gaussian_gradient_magnitude
 from scipy.optimize import linear_sum_assignment
 
 from rsgeo_core.grid import Grid, Span
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.rasters import raster_grid
-from rsgeo_train.samples import statistics
 from rsgeo_train.sources import read_window
 from rsgeo_train.warping import grid_text
 

@@ -21,10 +21,10 @@ import rasterio
 from numpy.typing import NDArray
 
 from rsgeo_core.sensors import BAND_ORDERS
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, places
-from rsgeo_train.samples import statistics
 
 SHIFT = 1000
 """What baseline 04.00 and later add to reflectance × 10,000 (ESA, January 2022)."""

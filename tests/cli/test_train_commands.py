@@ -113,6 +113,18 @@ def test_help_is_quick_and_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_prepare_loads_no_torch():
+    """It takes seconds."""
+    code = (
+        "import importlib, pkgutil, sys, rsgeo_train.prepare as p\n"
+        "names = [m.name for m in pkgutil.iter_modules(p.__path__)]\n"
+        "for name in names: importlib.import_module('rsgeo_train.prepare.' + name)\n"
+        "sys.exit(f'{len(names)} modules, torch: ' + str('torch' in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "torch: False" in result.stderr and int(result.stderr.split()[0]) > 10
+
+
 def test_classification_from_pictures_to_a_model(pictures, tmp_path):
     from rsgeo_core.card import read_card
 

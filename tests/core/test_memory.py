@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_the_height(model: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_nor_with_striped_scenes(model: Path, tmp_path: Path) -> None:
-    check((4096, 24576), 2048, model, tmp_path, striped=True, data=True)
+    check((4096, 16384), 2048, model, tmp_path, striped=True, data=True)
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_nor_with_64_bands_of_floats(tmp_path: Path) -> None:
     net.conv(net.centred(), 3, 64, 1, relu=False)
     model = networks.save(tmp_path / "m.onnx", net.bytes(), networks.card(kind="embedding", outputs=64))
     # Values that compress well: deflating half a gigabyte of noise would take a minute and show nothing more.
-    check((2048, 12288), 256, model, tmp_path, runs=1, quantisation="float32", tile=256)
+    check((2048, 8192), 256, model, tmp_path, runs=1, quantisation="float32", tile=256)
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_with_the_width_only_one_row_of_tiles_grows(model: Path, tmp_path: Path)
 
     Logits of a whole row of tiles, in float32, would cost 12 kB a column.
     """
-    widths = (4096, 65536)
+    widths = (4096, 40960)
     peaks = [peak(sparse(tmp_path / f"{width}.tif", 1536, width, data=True), model) for width in widths]
     column = (peaks[1] - peaks[0]) * 2**20 / (widths[1] - widths[0])
     row = 768 + 2 * 512  # rows of a tile, and of blocks that it may touch above and below

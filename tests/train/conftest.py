@@ -106,8 +106,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 places with two sensors: four kinds of texture that both sensors show; one place lacks its S1."""
+    from rsgeo_train.band_statistics import statistics
     from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, relative_path
-    from rsgeo_train.samples import statistics
 
     root = tmp_path_factory.mktemp("pairs")
     records = []

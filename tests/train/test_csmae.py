@@ -19,11 +19,12 @@ from rsgeo_train.backbones import build_encoder
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.discrepancy import discrepancy
-from rsgeo_train.losses.reconstruction import cut, joined, reconstruction_error, standardised
+from rsgeo_train.losses.reconstruction import reconstruction_error, standardised
 from rsgeo_train.masking import draw
 from rsgeo_train.methods.csmae import Csmae, CsmaeNetwork, CsmaeRecipe
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import shifted
+from rsgeo_train.patches import cut, joined
 from rsgeo_train.positions import positions
 from rsgeo_train.recipe import load_recipe
 

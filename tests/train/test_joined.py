@@ -10,13 +10,14 @@ from pictures import write_raster
 from shapely import box
 
 from rsgeo_train import training
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.packing import pack
 from rsgeo_train.prepare.joined import join
 from rsgeo_train.recipe import Recipe, load_recipe
-from rsgeo_train.samples import Samples, statistics
+from rsgeo_train.samples import Samples
 
 CLASSES = [CatalogClass(name=name, color="#000000") for name in ("a", "b")]
 

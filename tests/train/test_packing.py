@@ -15,12 +15,13 @@ from rasterio.crs import CRS
 from rsgeo_core.errors import RunError
 from rsgeo_core.grid import Grid
 from rsgeo_train import packing
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.feeding import Batches
 from rsgeo_train.prepare import scenes as scenes_adapter
 from rsgeo_train.recipe import load_recipe
-from rsgeo_train.samples import Samples, collate, statistics
+from rsgeo_train.samples import Samples, collate
 from rsgeo_train.training import selection_rows
 from rsgeo_train.warping import grid_text
 

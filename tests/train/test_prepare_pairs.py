@@ -15,12 +15,13 @@ from rasterio.crs import CRS
 from test_warping import UTM, middles, write
 
 from rsgeo_core.grid import Grid
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import IGNORED, read_catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import bigearthnet
 from rsgeo_train.prepare import pairs as adapter
 from rsgeo_train.rasters import brought
-from rsgeo_train.samples import Samples, statistics
+from rsgeo_train.samples import Samples
 
 PLACES = {"a": (500000, 5300000), "b": (560000, 5250000), "c": (440000, 5350000)}
 PATTERNS = {"optical": "optical/*.tif", "radar": "radar/*.tif"}

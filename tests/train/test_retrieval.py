@@ -321,7 +321,8 @@ def test_a_run_is_judged_without_labels_beside_its_floors_and_goes_on(
     page = (tmp_path / "r/index.html").read_text()
     assert page.count("data:image/png") == 6 and "Rank of the exact pair, a" in page and "label precision" not in page
     assert len(list((tmp_path / "r").glob("hits-of-a*.png"))) == 6
-    assert examination.headline(found).startswith("s2 → s1, exact pair, recall@10 ")
+    both = examination.headline(found).split("; ")
+    assert [text.split(" recall@10 ")[0] for text in both] == ["s2 → s1, exact pair,", "s1 → s2, exact pair,"]
     monkeypatch.setattr("rsgeo_train.evaluate.retrieval.WidenedSamples", None)  # nothing may be encoded again
     monkeypatch.setattr("rsgeo_train.evaluate.search.exact", None)
     assert judge().scores == found.scores

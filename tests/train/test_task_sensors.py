@@ -18,10 +18,11 @@ from rsgeo_cli.rsgeo_train import cli as train_commands
 from rsgeo_core.card import read_card
 from rsgeo_train import export as exporting
 from rsgeo_train import onnx_graph, training
+from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.recipe import load_recipe
-from rsgeo_train.samples import Samples, collate, statistics
+from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.supervised import SupervisedTask
 
 SMALL = (

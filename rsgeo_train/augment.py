@@ -8,6 +8,7 @@ Every draw comes from a generator that the caller seeds by (seed, step); images 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,9 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
         Images and labels; without flips, turns and crops the shapes are those given.
     """
     dense = labels if labels.ndim == 3 else None
-    if config.crop is not None:
+    if config.crop is not None and config.crop_area is not None:
+        images, dense = _resized_crop(images, dense, config.crop, config.crop_area, random)
+    elif config.crop is not None:
         images, dense = crop(images, dense, config.crop, random)
     images, dense = symmetries(images, dense, flip=config.flip, quarter_turns=config.quarter_turns, random=random)
     if config.scale != (1.0, 1.0) or config.shift or config.rotate:
@@ -87,6 +90,20 @@ def crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generato
     return cut, dense
 
 
+def _resized_crop(
+    images: Tensor, dense: Tensor | None, side: int, area: tuple[float, float], random: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """A piece of each image on `side` pixels; bilinear, so that no value leaves the range of those it is made of."""
+    count = len(images)
+    share = _uniform(random, count, *area)
+    ratio = torch.exp(_uniform(random, count, -math.log(4 / 3), math.log(4 / 3)))
+    high, wide = (share / ratio).sqrt().clamp(max=1), (share * ratio).sqrt().clamp(max=1)
+    down, across = ((uniform(random, count) * 2 - 1) * (1 - length) for length in (high, wide))
+    none = torch.zeros(count)
+    rows = torch.stack([torch.stack([wide, none, across], 1), torch.stack([none, high, down], 1)], 1)
+    return _sampled(images, dense, rows.to(images.device), (side, side))
+
+
 def symmetries(
     images: Tensor, dense: Tensor | None, *, flip: bool, quarter_turns: bool, random: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
@@ -125,7 +142,12 @@ def _affine(
         ],
         1,
     ).to(images.device)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return _sampled(images, dense, theta, images.shape[-2:])
+
+
+def _sampled(images: Tensor, dense: Tensor | None, theta: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    """Images and dense labels under affine maps (B, 2, 3) of torch's grid, on H × W pixels."""
+    grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
     if dense is not None:
         shifted = F.grid_sample((dense[:, None] - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
         dense = shifted[:, 0].round().long() + IGNORED

@@ -141,6 +141,8 @@ class AugmentBlock(_Block):
 
     Attributes:
         crop: side of a random crop, pixels; None keeps the size.
+        crop_area: with `crop`, cut a piece of this share of the image's area, its sides apart by at most a third, and
+            bring it to `crop` pixels (Szegedy et al., 2015); None cuts pixels as they are.
         scale: zoom factor range.
         shift: translation as a share of the side.
         rotate: free rotation, degrees either way.
@@ -160,6 +162,7 @@ class AugmentBlock(_Block):
     flip: bool = True
     quarter_turns: bool = True
     crop: int | None = None
+    crop_area: tuple[float, float] | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     shift: float = 0.0
     rotate: float = 0.0
@@ -192,6 +195,8 @@ class DataBlock(_Block):
             least one sample. Tasks select by the same share of the selection samples.
         splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
         balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
+        partner: `date` gives every sample one of another date of its place beside it, for methods that compare dates;
+            its own where there is none.
         together: samples of one place that stand beside each other in the order, as far as a place has so many: they
             look alike, so that a contrastive loss must tell them apart by what lies where. 1 mixes all.
     """
@@ -205,6 +210,7 @@ class DataBlock(_Block):
     splits: list[str] = Field(default=["train"], min_length=1)
     balance: bool = False
     together: int = Field(default=1, gt=0)
+    partner: Literal["none", "date"] = "none"
 
     @model_validator(mode="after")
     def _one_order(self) -> DataBlock:

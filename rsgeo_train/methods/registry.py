@@ -18,6 +18,7 @@ TASKS = {"classification": "one class a sample", "segmentation": "one class a pi
 METHODS = {
     "csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen",
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
+    "vicreg": "VICReg (Bardes, Ponce & LeCun, 2022): views or dates agree, no feature dies or repeats",
 }
 
 
@@ -81,6 +82,10 @@ def recipe_kind(kind: str) -> type[Recipe]:
         from rsgeo_train.methods.csmae import CsmaeRecipe
 
         return CsmaeRecipe
+    if kind == "vicreg":
+        from rsgeo_train.methods.vicreg import VicregRecipe
+
+        return VicregRecipe
     raise RecipeError(f"There is no method {kind!r}.", f"Known: {', '.join(METHODS)}")
 
 
@@ -100,6 +105,11 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
 
         assert isinstance(recipe, CsmaeRecipe)
         return Csmae(recipe, taken)
+    if kind == "vicreg":
+        from rsgeo_train.methods.vicreg import Vicreg, VicregRecipe
+
+        assert isinstance(recipe, VicregRecipe)
+        return Vicreg(recipe, taken)
     from rsgeo_train.methods.csf import Csf, CsfRecipe
 
     assert isinstance(recipe, CsfRecipe)

@@ -24,14 +24,17 @@ def appearance(images: Tensor, config: AugmentBlock, random: torch.Generator) ->
     """Change how pictures look, each its own way; the same for the same seed, step and process.
 
     Args:
-        images: (B, C, H, W) raw values; `config.value_range` is brought to 0..1 for the changes.
+        images: (B, C, H, W) raw values; `config.value_range` (0 to 255 where left out) is brought to 0..1 for them.
         config: the amounts.
         random: seeded by (seed, step), it gives the seed of the forked state; `Draws` add the process.
 
     Returns:
         (B, C, H, W) in the same values; solarised and jittered ones lie within `config.value_range`.
     """
-    low, high = config.value_range
+    low, high = (
+        torch.as_tensor(end, dtype=torch.float32, device=images.device).view(-1, 1, 1)
+        for end in config.value_range or (0.0, 255.0)
+    )
     seed = int(torch.randint(2**62, (), generator=random))
     rank = random.rank if isinstance(random, Draws) else 0
     with forked(seed, "appearance", rank), torch.autocast(images.device.type, enabled=False):

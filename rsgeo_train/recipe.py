@@ -156,7 +156,8 @@ class AugmentBlock(_Block):
             and an offset each, from the first two.
         jitter_share, grey, blur, solarise: share of the samples that are jittered, made grey (the mean of the bands in
             each), blurred (3×3, σ from 0.1 to 2), solarised (what lies above the middle of the range is inverted).
-        value_range: what counts as 0 and 1 for these four, in the catalog's values.
+        value_range: what counts as 0 and 1 for these four, in the catalog's values: two numbers, or two lists band by
+            band; where left out 0 and 255 for 8-bit bands, three deviations about the mean for others.
     """
 
     flip: bool = True
@@ -178,7 +179,7 @@ class AugmentBlock(_Block):
     grey: float = Field(default=0.0, ge=0, le=1)
     blur: float = Field(default=0.0, ge=0, le=1)
     solarise: float = Field(default=0.0, ge=0, le=1)
-    value_range: tuple[float, float] = (0.0, 255.0)
+    value_range: tuple[float, float] | tuple[list[float], list[float]] | None = None
 
 
 class DataBlock(_Block):

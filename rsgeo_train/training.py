@@ -45,6 +45,7 @@ from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock, load_recipe
 from rsgeo_train.run_log import check_loggers
 from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples
+from rsgeo_train.value_ranges import with_ranges
 
 
 def selection_rows(
@@ -183,6 +184,7 @@ def train(
             "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
         )
     taken = input_of(kind, recipe, catalog)
+    recipe = with_ranges(recipe, catalog, taken)
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     for samples in (data.train, data.selection):
         samples.check_files()

@@ -13,7 +13,7 @@ from rsgeo_train.randomness import uniform
 
 
 class Dates:
-    """Samples by place, window within the place's images, and date.
+    """Samples by place, piece (or window) of the place's images, and date.
 
     Args:
         catalog: with the columns `place` and `date`.
@@ -22,7 +22,7 @@ class Dates:
 
     def __init__(self, catalog: Catalog, rows: Sequence[int] | NDArray[np.int64]) -> None:
         table = catalog.table.iloc[np.asarray(rows, np.int64)]
-        windows = [column for column in table if column.endswith("_window")]
+        windows = ["piece"] if "piece" in table else [column for column in table if column.endswith("_window")]
         known = table["place"].notna().to_numpy() & table["date"].notna().to_numpy()
         names = table["place"].astype(str).to_numpy(object)
         for column in windows:  # a place's images are cut alike on each date

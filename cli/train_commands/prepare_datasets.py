@@ -129,5 +129,43 @@ def csf_tfrecord(root: Path, output: Path, seed: int, listing: Path | None, feat
     written(adapter.prepare(root, output, seed=seed, listing=listing, feature=feature), output)
 
 
-DATASETS = (eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord)
+@click.command()
+@root_option
+@output_option
+@seed_option
+@click.option("--images", default="images", show_default=True, help="Folder of an AOI: images, or images_masked.")
+@click.option("--chip", type=click.IntRange(8), default=256, show_default=True, help="Side of a piece, pixels.")
+@click.option(
+    "--blank",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Share of black or transparent pixels from which on a piece is left out.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV with the columns aoi and label.  [default: the country that a mosaic's centre lies in]",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["aoi", "patch"]),
+    default="aoi",
+    show_default=True,
+    help="By area of interest; patch is the reference's, which has other months of the same ground on both sides: "
+    "every report of it says so.",
+)
+def spacenet7(
+    root: Path, output: Path, seed: int, images: str, chip: int, blank: float, labels: Path | None, split: str
+) -> None:
+    """SpaceNet 7: monthly Planet mosaics of areas of interest (AOIs), cut into pieces that are read in place."""
+    from rsgeo_train.prepare import spacenet7 as adapter
+
+    catalog = adapter.prepare(
+        root, output, seed=seed, images=images, chip=chip, blank=blank, labels=labels, split=split
+    )
+    written(catalog, output)
+
+
+DATASETS = (eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord, spacenet7)
 """The commands, for the group."""

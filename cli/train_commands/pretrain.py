@@ -9,7 +9,7 @@ import rich_click as click
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
 
-DEMO_SETTINGS = {"csf": ("method.views.drop_ramp=60",), "csmae": ("encoder.options.patch=8",)}
+DEMO_SETTINGS = {"csf": ("method.views.drop_ramp=60",), "csmae": ("encoder.options.patch=8",), "vicreg": ()}
 """The methods, and what else differs on the small demo."""
 
 

@@ -58,6 +58,8 @@ class CatalogSensor(_Model):
         std: per band, stored units.
         files: per band what stands for `{band}` in the paths, its number in the rasters where these have others or in
             another order, or the name of its tensor or channel; see `sources`.
+        side: pixels that images of any size are brought to when they are read: their shorter side, bilinear, of which
+            the middle square is taken; None leaves them as they are.
     """
 
     bands: list[str]
@@ -67,6 +69,7 @@ class CatalogSensor(_Model):
     mean: list[float] = []
     std: list[float] = []
     files: list[str] = []
+    side: int | None = None
 
 
 class CatalogHeader(_Model):

@@ -98,7 +98,7 @@ class StoredImages:
         facts = catalog.header.sensors[sensor]
         self.sensor = sensor
         self.files = tuple(facts.files)
-        self._nodata = facts.nodata
+        self._nodata, self._side = facts.nodata, facts.side
         self._catalog = catalog
         self._names = catalog.column("id")
         self._paths, self._windows, self._grids, offsets = (
@@ -145,7 +145,9 @@ class StoredImages:
         return self._grids[row]
 
     def place(self, row: int) -> Grid | None:
-        """The grid of the image of a row; None where its source has no place: a record, a picture."""
+        """The grid of the image of a row; None where its source has no place: a record, a picture, what is fitted."""
+        if self._side is not None:
+            return None
         if (text := self.grid(row)) is not None:
             return read_grid(text)[0]
         path = self.path(row)
@@ -176,6 +178,8 @@ class StoredImages:
             )
         except DatasetError as error:
             raise DatasetError(f"Sample {self._names[row]}: {error.args[0]}", error.hint) from None
+        if self._side is not None:
+            image = _fitted(image, self._side, self._nodata)
         return self._shifted(image[None], [row])[0] if shifted else image
 
     def read_many(self, rows: Sequence[int], bands: Sequence[int]) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
@@ -213,6 +217,15 @@ class StoredImages:
             return images
         moved = images.astype(np.float32) + offsets[:, None, None, None]
         return moved if self._nodata is None else np.where(images == self._nodata, np.float32(np.nan), moved)
+
+
+def _fitted(image: NDArray[Any], side: int, nodata: float | None) -> NDArray[Any]:
+    """(C, h, w) with its shorter side on `side` pixels, and of it the middle square, (C, side, side)."""
+    height, width = image.shape[1:]
+    share = side / min(height, width)
+    image = brought(image, (max(side, round(height * share)), max(side, round(width * share))), nodata)
+    top, left = (image.shape[1] - side) // 2, (image.shape[2] - side) // 2
+    return image[:, top : top + side, left : left + side]
 
 
 def _warped(

@@ -167,5 +167,22 @@ def spacenet7(
     written(catalog, output)
 
 
-DATASETS = (eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord, spacenet7)
+@click.command()
+@root_option
+@output_option
+@click.option(
+    "--side",
+    type=click.IntRange(8),
+    default=448,
+    show_default=True,
+    help="Pixels that pictures are brought to: their shorter side, of which the middle is taken.",
+)
+def fmow(root: Path, output: Path, side: int) -> None:
+    """Functional Map of the World, RGB: pictures of places that were visited several times."""
+    from rsgeo_train.prepare import fmow as adapter
+
+    written(adapter.prepare(root, output, side=side), output)
+
+
+DATASETS = (eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord, spacenet7, fmow)
 """The commands, for the group."""

@@ -184,5 +184,98 @@ def fmow(root: Path, output: Path, side: int) -> None:
     written(adapter.prepare(root, output, side=side), output)
 
 
-DATASETS = (eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord, spacenet7, fmow)
+_chip_option = click.option(
+    "--chip", type=click.IntRange(0), default=512, show_default=True, help="Side of the chips, pixels; 0 cuts none."
+)
+_step_option = click.option(
+    "--step", type=click.IntRange(1), help="From one chip to the next, pixels.  [default: --chip]"
+)
+
+
+@click.command()
+@root_option
+@output_option
+@_chip_option
+@_step_option
+def floodnet(root: Path, output: Path, chip: int, step: int | None) -> None:
+    """FloodNet: drone pictures after a hurricane, with flooded and dry buildings and roads."""
+    from rsgeo_train.prepare import floodnet as adapter
+
+    written(adapter.prepare(root, output, chip=chip or None, step=step), output)
+
+
+@click.command()
+@root_option
+@output_option
+@_chip_option
+@_step_option
+def isprs(root: Path, output: Path, chip: int, step: int | None) -> None:
+    """ISPRS 2D semantic labelling, Potsdam or Vaihingen; the benchmark's test tiles are the split test."""
+    from rsgeo_train.prepare import isprs as adapter
+
+    written(adapter.prepare(root, output, chip=chip or None, step=step), output)
+
+
+@click.command()
+@root_option
+@output_option
+@seed_option
+@click.option("--images", required=True, help="Pattern of the pictures below ROOT, such as '{split}/img/{id}.jpg'.")
+@click.option("--masks", required=True, help="The same of the masks, such as '{split}/msk/{id}_lab.png'.")
+@click.option(
+    "--classes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="YAML list of classes: name, color, and value (in masks) or mask (colour in masks).",
+)
+@_chip_option
+@_step_option
+@click.option("--hold-out", multiple=True, metavar="PLACE", help="Place kept for the val split; repeatable.")
+@click.option("--sensor", help="Sensor key of the pictures; rgb8 for three 8-bit bands where left out.")
+@click.option("--bands", help="Bands, comma-separated, in file order where the files do not name theirs.")
+def masks(
+    root: Path,
+    output: Path,
+    seed: int,
+    images: str,
+    masks: str,
+    classes: Path,
+    chip: int,
+    step: int | None,
+    hold_out: tuple[str, ...],
+    sensor: str | None,
+    bands: str | None,
+) -> None:
+    """Pictures with masks by two patterns.
+
+    {id} stands for what a picture and its mask have in common, {split} for train, val or test, {place} for what must
+    not be on both sides of the split, * for anything else.
+
+    \b
+    rsgeo-train prepare masks --root DATA --classes c.yaml -o chips.parquet \\
+        --images '{split}/img/{id}.jpg' --masks '{split}/msk/{id}_lab.png'
+    """
+    from rsgeo_train.prepare import masks as adapter
+    from rsgeo_train.prepare.scenes import read_classes
+
+    catalog = adapter.prepare(
+        root,
+        output,
+        images=images,
+        masks=masks,
+        classes=read_classes(classes),
+        chip=chip or None,
+        step=step,
+        seed=seed,
+        held_out=hold_out,
+        sensor=sensor,
+        bands=[name.strip() for name in bands.split(",")] if bands else None,
+    )
+    written(catalog, output)
+
+
+DATASETS = (
+    *(eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord),
+    *(spacenet7, fmow, floodnet, isprs, masks),
+)
 """The commands, for the group."""

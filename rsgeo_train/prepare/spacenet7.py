@@ -36,7 +36,7 @@ from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.prepare.countries import countries_of
 from rsgeo_train.warping import grid_text
 
-SENSOR = "rgb8"
+SENSOR = "planet_sn7"
 BANDS = ["red", "green", "blue"]
 Split = Literal["aoi", "patch"]
 

@@ -66,12 +66,12 @@ def test_pieces_are_read_in_place_with_their_country_month_and_number(root: Path
     ]
     assert [entry.name for entry in catalog.header.classes] == ["Japan", "Spain", "Uganda"]
     assert any("60 pieces left out" in note for note in catalog.header.notes)
-    samples = Samples(catalog, range(len(table)), {"rgb8": spacenet7.BANDS}, with_labels=True)
+    samples = Samples(catalog, range(len(table)), {"planet_sn7": spacenet7.BANDS}, with_labels=True)
     for row in (0, 5, 100):
         entry = table.iloc[row]
         sample = samples[row]
         column, line = entry["piece"] % 4 * 16, entry["piece"] // 4 * 16
-        with rasterio.open(catalog.path(entry["rgb8_path"])) as source:
+        with rasterio.open(catalog.path(entry["planet_sn7_path"])) as source:
             window = rasterio.windows.Window(column, line, 16, 16)
             expected = source.read([1, 2, 3], window=window, boundless=True)
         high = min(16, 63 - line) if "4815" in entry["place"] else 16
@@ -80,7 +80,7 @@ def test_pieces_are_read_in_place_with_their_country_month_and_number(root: Path
         assert entry["date"].startswith("2020-0") and entry["geometry"].area > 0
     odd = table.index[(table["place"] == next(iter(PLACES))) & (table["piece"] == 12)][0]
     image = samples[odd].images.numpy()
-    mean = np.array(catalog.header.sensors["rgb8"].mean, np.float32)
+    mean = np.array(catalog.header.sensors["planet_sn7"].mean, np.float32)
     assert image.shape == (3, 16, 16) and np.allclose(image[:, 15], mean[:, None]) and (image[:, :15] >= 1).all()
 
 

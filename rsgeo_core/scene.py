@@ -70,6 +70,13 @@ class Scene:
         for reader in self.sensors.values():
             reader.align(self.grid)
             self._check_overlap(reader)
+        given = [source for reader in self.sensors.values() for source in reader.sources]
+        if not any(source.alignment.is_same or source.alignment.covered() for source in given):
+            raise SceneError(
+                f"None of {listed([source.path for source in given])} meets the map's grid, that of "
+                f"{self.reference.name}.",
+                f"Name a grid on the same ground: --grid {given[0].path}",
+            )
 
     def _check_overlap(self, reader: SensorReader) -> None:
         if reader.wanted.missing_bands != "refuse":

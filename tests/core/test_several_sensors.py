@@ -434,7 +434,11 @@ def test_a_sensor_that_lies_elsewhere_is_gone_without(files: dict[str, Path], tm
     found = read(tmp_path / "map.tif")
     np.testing.assert_array_equal(found[0], 0)
     np.testing.assert_array_equal(found[1], 1000.0 + read(files["10m"], 1))
-    assert "far.tif covers nothing of the map's grid" in hear(events)
+    assert "far.tif covers nothing of the map's grid; the map goes without it" in hear(events)
+    away = write_band(tmp_path / "away.tif", np.ones((20, 20), np.float32), grid_of(X - 9e4, Y, 10), ["a"])
+    with pytest.raises(SceneError, match=r"None of .*far\.tif.* meets the map's grid, that of away\.tif"):
+        infer({"s1": far, "s2": files["10m"]}, tmp_path / "none.tif", model, threads=1, grid=str(away))
+    assert not (tmp_path / "none.tif").exists()
 
 
 def test_other_commands_take_several_files_too(

@@ -542,3 +542,8 @@ def test_a_band_that_two_files_have_is_numbered_through_them(tmp_path: Path) -> 
     wanted = SensorInput(sensor="s2", bands=(CardBand(name="B03"),), tile_size=8)
     with pytest.raises(BandError, match=r"has band B03 2 times: numbers 2 \(a.tif\), 4 \(b.tif\)"):
         match_bands([str(path) for path in paths], wanted)
+
+
+def test_a_file_given_twice_is_told_as_that(files: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"--sensor s2 has .*s2_10m\.tif twice"):
+        infer({"s1": files["s1"], "s2": [files["10m"], files["10m"]]}, tmp_path / "map.tif", model, threads=1)

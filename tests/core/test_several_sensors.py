@@ -457,6 +457,14 @@ def test_other_commands_take_several_files_too(
     assert "s2_10m.tif" in text and "grid of s2_10m.tif" in text and "s1.tif" in text
 
 
+def test_info_tells_of_an_embedding_model_too(files: dict[str, Path], tmp_path: Path, own_models: Path) -> None:
+    model = fusion_model(tmp_path / "m.onnx", {"s1": ["VV"], "s2": ["B02", "B05"]}, gsd_range=(7, 15), kind="embedding")
+    assert rsgeo("models", "add", model).returncode == 0
+    done = rsgeo("info", "--sensor", f"s1={files['s1']}", "--sensor", f"s2={files['10m']},{files['20m']}")
+    text = " ".join(done.stdout.split())
+    assert done.returncode == 0 and "--task embedding -o map.tif" in text and "grid of s2_10m.tif" in text, text
+
+
 def test_a_plan_tells_of_all_files(scene: dict[str, list[Path]], model: Path, tmp_path: Path) -> None:
     from rsgeo_core.prospect import plan
     from rsgeo_core.request import InferRequest

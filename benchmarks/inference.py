@@ -1,6 +1,7 @@
 """How near `rsgeo infer` comes to the limit: bare onnxruntime, reading, writing, rsgeo and GeoDeep, in one run.
 
     python benchmarks/inference.py [--sizes 4096,16384] [--rounds 5,1] [--folder DIR] [--what u-net,classifier,sensors]
+        [--width 8]
 
 Each figure is a process of its own, start-up included, timed from outside; memory is the process's peak as the
 operating system tells it. Rounds are interleaved (every row once, then every row again), so that a machine whose speed
@@ -37,6 +38,9 @@ def main() -> None:
     parser.add_argument("--folder", default=None, help="where scenes and maps go (several GB)")
     parser.add_argument("--rounds", default="5,1", help="rounds of each size; medians are printed")
     parser.add_argument("--part", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--width", type=int, default=8, help="features of the U-Net of several sensors at full resolution"
+    )
     parser.add_argument("--what", default="u-net,classifier,sensors", help="which parts")
     arguments = parser.parse_args()
     if arguments.part:
@@ -50,7 +54,8 @@ def main() -> None:
     networks.write_u_net(folder / "u-net.onnx", width=8)
     networks.write_deepness_u_net(folder / "u-net-deepness.onnx", width=8, tile=TILE, overlap=100 * 2 * HALO / TILE)
     networks.write_classifier(folder / "classifier.onnx")
-    networks.write_fusion_u_net(folder / "fusion.onnx", {key: count for key, (count, *_) in SENSORS.items()}, width=8)
+    counts = {key: count for key, (count, *_) in SENSORS.items()}
+    networks.write_fusion_u_net(folder / "fusion.onnx", counts, width=arguments.width)
     what = arguments.what.split(",")
     sizes, rounds = ([int(n) for n in text.split(",")] for text in (arguments.sizes, arguments.rounds))
     peaks: dict[int, float] = {}

@@ -1,6 +1,7 @@
 """Prints what a pre-trained encoder adds to flood segmentation: fine-tuned from it against from scratch, by labels.
 
     python benchmarks/ombria_flood.py RUN... --data CHIPS.parquet -o FOLDER [--fractions 0.1 0.25 1] [--steps 300]
+        [--set A.B=C]...
 
 One pair of fine-tuning runs for each RUN (its seed is theirs) and share of labels: the same recipe, samples, order and
 augmentation, with the run's encoder and with random weights. Figures are of the catalog's val split, which chooses
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,16 @@ FLOODED = 1
 STARTS = ("pre-trained", "scratch")
 
 
-def tuned(run: Path, catalog: Catalog, source: Path, folder: Path, start: str, fraction: float, steps: int) -> Path:
+def tuned(
+    run: Path,
+    catalog: Catalog,
+    source: Path,
+    folder: Path,
+    start: str,
+    fraction: float,
+    steps: int,
+    more: Sequence[str],
+) -> Path:
     """A fine-tuning run of the run's seed; the folder has it already, or gets it."""
     seed = recipe_of(run)[1].seed
     out = folder / f"{start}-{fraction:g}-{seed}"
@@ -51,6 +62,7 @@ def tuned(run: Path, catalog: Catalog, source: Path, folder: Path, start: str, f
         "augment.contrast=0.2",
         "trainer.max_epochs=10000",
         f"trainer.max_steps={steps}",
+        *more,
     ]
     made = plan("segmentation", str(run), None, settings, label_fraction=fraction)
     recipe = made.recipe
@@ -98,6 +110,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.25, 1.0])
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--set", dest="more", action="append", default=[], help="another setting of the recipe")
     arguments = parser.parse_args()
     catalog = read_catalog(arguments.data)
     _, group = np.unique(places_of(catalog)[catalog.rows("val")], return_inverse=True)
@@ -107,7 +120,8 @@ def main() -> None:
         for start in STARTS:
             measures = []
             for run in arguments.runs:
-                made = tuned(run, catalog, arguments.data, arguments.output, start, fraction, arguments.steps)
+                where, how = arguments.output, (arguments.steps, arguments.more)
+                made = tuned(run, catalog, arguments.data, where, start, fraction, *how)
                 measures.append(flooded_iou(confusions(made, catalog), group))
             figures[start] = drawn(measures, int(group.max()) + 1)
         first, second = (figures[start] for start in STARTS)

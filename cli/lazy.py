@@ -64,7 +64,7 @@ class LazyGroup(click.RichGroup):
         except click.ClickException as error:
             _tell(ctx, "usage", error.format_message())
             raise
-        except (click.exceptions.Exit, click.Abort):
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):  # the last: whoever read the output has left
             raise
         except Exception as error:
             ours = as_ours(error)

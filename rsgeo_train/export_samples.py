@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from rsgeo_train.methods.registry import Input
 from rsgeo_train.onnx_graph import PRESENT
 from rsgeo_train.recipe import Stretch
 from rsgeo_train.samples import Sample, Samples, collate, has_any
+from rsgeo_train.sources import StoredImages
 
 Feeds = dict[str, NDArray[np.float32]]
 """What a graph is fed, by input name: (N, C, H, W) in stored units, and `present` (N, all C)."""
@@ -63,3 +64,17 @@ def _spread(catalog: Catalog, taken: Input, rows: NDArray[np.int64]) -> Sample:
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_COUNT, len(rows))).astype(int))]
     samples = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
     return collate([samples[i] for i in range(len(chosen))])
+
+
+def spread_images(catalog: Catalog, sensor: str, names: Sequence[str], limit: int = 64) -> list[NDArray[np.float32]]:
+    """Bands of images evenly spread over the catalog, (C, H, W) in stored units, NaN where there is no data."""
+    facts, stored = catalog.header.sensors[sensor], StoredImages(catalog, sensor)
+    nodata, numbers = facts.nodata, [facts.bands.index(name) + 1 for name in names]
+    rows = [row for row in range(len(catalog)) if stored.has(row)]
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))
+    found = []
+    for row in (rows[place] for place in chosen):
+        image = stored.read(row, numbers)
+        values = image.astype(np.float32)
+        found.append(values if nodata is None else np.where(image == nodata, np.float32(np.nan), values))
+    return found

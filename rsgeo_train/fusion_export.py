@@ -14,7 +14,7 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.export import CardFacts, Exported, agreement, card_bands, commit, identity, publish, with_ranges
-from rsgeo_train.export_samples import first_whole, windows, with_bands_missing
+from rsgeo_train.export_samples import first_whole, spread_images, windows, with_bands_missing
 from rsgeo_train.fusion import FusionEmbedding, FusionEncoder, OneOutput
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.projection import as_linear, principal_axes
@@ -84,7 +84,14 @@ def export_fusion(
     feeds = windows(with_bands_missing(samples_catalog, taken), side, side)
     stored = samples_catalog.header.sensors
     known = {
-        sensor: with_ranges(facts, stored[sensor].gsd, list(feeds[sensor]), stored[sensor].dtype) for sensor in sizes
+        sensor: with_ranges(
+            facts,
+            sensor,
+            stored[sensor].gsd,
+            spread_images(samples_catalog, sensor, taken.bands[sensor]),
+            stored[sensor].dtype,
+        )
+        for sensor in sizes
     }
     stride = facts.stride or taken.side
     context = (

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -52,7 +52,7 @@ class SensorOptions(BaseModel):
         grid: patches along a side of the images that positions are made for; other sizes are interpolated.
         sharing: which blocks all sensors share; see the module.
         depth: blocks in all, where not those of the name.
-        shared: of them shared by all sensors, where not those of `sharing`.
+        shared: how many of them all sensors share, whatever `sharing` says.
         width, heads: features of a token and attention heads, where not those of the name.
         pool: features of an image: the mean of its patches' tokens (`avg`), normalised once more, or its class token.
     """
@@ -67,12 +67,6 @@ class SensorOptions(BaseModel):
     width: int | None = Field(default=None, gt=0, multiple_of=4)
     heads: int | None = Field(default=None, gt=0)
     pool: Literal["avg", "token"] = "avg"
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> SensorOptions:
-        if self.shared is not None and "sharing" in self.model_fields_set:
-            raise ValueError("sharing and shared both say which blocks are shared; expected one of them")
-        return self
 
     def shape(self, name: str) -> tuple[int, int, int, int]:
         """Features, heads, blocks of each sensor, blocks shared by all."""

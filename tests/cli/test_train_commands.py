@@ -113,6 +113,14 @@ def test_help_is_quick_and_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_reader_that_leaves_is_no_defect():
+    """As in `rsgeo-train prepare scenes --help | head`."""
+    line = [sys.executable, "-m", "rsgeo_cli.rsgeo_train", "prepare", "scenes", "--help"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert "defect" not in process.stderr.read() and process.wait() == 1
+
+
 def test_prepare_loads_no_torch():
     """It takes seconds."""
     code = (

@@ -31,9 +31,9 @@ def test_progress_comes_within_a_row(kind: str, tmp_path: Path, monkeypatch: pyt
         if isinstance(event, Stage):
             stage = event.name
         elif isinstance(event, Progress) and stage == "map":
-            assert event.total == pytest.approx(0.0256)
+            assert event.total == pytest.approx(25.6) and event.unit == "kPix"
             seen.append(event.done)
 
     infer(scene, tmp_path / "map.tif", model, on_event=listen, threads=1, **options)
-    assert seen == sorted(seen) and seen[-1] == pytest.approx(0.0256)
-    assert len({value for value in seen if value < 0.99 * 0.0256}) >= 5
+    assert seen == sorted(seen) and seen[-1] == pytest.approx(25.6)
+    assert len({value for value in seen if value < 0.99 * 25.6}) >= 5

@@ -14,7 +14,7 @@ from resumption import resumed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from rsgeo_train import training
+from rsgeo_train import initialisation, training
 from rsgeo_train.backbones import build_encoder
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError
@@ -26,7 +26,8 @@ from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import shifted
 from rsgeo_train.patches import cut, joined
 from rsgeo_train.positions import positions
-from rsgeo_train.recipe import load_recipe
+from rsgeo_train.recipe import EncoderBlock, load_recipe
+from rsgeo_train.sensor_transformer import read_options
 
 BIGEARTHNET = {
     "s1": ["VV", "VH"],
@@ -345,13 +346,14 @@ def test_options_are_checked() -> None:
         ("{width: 30}", "multiple of 4"),
         ("{heads: 5}", "encoder.options.heads=4"),
         ("{depth: 2, shared: 3}", "more blocks are shared"),
-        ("{sharing: common, shared: 3}", "expected one of them"),
     ):
         with pytest.raises(RecipeError, match=words):
             CsmaeNetwork(
                 load_recipe(None, ["encoder.name=sensor_vit_tiny", f"encoder.options={options}"], CsmaeRecipe),
                 taken({"s1": ["VV"]}),
             )
+    both = EncoderBlock(name="sensor_vit_tiny", options={"sharing": "common", "shared": 3, "depth": 5})
+    assert read_options(both).shape(both.name)[2:] == (2, 3)  # the number says more than the word
     with pytest.raises(RecipeError, match="Choose one of sensor_vit_tiny"):
         CsmaeNetwork(recipe("encoder.name=resnet10t", "encoder.options={}"), taken({"s1": ["VV"]}))
 
@@ -429,3 +431,14 @@ def test_tokens_do_not_decay() -> None:
     names = {name for name, parameter in made.named_parameters() if id(parameter) in decayed}
     assert not any("token" in name or "missing" in name or "bias" in name or "norm" in name for name in names)
     assert "encoder.backbone.embeddings.s1.weight" in names and "decoders.0.heads.s2.weight" in names
+
+
+def test_fewer_bands_keep_their_filters_as_they_are() -> None:
+    """Each sensor is told of by itself, and nothing made up for missing bands in training."""
+    config = EncoderBlock(name="sensor_vit_tiny", options={"patch": 8, "grid": 4, "width": 16, "heads": 2, "depth": 1})
+    whole, fewer = {"s2": ["B02", "B03", "B04", "B08"], "s1": ["VV"]}, {"s2": ["B08", "B03"], "s1": ["VV"]}
+    torch.manual_seed(0)
+    before, after = build_encoder(config, whole), build_encoder(config, fewer)
+    initialisation.load(after, before.state_dict(), config, fewer, whole, lambda line: None, source="a run")
+    assert torch.equal(after.embeddings["s2"].weight, before.embeddings["s2"].weight[:, [3, 1]])
+    assert torch.equal(after.embeddings["s1"].weight, before.embeddings["s1"].weight)

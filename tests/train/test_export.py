@@ -127,8 +127,20 @@ def raw_of(card):
 def test_ranges_of_a_single_sample_of_decibels_have_room():
     """Its 99.9th percentile is one number; another pass over the same ground is some decibels away."""
     sample = np.full((2, 8, 8), -6.2, np.float32)
-    low, high = exporting.with_ranges(exporting.CardFacts(), 10, [sample]).typical_top
+    low, high = exporting.with_ranges(exporting.CardFacts(), "s1", 10, [sample]).typical_top
     assert low < -10 and -3 < high < 20
+
+
+def test_decibels_have_no_ratio():
+    """Samples whose brightest pixels lie above 0 dB: a scene without such pixels is none of another unit."""
+    samples = [np.full((2, 8, 8), top, np.float32) for top in (3.9, 4.1)]
+    samples[0][:, 0, 0] = np.nan
+    low, high = exporting.with_ranges(exporting.CardFacts(), "s1", 10, samples).typical_top
+    assert low < -5 and 10 < high < 30
+    facts = exporting.CardFacts(typical_top={"s1": (-40, 30)}, gsd={"s2": 20})
+    assert exporting.with_ranges(facts, "s1", 10, samples).typical_top == (-40, 30)
+    reflectance = exporting.with_ranges(facts, "s2", 10, [np.full((4, 8, 8), 3000, np.float32)])
+    assert reflectance.typical_top == (750, 12000) and (reflectance.gsd, reflectance.gsd_range) == (20, (14, 30))
 
 
 def test_ranges_come_from_the_samples_where_the_author_says_none(window_run, tmp_path):

@@ -168,7 +168,8 @@ def _tell_grid(scene: Scene, tell: Listener) -> None:
             if said.covered < 1:
                 share = f"{100 * said.covered:.3g} %" if said.covered else "nothing"
                 what = "goes without it" if reader.wanted.missing_bands == "present" else "has no data"
-                text = f"{said.name} covers {share} of the map's grid; elsewhere the map {what}."
+                elsewhere = "elsewhere the map" if said.covered else "the map"
+                text = f"{said.name} covers {share} of the map's grid; {elsewhere} {what}."
                 tell(Warn(code="coverage", text=text))
 
 

@@ -50,7 +50,7 @@ class Scene:
     Raises:
         SceneError: a sensor the model cannot do without has no file or none that meets the reference grid, or files
             with and without a CRS are mixed.
-        RequestError: one CRS is assigned to files that name several.
+        RequestError: one CRS is assigned to files that name several, or a file is given twice.
     """
 
     def __init__(self, files: Mapping[str, Sequence[str]], inputs: Sequence[SensorInput], options: ReadOptions) -> None:
@@ -70,6 +70,13 @@ class Scene:
         for reader in self.sensors.values():
             reader.align(self.grid)
             self._check_overlap(reader)
+        given = [source for reader in self.sensors.values() for source in reader.sources]
+        if not any(source.alignment.is_same or source.alignment.covered() for source in given):
+            raise SceneError(
+                f"None of {listed([source.path for source in given])} meets the map's grid, that of "
+                f"{self.reference.name}.",
+                f"Name a grid on the same ground: --grid {given[0].path}",
+            )
 
     def _check_overlap(self, reader: SensorReader) -> None:
         if reader.wanted.missing_bands != "refuse":
@@ -174,14 +181,21 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
             f"Give it with --sensor {(missing or names)[0]}=FILE",
         )
     if strange := [key for key in files if key not in names]:
+        near = next((name for name in names if name.lower() == strange[0].lower()), names[0])
         raise SceneError(
             f"The model has no sensor {strange[0]}; it takes {', '.join(names)}.",
-            f"Type one of them, such as --sensor {names[0]}=FILE, or leave those files out.",
+            f"Type one of them, such as --sensor {near}=FILE, or leave those files out.",
         )
+    for key, paths in files.items():
+        if twice := [path for number, path in enumerate(paths) if path in paths[:number]]:
+            raise RequestError(f"--sensor {key} has {twice[0]} twice.", "Give each file once.")
     for option, value in (("--nodata", options.nodata), ("--value-scale", options.value_scale)):
         unknown = [key for key in value if key and key not in names] if isinstance(value, Mapping) else []
         if unknown:
-            raise RequestError(f"{option} names {', '.join(unknown)}; the model's sensors are {', '.join(names)}.")
+            raise RequestError(
+                f"{option} names {', '.join(unknown)}; the model's sensors are {', '.join(names)}.",
+                f"Type: {option} {names[0]}=VALUE",
+            )
 
 
 def _check_assigned(crs: str, sources: Sequence[Source]) -> None:

@@ -82,7 +82,9 @@ def recipe_of(run: Path) -> tuple[str, Recipe]:
     try:
         kind = json.loads((run / "task.json").read_text())["task"]
     except FileNotFoundError:
-        raise RunFolderError(f"{run} is no run folder.", "Train one with: rsgeo-train finetune … -o RUN") from None
+        raise RunFolderError(
+            f"{run} is no run folder.", "Train one with: rsgeo-train pretrain … -o RUN, or finetune"
+        ) from None
     return kind, load_recipe(run / "config.yaml", kind=recipe_kind(kind))
 
 

@@ -43,12 +43,16 @@ def command(
     for path in (path for paths in files.values() for path in paths):
         click.echo(describe_scene(path))
     options = ReadOptions(grid=grid, resampling=resampling)
+    typed = name or " ".join(f"--sensor {key}={','.join(paths)}" for key, paths in sensors.items())
     try:
         model, _ = zoo.choose(files, options, None)
     except NoModelError as error:
-        click.echo(str(error.args[0]))
-        return
-    typed = name or " ".join(f"--sensor {key}={','.join(paths)}" for key, paths in sensors.items())
+        try:
+            model, _ = zoo.choose(files, options, "embedding")
+        except NoModelError:
+            click.echo(str(error.args[0]))
+            return
+        typed += " --task embedding"
     click.echo(f"model        {model.card.name} fits: rsgeo infer {typed} -o map.tif")
     if sensors:
         click.echo(describe_fit(model.card, files, options))

@@ -72,7 +72,13 @@ def command(
         from rsgeo_train.training import input_of
 
         judge = f"rsgeo-train evaluate {output} --data CATALOG -o {output}-report"
-        page = write_run_page(task, settings, input_of(method, settings, samples), samples, output, judge)
+        taken = input_of(method, settings, samples)
+        page = write_run_page(task, settings, taken, samples, output, judge)
         click.echo(f"report: {page}")
         click.echo(f"Judge it on labelled samples with: {judge}")
+        if len(taken.bands) > 1:
+            asked = f"rsgeo-train evaluate {output} --data {catalog} --protocol retrieval -o {output}-found"
+            click.echo(f"Look for one sensor's scenes by another's, which needs no labels, with: {asked}")
+        if method == "csmae":
+            click.echo(f"See what it reconstructs with: rsgeo-train plot reconstruction {output} -o {output}.png")
         click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")

@@ -233,7 +233,10 @@ class _Looker:
     def can(self, direction: Direction) -> bool:
         """Whether the subject sees the sensors of both sides, and its vectors of both can be compared."""
         rows = self.asked.rows
-        if not all(s in self.own for name in (direction.query, direction.archive) for s in rows.sensors(name)):
+        wanted = [s for name in (direction.query, direction.archive) for s in rows.sensors(name)]
+        if lacking := sorted({s for s in wanted if s not in self.own}):
+            if not self.subject.is_floor:
+                self.asked.note(f"{self.subject.name} takes no {', '.join(lacking)}: not asked where these are needed")
             return False
         if self.member.learner is not None or not direction.is_across:
             return True

@@ -434,7 +434,11 @@ def test_a_sensor_that_lies_elsewhere_is_gone_without(files: dict[str, Path], tm
     found = read(tmp_path / "map.tif")
     np.testing.assert_array_equal(found[0], 0)
     np.testing.assert_array_equal(found[1], 1000.0 + read(files["10m"], 1))
-    assert "far.tif covers nothing of the map's grid" in hear(events)
+    assert "far.tif covers nothing of the map's grid; the map goes without it" in hear(events)
+    away = write_band(tmp_path / "away.tif", np.ones((20, 20), np.float32), grid_of(X - 9e4, Y, 10), ["a"])
+    with pytest.raises(SceneError, match=r"None of .*far\.tif.* meets the map's grid, that of away\.tif"):
+        infer({"s1": far, "s2": files["10m"]}, tmp_path / "none.tif", model, threads=1, grid=str(away))
+    assert not (tmp_path / "none.tif").exists()
 
 
 def test_other_commands_take_several_files_too(
@@ -451,6 +455,14 @@ def test_other_commands_take_several_files_too(
     text = " ".join(done.stdout.split())
     assert done.returncode == 0 and "fusion fits" in text, done.stderr
     assert "s2_10m.tif" in text and "grid of s2_10m.tif" in text and "s1.tif" in text
+
+
+def test_info_tells_of_an_embedding_model_too(files: dict[str, Path], tmp_path: Path, own_models: Path) -> None:
+    model = fusion_model(tmp_path / "m.onnx", {"s1": ["VV"], "s2": ["B02", "B05"]}, gsd_range=(7, 15), kind="embedding")
+    assert rsgeo("models", "add", model).returncode == 0
+    done = rsgeo("info", "--sensor", f"s1={files['s1']}", "--sensor", f"s2={files['10m']},{files['20m']}")
+    text = " ".join(done.stdout.split())
+    assert done.returncode == 0 and "--task embedding -o map.tif" in text and "grid of s2_10m.tif" in text, text
 
 
 def test_a_plan_tells_of_all_files(scene: dict[str, list[Path]], model: Path, tmp_path: Path) -> None:
@@ -538,3 +550,8 @@ def test_a_band_that_two_files_have_is_numbered_through_them(tmp_path: Path) -> 
     wanted = SensorInput(sensor="s2", bands=(CardBand(name="B03"),), tile_size=8)
     with pytest.raises(BandError, match=r"has band B03 2 times: numbers 2 \(a.tif\), 4 \(b.tif\)"):
         match_bands([str(path) for path in paths], wanted)
+
+
+def test_a_file_given_twice_is_told_as_that(files: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"--sensor s2 has .*s2_10m\.tif twice"):
+        infer({"s1": files["s1"], "s2": [files["10m"], files["10m"]]}, tmp_path / "map.tif", model, threads=1)

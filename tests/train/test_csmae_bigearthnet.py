@@ -46,7 +46,10 @@ def test_from_its_folders_to_a_map(data: Path, tmp_path: Path) -> None:
     root, catalog, run = data / "s1s2_pairs/bigearthnet", tmp_path / "ben.parquet", tmp_path / "run"
     typed(train, "prepare", "bigearthnet", "--root", root, "-o", catalog)
     settings = [word for setting in SMALL for word in ("--set", setting)]
-    typed(train, "pretrain", "--method", "csmae", "--recipe", "csmae-sesd", "--data", catalog, *settings, "-o", run)
+    said = typed(
+        train, "pretrain", "--method", "csmae", "--recipe", "csmae-sesd", "--data", catalog, *settings, "-o", run
+    )
+    assert f"evaluate {run} --data {catalog} --protocol retrieval" in said and f"plot reconstruction {run}" in said
     report = tmp_path / "report"
     typed(train, "evaluate", run, "--data", catalog, "--protocol", "retrieval", "--floor-seeds", 1, "-o", report)
     rows = json.loads((report / "metrics.json").read_text())["protocols"]["retrieval"]

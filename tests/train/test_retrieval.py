@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -412,3 +413,14 @@ def test_ombria_has_labels_of_pixels_alone(data: Path, tmp_path: Path) -> None:
     whole = found.scores[Direction("ombria_s1", "ombria_s2")][Figure(PAIR_RECALL, 10)]
     assert {e.value for e in whole.values()} == {1.0}
     assert len(list((tmp_path / "r").glob("hits-of-run*.png"))) == 6
+
+
+def test_a_run_of_fewer_sensors_is_told_and_asked_where_it_can_be(pairs: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(pairs)
+    whole = made(catalog, rows_alike)
+    narrow = replace(made(catalog, rows_alike), name="narrow", taken=whole.taken.only(["s2"]))
+    told: list[str] = []
+    found = Retrieval([whole, narrow], catalog, protocol(), Store(tmp_path, 0), told.append).run()
+    assert sum("narrow takes no s1: not asked where these are needed" in line for line in told) == 1
+    assert "narrow" not in found.scores[ACROSS][Figure(PAIR_RECALL, 1)]
+    assert "narrow" in found.scores[WITHIN][Figure(MAP, 1)]

@@ -10,10 +10,11 @@ import numpy as np
 
 from rsgeo_core.card import Context, Metric, ModelCard, Output, Parity, Provenance, SelfTest, SensorInput, StoredArray
 from rsgeo_train import onnx_graph, taps
+from rsgeo_train.card_facts import CardFacts, with_ranges
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.evaluate.features import pooled
-from rsgeo_train.export import CardFacts, Exported, agreement, card_bands, commit, identity, publish, with_ranges
+from rsgeo_train.export import Exported, agreement, card_bands, commit, identity, publish
 from rsgeo_train.export_samples import first_whole, spread_images, windows, with_bands_missing
 from rsgeo_train.fusion import FusionEmbedding, FusionEncoder, OneOutput
 from rsgeo_train.methods.registry import Input, is_method

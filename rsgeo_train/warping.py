@@ -94,25 +94,27 @@ class Needed(NamedTuple):
     Attributes:
         window: of the source.
         taps: down and across, counted from the window's corner.
-        tents: the same of `bilinear`, which a cubic kernel gives way to beside missing pixels.
+        tents: of `cubic`, the taps of `bilinear`, which it gives way to beside missing pixels.
     """
 
     window: Window
     taps: tuple[Taps, Taps]
-    tents: tuple[Taps, Taps]
+    tents: tuple[Taps, Taps] | None
 
     @classmethod
     def of(cls, grid: Grid, source: Grid, method: Resampling) -> Needed | None:
         """None where the grid lies outside of the source."""
         alignment = Alignment(source, grid)
         down, across = alignment.taps(grid.span, method)
-        low, wide = alignment.taps(grid.span, "bilinear")
         rows, columns = down.span(), across.span()
         if rows is None or columns is None:
             return None
+        tents = None
+        if method == "cubic":
+            low, wide = alignment.taps(grid.span, "bilinear")
+            tents = low.shifted(*rows), wide.shifted(*columns)
         window = Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
-        taps, tents = ((one.shifted(*rows), other.shifted(*columns)) for one, other in ((down, across), (low, wide)))
-        return cls(window, taps, tents)
+        return cls(window, (down.shifted(*rows), across.shifted(*columns)), tents)
 
 
 def aligned_window(grid: Grid, source: Grid) -> tuple[int, int, int, int] | None:

@@ -73,7 +73,8 @@ def command(
 
     read_run(run, data)  # a wrong folder is told before torch is loaded
 
-    from rsgeo_train.export import export, read_facts, read_metrics
+    from rsgeo_train.card_facts import read_facts
+    from rsgeo_train.export import export, read_metrics
 
     done = export(
         run,

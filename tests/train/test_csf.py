@@ -222,7 +222,8 @@ def test_it_learns_what_both_sensors_show(pairs: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The encoder of a short run on S2 alone, as a model file with 8 dimensions."""
-    from rsgeo_train.export import CardFacts, export
+    from rsgeo_train.card_facts import CardFacts
+    from rsgeo_train.export import export
 
     folder = tmp_path_factory.mktemp("exported")
     settings = recipe("trainer.max_steps=2", "sensors.s2.bands=[]", "data.selection_fraction=0")
@@ -257,7 +258,8 @@ def test_rsgeo_infers_without_a_whole_sensor(pairs: Path, tmp_path: Path) -> Non
     from rsgeo_core import infer
     from rsgeo_core.errors import SceneError
     from rsgeo_train import onnx_graph
-    from rsgeo_train.export import CardFacts, export
+    from rsgeo_train.card_facts import CardFacts
+    from rsgeo_train.export import export
 
     settings = recipe("trainer.max_steps=1", "data.selection_fraction=0")
     training.train("csf", settings, read_catalog(pairs), tmp_path / "run", tell=lambda line: None, source=pairs)

@@ -17,10 +17,11 @@ from rsgeo_cli.rsgeo_train import cli
 from rsgeo_core import infer
 from rsgeo_core.card import read_card
 from rsgeo_train import onnx_graph, training
+from rsgeo_train.card_facts import CardFacts
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.evaluate.reconstruction import reconstruct, write_rasters
-from rsgeo_train.export import CardFacts, export
+from rsgeo_train.export import export
 from rsgeo_train.methods.csmae import CsmaeRecipe
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.runs import read_run

@@ -10,8 +10,8 @@ from torch import nn
 
 from rsgeo_core.card import read_card
 from rsgeo_core.onnx_file import read_metadata
+from rsgeo_train import card_facts, onnx_graph, runs, training
 from rsgeo_train import export as exporting
-from rsgeo_train import onnx_graph, runs, training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import ExportError, RunFolderError
 from rsgeo_train.prepare import scenes as adapter
@@ -70,7 +70,7 @@ def window_model(window_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def dense_model(dense_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "dense.onnx"
-    exporting.export(dense_run, path, tell=quiet, facts=exporting.CardFacts(license="MIT", experimental=True))
+    exporting.export(dense_run, path, tell=quiet, facts=card_facts.CardFacts(license="MIT", experimental=True))
     return path
 
 
@@ -127,7 +127,7 @@ def raw_of(card):
 def test_ranges_of_a_single_sample_of_decibels_have_room():
     """Its 99.9th percentile is one number; another pass over the same ground is some decibels away."""
     sample = np.full((2, 8, 8), -6.2, np.float32)
-    low, high = exporting.with_ranges(exporting.CardFacts(), "s1", 10, [sample]).typical_top
+    low, high = card_facts.with_ranges(card_facts.CardFacts(), "s1", 10, [sample]).typical_top
     assert low < -10 and -3 < high < 20
 
 
@@ -135,11 +135,11 @@ def test_decibels_have_no_ratio():
     """Samples whose brightest pixels lie above 0 dB: a scene without such pixels is none of another unit."""
     samples = [np.full((2, 8, 8), top, np.float32) for top in (3.9, 4.1)]
     samples[0][:, 0, 0] = np.nan
-    low, high = exporting.with_ranges(exporting.CardFacts(), "s1", 10, samples).typical_top
+    low, high = card_facts.with_ranges(card_facts.CardFacts(), "s1", 10, samples).typical_top
     assert low < -5 and 10 < high < 30
-    facts = exporting.CardFacts(typical_top={"s1": (-40, 30)}, gsd={"s2": 20})
-    assert exporting.with_ranges(facts, "s1", 10, samples).typical_top == (-40, 30)
-    reflectance = exporting.with_ranges(facts, "s2", 10, [np.full((4, 8, 8), 3000, np.float32)])
+    facts = card_facts.CardFacts(typical_top={"s1": (-40, 30)}, gsd={"s2": 20})
+    assert card_facts.with_ranges(facts, "s1", 10, samples).typical_top == (-40, 30)
+    reflectance = card_facts.with_ranges(facts, "s2", 10, [np.full((4, 8, 8), 3000, np.float32)])
     assert reflectance.typical_top == (750, 12000) and (reflectance.gsd, reflectance.gsd_range) == (20, (14, 30))
 
 
@@ -150,7 +150,7 @@ def test_ranges_come_from_the_samples_where_the_author_says_none(window_run, tmp
     assert (item.gsd, item.gsd_range) == (10, (7, 15))
     low, high = item.bands[0].typical_top
     assert 4 < low < 1000 < high
-    facts = exporting.CardFacts(gsd=5, gsd_range=(4, 6), typical_top=(1, 2))
+    facts = card_facts.CardFacts(gsd=5, gsd_range=(4, 6), typical_top=(1, 2))
     item = exporting.export(window_run, tmp_path / "told.onnx", facts=facts, tell=quiet).card.inputs[0]
     assert (item.gsd, item.gsd_range, item.bands[0].typical_top) == (5, (4, 6), (1, 2))
 
@@ -271,7 +271,7 @@ def test_embedding_is_a_unit_vector_and_says_how_it_was_chosen(window_run, tmp_p
         tmp_path / "e.onnx",
         embedding=8,
         tell=quiet,
-        facts=exporting.CardFacts(name="embed-small", stride=16),
+        facts=card_facts.CardFacts(name="embed-small", stride=16),
     )
     raw = np.random.default_rng(0).integers(0, 3000, (4, 3, 32, 32)).astype(np.float32)
     vectors = onnx_graph.run((tmp_path / "e.onnx").read_bytes(), {"s2": raw})
@@ -302,7 +302,7 @@ def test_metrics_and_facts_come_from_files(window_run, tmp_path):
     done = exporting.export(
         window_run,
         tmp_path / "m.onnx",
-        facts=exporting.read_facts(tmp_path / "card.yaml"),
+        facts=card_facts.read_facts(tmp_path / "card.yaml"),
         metrics=exporting.read_metrics([tmp_path / "m.json"]),
         tell=quiet,
     )
@@ -310,7 +310,7 @@ def test_metrics_and_facts_come_from_files(window_run, tmp_path):
     assert done.card.inputs[0].gsd_range == (7, 15) and done.card.inputs[0].bands[0].typical_top == (256, 28000)
     (tmp_path / "card.yaml").write_text("nmae: mine\n")
     with pytest.raises(ExportError, match="nmae"):
-        exporting.read_facts(tmp_path / "card.yaml")
+        card_facts.read_facts(tmp_path / "card.yaml")
     with pytest.raises(RunFolderError, match="is no run folder"):
         exporting.export(tmp_path, tmp_path / "m.onnx")
 

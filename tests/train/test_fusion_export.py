@@ -19,8 +19,9 @@ from pictures import write_raster
 from rsgeo_core import infer
 from rsgeo_core.errors import BandError
 from rsgeo_train import onnx_graph, training
+from rsgeo_train.card_facts import CardFacts
 from rsgeo_train.catalog import Catalog, read_catalog
-from rsgeo_train.export import CardFacts, export
+from rsgeo_train.export import export
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.runs import read_run

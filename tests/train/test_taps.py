@@ -20,9 +20,10 @@ from rsgeo_core.errors import RequestError
 from rsgeo_core.selftest import selftest
 from rsgeo_core.zoo import Model
 from rsgeo_train import onnx_graph, taps, training
+from rsgeo_train.card_facts import CardFacts
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import ExportError, RecipeError
-from rsgeo_train.export import CardFacts, export
+from rsgeo_train.export import export
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.methods.csf import CsfRecipe
 from rsgeo_train.recipe import load_recipe

@@ -175,25 +175,27 @@ def test_real_scenes_come_out_as_gdal_warps_them_whole(data: Path, name: str, cr
             Grid(*source.shape, source.transform, source.crs), Grid(90, 120, transform, CRS.from_user_input(crs))
         ).step
         expected = np.full((source.count, 90, 120), np.nan, np.float32)
-        reproject(
-            stored,
-            expected,
-            src_transform=source.transform,
-            src_crs=source.crs,
-            src_nodata=np.nan,
-            dst_transform=transform,
-            dst_crs=crs,
-            dst_nodata=np.nan,
-            init_dest_nodata=True,
-            resampling=Resampling.bilinear,
-            tolerance=0,
-            XSCALE=1 / across,  # which GDAL would otherwise guess for each chunk
-            YSCALE=1 / down,
-            UNIFIED_SRC_NODATA="NO",
-        )
+        for column in range(120):  # one by one: along a row GDAL interpolates places, which is off by 0.05 pixels here
+            part = np.full((source.count, 90, 1), np.nan, np.float32)
+            reproject(
+                stored,
+                part,
+                src_transform=source.transform,
+                src_crs=source.crs,
+                src_nodata=np.nan,
+                dst_transform=transform @ Affine.translation(column, 0),
+                dst_crs=crs,
+                dst_nodata=np.nan,
+                init_dest_nodata=True,
+                resampling=Resampling.bilinear,
+                XSCALE=1 / across,  # which GDAL would otherwise guess for each chunk
+                YSCALE=1 / down,
+                UNIFIED_SRC_NODATA="NO",
+            )
+            expected[:, :, column : column + 1] = part
     values, valid = read_warped(str(path), crs, transform, 120, 90)
     there = np.isfinite(expected)
     both = valid & there
     assert both.mean() > 0.5 and (valid != there).mean() < 0.02
     off = np.abs(values[both] - expected[both])
-    assert off.mean() < 0.5 and np.percentile(off, 99) < 5  # of 8 bits; pixels of other shape and turned by a degree
+    assert off.mean() < 0.05 and np.percentile(off, 99) < 0.5  # of 8 bits

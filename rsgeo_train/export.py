@@ -148,14 +148,16 @@ def export(
     name = "embedding" if embedding else "logits"
     height, width = next(iter(feeds.values())).shape[-2:]
     side = SELFTEST_SIDE * 2 if dense else width
-    is_fixed = dense and (network.encoder.is_global or network.normalise.is_global)
+    is_fixed = dense and network.is_global
     if is_fixed:
         side = (recipe.augment.crop or min(height, width)) // multiple * multiple
         if not side:
             raise ExportError(f"Samples of this run are smaller than a patch of {multiple} pixels.")
         height = width = side
         facts = facts.model_copy(update={"tile": side, "cautions": [*facts.cautions, _GLOBAL.format(side=side)]})
-        seeing = recipe.encoder.name if network.encoder.is_global else "the normalisation by each image's maximum"
+        seeing = recipe.encoder.name if network.encoder.is_global else recipe.method.decoder
+        if network.normalise.is_global:
+            seeing = "the normalisation by each image's own values"
         tell(f"{seeing} sees the whole tile at once: the model takes tiles of {side} pixels alone")
     known = _known(facts, samples_catalog, taken, feeds, stretch)
     feeds = windows(feeds, height - height % multiple, width - width % multiple)
@@ -335,8 +337,7 @@ def _start(recipe: Recipe) -> str:
 
 
 def _architecture(kind: str, recipe: Recipe) -> str:
-    is_hypercolumn = kind == "segmentation" and recipe.method.head == "hypercolumn"
-    return recipe.encoder.name + (", hypercolumn" if is_hypercolumn else "")
+    return recipe.encoder.name + (f", {recipe.method.decoder}" if kind == "segmentation" else "")
 
 
 def _context(network: nn.Module, bands: int, multiple: int, facts: CardFacts, tell: Callable[[str], None]) -> Context:

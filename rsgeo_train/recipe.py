@@ -107,6 +107,31 @@ class EncoderBlock(_Block):
     prefix: str = ""
 
 
+class LossBlock(_Block):
+    """What a task minimises: a sum of losses with these weights; one that is not named does not count.
+
+    Attributes:
+        cross_entropy: of all tasks.
+        focal: the same with what is known already counting less, by (1 − p) to the power of `gamma` (Lin et al., 2017).
+        dice: of segmentation: 1 less the overlap of each class; `smoothing` pixels are added to both of its sums, and
+            then a class that a batch lacks counts too.
+        boundary: of segmentation: half boundary F1, half soft Jaccard, for masks of two classes.
+    """
+
+    cross_entropy: float = Field(default=0.0, ge=0)
+    focal: float = Field(default=0.0, ge=0)
+    gamma: float = Field(default=2.0, ge=0)
+    dice: float = Field(default=0.0, ge=0)
+    smoothing: float = Field(default=0.0, ge=0)
+    boundary: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _some(self) -> LossBlock:
+        if not (self.cross_entropy or self.focal or self.dice or self.boundary):
+            raise ValueError("no loss has a weight; expected one of cross_entropy, focal, dice, boundary")
+        return self
+
+
 class MethodBlock(_Block):
     """The task's own settings.
 
@@ -114,12 +139,19 @@ class MethodBlock(_Block):
         drop: largest share of bands that is hidden in training: each sample lacks a share of its own, from none to
             this. The network then takes missing bands, as one of several sensors always does.
         drop_mode: `band` hides single bands, `sensor` whole sensors, `both` sensors, then bands.
-        dice: of segmentation, the share of the Dice loss beside cross-entropy.
-        head: of segmentation: a U-Net decoder, or a 1×1 convolution over the hypercolumn of image and taps.
+        embedding: of classification, features of a linear layer before the last.
+        hidden: of classification, widths of layers with ReLU and `dropout` before the last.
+        class_weights: what each class counts in the loss: `inverse` to its share of the train labels, to the `root` of
+            it, both 1 on average, or numbers in the catalog's order. Both are written into the run's `config.yaml` as
+            numbers.
+        decoder: of segmentation: `light` (ours, for narrow encoders and scenes on a CPU); `unet`, `fpn`,
+            `deeplabv3plus` or `upernet` of segmentation-models-pytorch; or `hypercolumn`, a 1×1 convolution over image
+            and taps.
+        decoder_width: channels of the library's decoders, in a U-Net of its coarsest level.
         taps: of the hypercolumn, modules of the backbone; those that span its depth where left out.
         batch_norm: of the hypercolumn, bring every channel to one scale first.
         probe: of the hypercolumn, train the head alone, over the encoder as it is.
-        loss: of segmentation; `boundary` is half boundary F1, half soft Jaccard, for masks of two classes.
+        loss: a name, or several with their weights: `{cross_entropy: 1, dice: 0.5}`.
     """
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -127,13 +159,41 @@ class MethodBlock(_Block):
     drop: float = Field(default=0.0, ge=0, lt=1)
     drop_mode: Literal["band", "sensor", "both"] = "band"
     embedding: int | None = Field(default=None, gt=0)
-    class_weights: Literal["none", "root"] = "none"
-    dice: float = Field(default=0.0, ge=0)
-    head: Literal["unet", "hypercolumn"] = "unet"
+    hidden: list[int] = []
+    class_weights: Literal["none", "inverse", "root"] | list[float] = "none"
+    decoder: Literal["light", "unet", "fpn", "deeplabv3plus", "upernet", "hypercolumn"] = "light"
+    decoder_width: int = Field(default=256, ge=64, multiple_of=64)
     taps: list[str] = []
     batch_norm: bool = True
     probe: bool = False
-    loss: Literal["cross_entropy", "boundary"] = "cross_entropy"
+    loss: LossBlock = LossBlock(cross_entropy=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_before(cls, values: Any) -> Any:
+        """Runs made before there were several decoders and losses call them `head` and `dice`."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if "head" in values:
+            head = values.pop("head")
+            values.setdefault("decoder", "light" if head == "unet" else head)
+        if "dice" in values:
+            name, share = values.get("loss", "cross_entropy"), values.pop("dice")
+            values["loss"] = {name: 1.0, "dice": share} if isinstance(name, str) and name != "boundary" else name
+        return values
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        """`loss: dice` is short for `loss: {dice: 1}`."""
+        return {value: 1.0} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_bottleneck(self) -> MethodBlock:
+        if self.embedding and self.hidden:
+            raise ValueError("embedding and hidden both say what lies before the last layer; expected one of them")
+        return self
 
 
 class AugmentBlock(_Block):

@@ -32,6 +32,7 @@ from rsgeo_train import label_shares, randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.checkpoints import is_begun, read_resumable
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
+from rsgeo_train.class_weights import with_class_weights
 from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.initialisation import initialise
@@ -184,7 +185,7 @@ def train(
             "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
         )
     taken = input_of(kind, recipe, catalog)
-    recipe = with_ranges(recipe, catalog, taken)
+    recipe = with_class_weights(kind, with_ranges(recipe, catalog, taken), catalog, taken)
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     for samples in (data.train, data.selection):
         samples.check_files()

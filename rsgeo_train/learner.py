@@ -15,6 +15,7 @@ from rsgeo_train import randomness
 from rsgeo_train.encoders import Encoder, Features
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.optimisers import freeze, new_optimizer, still
+from rsgeo_train.plateau import Plateau
 from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
 from rsgeo_train.samples import Sample
 
@@ -35,6 +36,7 @@ class Learner(L.LightningModule):
         takes_missing: whether the network is told which bands are there, and answers without the others.
         sums: what was noted since the last record of an epoch.
         recent: what was noted since the last record of a step.
+        plateau: how often the score has stopped rising, for a schedule that goes by it.
     """
 
     takes_missing = True
@@ -48,6 +50,7 @@ class Learner(L.LightningModule):
         self.steps_per_epoch = 1
         self.sums: Sums = {}
         self.recent: Sums = {}
+        self.plateau = Plateau(recipe.schedule.patience, recipe.schedule.gamma)
 
     def _set_network(self, network: nn.Module) -> None:
         network = network.to(memory_format=torch.channels_last)
@@ -141,7 +144,9 @@ class Learner(L.LightningModule):
 
     def schedule_factor(self) -> float:
         """Share of the learning rate at this step."""
-        return schedule_factor(self.step, self.total_steps, self.recipe.schedule, self.steps_per_epoch)
+        config = self.recipe.schedule
+        share = schedule_factor(self.step, self.total_steps, config, self.steps_per_epoch)
+        return share * self.plateau.factor if config.name == "plateau" else share
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The recipe's optimiser."""
@@ -209,6 +214,8 @@ def peak_rate(recipe: Recipe) -> float:
 def schedule_factor(step: int, total: int, config: ScheduleBlock, steps_per_epoch: int = 1) -> float:
     """Share of the learning rate at a step: linear warm-up, then cosine (Loshchilov & Hutter, 2017), constant or steps.
 
+    That of a plateau is constant here: the rest is in `plateau`.
+
     Args:
         step: optimiser steps done.
         total: steps of the run.
@@ -222,7 +229,7 @@ def schedule_factor(step: int, total: int, config: ScheduleBlock, steps_per_epoc
         warm = config.warmup_epochs * steps_per_epoch
     if step < warm:
         return (step + 1) / (warm + 1)
-    if config.name == "constant":
+    if config.name in ("constant", "plateau"):
         return 1.0
     if config.name == "step":
         every = config.step_every or float(config.step_every_epochs or 1) * steps_per_epoch

@@ -328,15 +328,16 @@ class OptimizerBlock(_Block):
 
 
 class ScheduleBlock(_Block):
-    """The learning rate by optimiser step: linear warm-up, then one of three ways down.
+    """The learning rate by optimiser step: linear warm-up, then one of four ways down.
 
     Attributes:
         name: `cosine` falls to `final_fraction` of the rate in half a cosine, `constant` stays, `step` multiplies by
-            `gamma` every `step_every` steps or `step_every_epochs` epochs.
+            `gamma` every `step_every` steps or `step_every_epochs` epochs, `plateau` whenever more than `patience`
+            epochs have passed without a better selection score.
         warmup_fraction: length of the warm-up as a share of the run; `warmup_steps` or `warmup_epochs` replace it.
     """
 
-    name: Literal["cosine", "constant", "step"] = "cosine"
+    name: Literal["cosine", "constant", "step", "plateau"] = "cosine"
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     warmup_steps: int | None = Field(default=None, ge=0)
     warmup_epochs: float | None = Field(default=None, ge=0)
@@ -344,6 +345,7 @@ class ScheduleBlock(_Block):
     gamma: float = Field(default=0.1, gt=0, le=1)
     step_every: int | None = Field(default=None, gt=0)
     step_every_epochs: float | None = Field(default=None, gt=0)
+    patience: int = Field(default=2, ge=0)
 
     @model_validator(mode="after")
     def _one_length(self) -> ScheduleBlock:

@@ -216,7 +216,9 @@ class AugmentBlock(_Block):
             and an offset each, from the first two.
         jitter_share, grey, blur, solarise: share of the samples that are jittered, made grey (the mean of the bands in
             each), blurred (3×3, σ from 0.1 to 2), solarised (what lies above the middle of the range is inverted).
-        value_range: what counts as 0 and 1 for these four, in the catalog's values: two numbers, or two lists band by
+        noise, sharpen, motion_blur: share of the samples with white noise (its deviation from 0.012 to 0.028 of the
+            range), sharpened (by 0.2 to 0.5), blurred along a line of 3 pixels.
+        value_range: what counts as 0 and 1 for all of these, in the catalog's values: two numbers, or two lists band by
             band; where left out 0 and 255 for 8-bit bands, three deviations about the mean for others.
     """
 
@@ -239,6 +241,9 @@ class AugmentBlock(_Block):
     grey: float = Field(default=0.0, ge=0, le=1)
     blur: float = Field(default=0.0, ge=0, le=1)
     solarise: float = Field(default=0.0, ge=0, le=1)
+    noise: float = Field(default=0.0, ge=0, le=1)
+    sharpen: float = Field(default=0.0, ge=0, le=1)
+    motion_blur: float = Field(default=0.0, ge=0, le=1)
     value_range: tuple[float, float] | tuple[list[float], list[float]] | None = None
 
 

@@ -141,6 +141,8 @@ class MethodBlock(_Block):
         drop_mode: `band` hides single bands, `sensor` whole sensors, `both` sensors, then bands.
         embedding: of classification, features of a linear layer before the last.
         hidden: of classification, widths of layers with ReLU and `dropout` before the last.
+        resize: of classification, side to which images are brought before the encoder, pixels, bilinear; what is
+            exported takes images as they are. Evaluations of the encoder alone see them as they are too.
         class_weights: what each class counts in the loss: `inverse` to its share of the train labels, to the `root` of
             it, both 1 on average, or numbers in the catalog's order. Both are written into the run's `config.yaml` as
             numbers.
@@ -160,6 +162,7 @@ class MethodBlock(_Block):
     drop_mode: Literal["band", "sensor", "both"] = "band"
     embedding: int | None = Field(default=None, gt=0)
     hidden: list[int] = []
+    resize: int | None = Field(default=None, gt=0)
     class_weights: Literal["none", "inverse", "root"] | list[float] = "none"
     decoder: Literal["light", "unet", "fpn", "deeplabv3plus", "upernet", "hypercolumn"] = "light"
     decoder_width: int = Field(default=256, ge=64, multiple_of=64)
@@ -409,6 +412,7 @@ def load_recipe(
     source: str | Path | None,
     overrides: Sequence[str] = (),
     kind: type[Settings] = Recipe,  # type: ignore[assignment]
+    without: Sequence[str] = (),
 ) -> Settings:
     """A recipe (or other settings) from a YAML file or a shipped name, with overrides `a.b=value`, read as YAML.
 
@@ -416,6 +420,7 @@ def load_recipe(
         source: the file or name; None for the defaults.
         overrides: settings on top.
         kind: the model of the settings: that of supervised tasks, of a method, or of a protocol.
+        without: blocks of the file that are left out.
 
     Raises:
         RecipeError: no such recipe, a wrong key (the message names the nearest right one) or a wrong value.
@@ -434,6 +439,7 @@ def load_recipe(
             settings = yaml.safe_load(path.read_text()) or {}
         except yaml.YAMLError as error:
             raise RecipeError(f"{path} is not valid YAML: {error}") from None
+    settings = {key: value for key, value in settings.items() if key not in without}
     plain = copy.deepcopy(settings)
     for override in overrides:
         key, equals, text = override.partition("=")

@@ -42,10 +42,11 @@ from rsgeo_train.methods.registry import Input, is_method, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
 from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.processes import is_first, is_launched, run_together
-from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock, load_recipe
+from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock
 from rsgeo_train.run_log import check_loggers
 from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples
+from rsgeo_train.stages import start_from
 from rsgeo_train.value_ranges import with_ranges
 
 
@@ -230,7 +231,7 @@ def _train_part(
     if not resume:
         initialise(task, taken.bands, audience.tell)
     if start is not None and not resume:
-        start_from(task, start)
+        start_from(task, start, catalog, audience.tell)
         audience.tell(f"starting from the best weights of {start}")
     keeper = Keeper(folder, data, audience)
     if resume:
@@ -396,35 +397,6 @@ def _check_classes(catalog: Catalog) -> None:
             f"among them {wrong['id'].iloc[0]} with {wrong['label'].iloc[0]}.",
             "Prepare the catalog again with all classes.",
         )
-
-
-def start_from(task: Learner, run: Path) -> None:
-    """Give a task the averaged weights of another run's best epoch.
-
-    Raises:
-        RunFolderError: the run is of another network, or cut another selection from train.
-    """
-    before = load_recipe(run / "config.yaml", kind=type(task.recipe))
-    if (before.seed, before.data.selection_fraction) != (task.recipe.seed, task.recipe.data.selection_fraction):
-        raise RunFolderError(
-            f"{run} has seed {before.seed} and selection_fraction {before.data.selection_fraction}; this run has "
-            f"{task.recipe.seed} and {task.recipe.data.selection_fraction}, so it would be selected on samples that "
-            "the other trained on.",
-            f"Type: --set seed={before.seed} --set data.selection_fraction={before.data.selection_fraction}",
-        )
-    state = load_checkpoint(run / "checkpoints" / "best.ckpt")["task"]
-    weights = {
-        key.removeprefix("average.module."): value for key, value in state.items() if key.startswith("average.module.")
-    }
-    own = task.network.state_dict()
-    other = [key for key in own if key not in weights or weights[key].shape != own[key].shape]
-    if other or len(weights) != len(own):
-        raise RunFolderError(
-            f"{run} is of another network: {', '.join(other[:3]) or 'it has more weights'} differ.",
-            "Start from a run with the same encoder, bands and classes, or take its encoder alone: --from random --set "
-            f"encoder.init={run}",
-        )
-    task.network.load_state_dict(weights)
 
 
 def load_best(task: Learner, folder: Path) -> None:

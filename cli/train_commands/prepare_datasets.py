@@ -233,6 +233,12 @@ def isprs(root: Path, output: Path, chip: int, step: int | None) -> None:
 @click.option("--hold-out", multiple=True, metavar="PLACE", help="Place kept for the val split; repeatable.")
 @click.option("--sensor", help="Sensor key of the pictures; rgb8 for three 8-bit bands where left out.")
 @click.option("--bands", help="Bands, comma-separated, in file order where the files do not name theirs.")
+@click.option(
+    "--split-of",
+    type=click.Path(path_type=Path),
+    metavar="CATALOG",
+    help="Take the split of this catalog, picture by picture: for a second stage on other masks.",
+)
 def masks(
     root: Path,
     output: Path,
@@ -245,6 +251,7 @@ def masks(
     hold_out: tuple[str, ...],
     sensor: str | None,
     bands: str | None,
+    split_of: Path | None,
 ) -> None:
     """Pictures with masks by two patterns.
 
@@ -255,6 +262,7 @@ def masks(
     rsgeo-train prepare masks --root DATA --classes c.yaml -o chips.parquet \\
         --images '{split}/img/{id}.jpg' --masks '{split}/msk/{id}_lab.png'
     """
+    from rsgeo_train.catalog import read_catalog
     from rsgeo_train.prepare import masks as adapter
     from rsgeo_train.prepare.scenes import read_classes
 
@@ -270,6 +278,7 @@ def masks(
         held_out=hold_out,
         sensor=sensor,
         bands=[name.strip() for name in bands.split(",")] if bands else None,
+        split_of=read_catalog(split_of) if split_of else None,
     )
     written(catalog, output)
 

@@ -7,6 +7,7 @@ class list.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def prepare(
     tested: Sequence[str] = (),
     sensor: str | None = None,
     bands: Sequence[str] | None = None,
+    split_of: Catalog | None = None,
 ) -> Catalog:
     """The catalog of pictures with masks.
 
@@ -56,6 +58,8 @@ def prepare(
         tested: the ids of the test split, where the patterns have no split.
         sensor: sensor key; `rgb8` for three 8-bit bands where left out.
         bands: names of the bands wanted, or, where the files do not name theirs, of all in file order.
+        split_of: a catalog of the same pictures, whose split is taken, so that what is trained on one can go on with
+            the other; pictures that it lacks are left out.
 
     Returns:
         Without `{split}` whole places, or without `{place}` whole pictures, are held out. Notes count pictures without
@@ -109,7 +113,9 @@ def prepare(
     if not records:
         raise DatasetError(f"No pair of {root} can be taken: {unequal[0]}")
     said = "the source's own split"
-    if "{split}" not in images:
+    if split_of is not None:
+        records, said = _as_in(split_of, records, f"{key}_path", output, notes)
+    elif "{split}" not in images:
         rest = [record["place"] for record in records if record["split"] != "test"]
         side = splits.by_place(rest, seed, held_out)
         for record in records:
@@ -133,6 +139,29 @@ def prepare(
     facts = header.sensors[key]
     facts.mean, facts.std = statistics(catalog, key, catalog.rows("train"), limit=400)
     return catalog
+
+
+def _as_in(
+    other: Catalog, records: Sequence[dict[str, Any]], column: str, output: Path, notes: list[str]
+) -> tuple[list[dict[str, Any]], str]:
+    """The records with the split that another catalog has for their pictures, and that split in words."""
+    paths = [name for name in other.table if str(name).endswith("_path") and name != "label_path"]
+    sides: dict[str, str] = {}
+    for name in paths:
+        for file, side in zip(other.table[name], other.table["split"], strict=True):
+            if isinstance(file, str) and sides.setdefault(other.path(file), side) != side:
+                raise DatasetError(
+                    f"--split-of: {other.header.name} has parts of {file} on both sides of its split.",
+                    "Name a catalog whose split is by picture.",
+                )
+    folder = output.resolve().parent
+    found = [{**record, "split": sides.get(os.path.normpath(folder / record[column]))} for record in records]
+    taken = [record for record in found if record["split"] is not None]
+    if not taken:
+        raise DatasetError(f"--split-of: {other.header.name} has none of these pictures.", "Name their catalog.")
+    if len(taken) < len(found):
+        notes.append(f"{len(found) - len(taken)} chips left out: {other.header.name} does not have their pictures")
+    return taken, f"as in {other.header.name}: {other.header.split_by}"
 
 
 def _matching(

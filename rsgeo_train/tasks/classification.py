@@ -22,6 +22,7 @@ class Classifier(TaskNetwork):
         super().__init__(recipe, taken)
         width = self.encoder.width
         method = recipe.method
+        self.side = method.resize
         self.bottleneck: nn.Module | None = None
         if method.embedding:
             self.bottleneck = nn.Linear(width, method.embedding)
@@ -36,14 +37,19 @@ class Classifier(TaskNetwork):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled encoder features of whole stacks, (B, D)."""
-        return self.encoder(self.values(images))
+        return self.encoder(self._resized(self.values(images)))
 
     def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values → logits (B, K)."""
-        found = self.encoder(values, present)
+        found = self.encoder(self._resized(values), present)
         if self.bottleneck is not None:
             found = self.bottleneck(found)
         return self.head(self.dropout(found))
+
+    def _resized(self, values: Tensor) -> Tensor:
+        if self.side is None:
+            return values
+        return F.interpolate(values, size=(self.side, self.side), mode="bilinear", align_corners=False)
 
 
 class ClassificationTask(SupervisedTask):

@@ -186,36 +186,27 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
     names = [entry.name for entry in held.catalog.header.classes]
     scenes = held.catalog.scenes(next(iter(held.bands)))[held.rows]
     per_scene = {scene: np.zeros((task.classes, task.classes), np.int64) for scene in dict.fromkeys(scenes)}
-    outlines = np.zeros((4, task.classes), np.int64)
+    outlines = {scene: np.zeros((4, task.classes), np.int64) for scene in per_scene}
     drawn = of_many_places(held.catalog, held.rows, next(iter(held.bands)), _DRAWN)
     kept = {}
     for index, scene in enumerate(scenes):
         sample = held[index]
         answer = task.answers(sample.images[None], sample.present[None])[0].numpy()
         per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
-        outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
+        outlines[scene] += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
         if index in drawn:
             kept[held.rows[index]] = answer
     stack = np.stack(list(per_scene.values()))
     confusion = stack.sum(0)
-    figures = scores.iou_metrics(stack, names, data)
-    pixels = Metric(
-        name="pixel accuracy",
-        value=round(float(np.trace(confusion) / confusion.sum()), 4),
-        n=int(confusion.sum()),
-        data=data,
-    )
-    figures.append(pixels)
-    if outlines[1::2].any():
-        figures.append(
-            Metric(
-                name="boundary F1",
-                value=round(float(np.nanmean(boundaries.boundary_f1(outlines))), 4),
-                n=int(outlines[3].sum()),
-                data=data,
-                note=f"mean over classes, {boundaries.TOLERANCE} pixel aside counts",
-            )
+    figures = scores.map_metrics(stack, names, data, outlines=np.stack(list(outlines.values())))
+    figures.append(
+        Metric(
+            name="pixel accuracy",
+            value=round(float(np.trace(confusion) / confusion.sum()), 4),
+            n=int(confusion.sum()),
+            data=data,
         )
+    )
     for sensor, part in _each_alone(task, held).items():
         figures.append(_mean_iou(f"mean IoU, {sensor} alone", part, data))
     some, few = floors.pixel_samples(train), floors.pixel_samples(held)

@@ -98,7 +98,9 @@ class Vicreg(SelfSupervised):
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""
         loss, told, embeddings = self._compared(self.network, batch, self.random("first"), self.random("second"))
-        self.note(loss=loss, std=embeddings.detach().float().std(dim=0).mean(), **told)
+        with torch.no_grad():
+            std = gathered(embeddings.float()).std(dim=0).mean()
+        self.note(loss=loss, std=std, **told)
         return loss
 
     def judge(self, batch: Sample, random: randomness.Draws) -> tuple[Tensor, dict[str, Any]]:

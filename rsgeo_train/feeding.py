@@ -135,6 +135,15 @@ class TrainingData(L.LightningDataModule):
             self.total_steps = min(self.total_steps, recipe.trainer.max_steps)
         self.epochs = -(-self.total_steps // self.steps_per_epoch)
 
+    def cautions(self) -> list[str]:
+        """What a user should know of the samples before the first step."""
+        if self._dates is None or not self._dates.alone:
+            return []
+        return [
+            f"{self._dates.alone} of {len(self.train)} samples have no other date: both of their views are of the one "
+            "they have"
+        ]
+
     def train_dataloader(self) -> Batches:
         """This process's part of the batches of this epoch that are still to come."""
         order = self._order(randomness.generator(self.recipe.seed, "order", self.epoch))

@@ -38,7 +38,7 @@ from rsgeo_train.feeding import TrainingData
 from rsgeo_train.initialisation import initialise
 from rsgeo_train.keeper import Audience, Keeper, Teller
 from rsgeo_train.learner import Learner
-from rsgeo_train.methods.registry import Input, is_method, new_learner
+from rsgeo_train.methods.registry import COMPARES_DATES, Input, is_method, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
 from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.processes import is_first, is_launched, run_together
@@ -239,7 +239,7 @@ def _train_part(
         audience.tell(f"resumed at step {task.step} of {task.total_steps}")
     counts = f"{len(data.train)} samples to train on, {len(data.selection)} to select by"
     audience.tell(f"{counts}, {task.total_steps} steps")
-    for line in task.cautions():
+    for line in (*data.cautions(), *task.cautions()):
         audience.tell(line)
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
@@ -312,6 +312,11 @@ def make_data(
         raise RecipeError(
             f"data.splits is {', '.join(recipe.data.splits)}; {kind} learns from labels, which only train may give.",
             "Type: --set data.splits=[train]",
+        )
+    if recipe.data.partner == "date" and kind not in COMPARES_DATES:
+        raise RecipeError(
+            f"data.partner is date; {kind} does not compare dates, {', '.join(sorted(COMPARES_DATES))} does.",
+            "Type: --set data.partner=none",
         )
     samples = [
         Samples(catalog, rows, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills)

@@ -278,13 +278,64 @@ def masks(
         held_out=hold_out,
         sensor=sensor,
         bands=[name.strip() for name in bands.split(",")] if bands else None,
-        split_of=read_catalog(split_of) if split_of else None,
+        like=read_catalog(split_of) if split_of else None,
+    )
+    written(catalog, output)
+
+
+@click.command()
+@root_option
+@output_option
+@seed_option
+@click.option(
+    "--images",
+    default="**/{id}",
+    show_default=True,
+    help="Pattern of the files below ROOT, such as '{place}/{date}.tif' or '{split}/{place}_{date}.png'.",
+)
+@_chip_option
+@_step_option
+@click.option("--hold-out", multiple=True, metavar="PLACE", help="Place kept for the val split; repeatable.")
+@click.option("--sensor", help="Sensor key of the files; rgb8 for three 8-bit bands where left out.")
+@click.option("--bands", help="Bands, comma-separated, in file order where the files do not name theirs.")
+def images(
+    root: Path,
+    output: Path,
+    seed: int,
+    images: str,
+    chip: int,
+    step: int | None,
+    hold_out: tuple[str, ...],
+    sensor: str | None,
+    bands: str | None,
+) -> None:
+    """Pictures or rasters without labels, of one place on several dates too.
+
+    {place} and {date} stand for what tells the place and the date, {id} for what else tells files apart, {split} for
+    train, val or test, * for anything else, **/ for any folders.
+
+    \b
+    rsgeo-train prepare images --root DATA -o all.parquet
+    rsgeo-train prepare images --root DATA --images '{place}/{date}.tif' -o dates.parquet
+    """
+    from rsgeo_train.prepare import images as adapter
+
+    catalog = adapter.prepare(
+        root,
+        output,
+        images=images,
+        chip=chip or None,
+        step=step,
+        seed=seed,
+        held_out=hold_out,
+        sensor=sensor,
+        bands=[name.strip() for name in bands.split(",")] if bands else None,
     )
     written(catalog, output)
 
 
 DATASETS = (
     *(eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord),
-    *(spacenet7, fmow, floodnet, isprs, masks),
+    *(spacenet7, fmow, floodnet, isprs, masks, images),
 )
 """The commands, for the group."""

@@ -22,6 +22,10 @@ METHODS = {
 }
 
 
+COMPARES_DATES = frozenset({"vicreg"})
+"""Methods that can take two dates of a place as the two views (`data.partner: date`)."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What a learner is fed: bands of sensors in order, and how they are normalised.

@@ -98,7 +98,9 @@ class Vicreg(SelfSupervised):
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""
         loss, told, embeddings = self._compared(self.network, batch, self.random("first"), self.random("second"))
-        self.note(loss=loss, std=embeddings.detach().float().std(dim=0).mean(), **told)
+        with torch.no_grad():
+            std = gathered(embeddings.float()).std(dim=0).mean()
+        self.note(loss=loss, std=std, **told)
         return loss
 
     def judge(self, batch: Sample, random: randomness.Draws) -> tuple[Tensor, dict[str, Any]]:
@@ -127,9 +129,13 @@ class Vicreg(SelfSupervised):
         halves = 1 if self.recipe.data.partner == "none" else 2  # partners stand behind their samples
         images, labels, present = (part.chunk(halves) for part in (batch.images, batch.labels, batch.present))
         changes = (self.recipe.augment, random), (method.second or self.recipe.augment, other)
-        first, second = (
-            network(augment(images[side % halves], labels[side % halves], how, draws)[0], present[side % halves])
+        views = (
+            augment(images[side % halves], labels[side % halves], how, draws)[0]
             for side, (how, draws) in enumerate(changes)
+        )
+        first, second = (
+            network(view.contiguous(memory_format=torch.channels_last), present[side % halves])
+            for side, view in enumerate(views)
         )
         terms = vicreg(first, second, method.form)
         total = sum(weight * term for weight, term in zip(self._weights, terms, strict=True))

@@ -8,8 +8,7 @@ class list.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, default_color, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.prepare.name_patterns import by_fields, matching, said, split_of
 from rsgeo_train.prepare.scenes import LabelClass, class_value, picture_facts, sensor_of, windows
 
 FIELDS = ("id", "split", "place")
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def prepare(
@@ -40,7 +39,7 @@ def prepare(
     tested: Sequence[str] = (),
     sensor: str | None = None,
     bands: Sequence[str] | None = None,
-    split_of: Catalog | None = None,
+    like: Catalog | None = None,
 ) -> Catalog:
     """The catalog of pictures with masks.
 
@@ -58,7 +57,7 @@ def prepare(
         tested: the ids of the test split, where the patterns have no split.
         sensor: sensor key; `rgb8` for three 8-bit bands where left out.
         bands: names of the bands wanted, or, where the files do not name theirs, of all in file order.
-        split_of: a catalog of the same pictures, whose split is taken, so that what is trained on one can go on with
+        like: a catalog of the same pictures, whose split is taken, so that what is trained on one can go on with
             the other; pictures that it lacks are left out.
 
     Returns:
@@ -69,14 +68,17 @@ def prepare(
         DatasetError: a pattern is wrong, nothing matches, or no picture has a mask.
     """
     shared = [field for field in FIELDS if f"{{{field}}}" in images and f"{{{field}}}" in masks]
-    pictures, labels = _matching(root, images, "images", shared), _matching(root, masks, "masks", shared)
+    pictures, labels = (
+        by_fields(matching(root, pattern, option, FIELDS, "id"), FIELDS, shared, option)
+        for pattern, option in ((images, "--images"), (masks, "--masks"))
+    )
     both = sorted(pictures.keys() & labels.keys())
     if not both:
         first = next(iter(pictures.values()))[0].relative_to(root)
         second = next(iter(labels.values()))[0].relative_to(root)
         raise DatasetError(
-            f"None of {len(pictures)} pictures below {root} has a mask: {first} is {_said(next(iter(pictures)))}, "
-            f"{second} is {_said(next(iter(labels)))}.",
+            f"None of {len(pictures)} pictures below {root} has a mask: "
+            f"{first} is {said(next(iter(pictures)), FIELDS)}, {second} is {said(next(iter(labels)), FIELDS)}.",
             "Let {id} stand in both patterns for what a picture and its mask have in common.",
         )
     key, facts, notes = sensor_of([pictures[one][0] for one in both], sensor, bands)
@@ -97,7 +99,7 @@ def prepare(
             records.append(
                 {
                     "id": stem if window is None else f"{stem}/{window[0]}-{window[1]}",
-                    "split": "test" if fields["id"] in tested else _split(fields.get("split"), picture),
+                    "split": "test" if fields["id"] in tested else split_of(fields.get("split"), picture),
                     "place": fields.get("place") or stem,
                     "label": -1,
                     "geometry": georeference.footprint(picture, window),
@@ -108,22 +110,22 @@ def prepare(
             )
     lacking = [("pictures have no mask", pictures.keys() - labels.keys())]
     lacking += [("masks have no picture", labels.keys() - pictures.keys())]
-    notes += [f"{len(names)} {what}, such as {_said(min(names))}: left out" for what, names in lacking if names]
+    notes += [f"{len(names)} {what}, such as {said(min(names), FIELDS)}: left out" for what, names in lacking if names]
     notes += [f"{len(unequal)} pairs left out: {unequal[0]}"] if unequal else []
     if not records:
         raise DatasetError(f"No pair of {root} can be taken: {unequal[0]}")
-    said = "the source's own split"
-    if split_of is not None:
-        records, said = _as_in(split_of, records, f"{key}_path", output, notes)
+    split_by = "the source's own split"
+    if like is not None:
+        records, split_by = _as_in(like, records, f"{key}_path", output, notes)
     elif "{split}" not in images:
         rest = [record["place"] for record in records if record["split"] != "test"]
         side = splits.by_place(rest, seed, held_out)
         for record in records:
             record["split"] = record["split"] or side[record["place"]]
-        said = f"{'place' if '{place}' in images else 'picture'}, " + (
+        split_by = f"{'place' if '{place}' in images else 'picture'}, " + (
             f"held out: {', '.join(held_out)}" if held_out else f"80/20, seed {seed}"
         )
-        said += f"; test: {len(tested)} pictures that the source tests by" if tested else ""
+        split_by += f"; test: {len(tested)} pictures that the source tests by" if tested else ""
     header = CatalogHeader(
         name=name or root.resolve().name,
         sensors={key: facts.model_copy(update={"gsd": None if None in gsds else float(np.median(gsds))})},
@@ -131,7 +133,7 @@ def prepare(
             CatalogClass(name=entry.name, color=entry.color or default_color(i), value=class_value(entry, i, kind))
             for i, entry in enumerate(classes)
         ],
-        split_by=said,
+        split_by=split_by,
         label_kind=kind,
         notes=notes,
     )
@@ -162,59 +164,3 @@ def _as_in(
     if len(taken) < len(found):
         notes.append(f"{len(found) - len(taken)} chips left out: {other.header.name} does not have their pictures")
     return taken, f"as in {other.header.name}: {other.header.split_by}"
-
-
-def _matching(
-    root: Path, pattern: str, option: str, shared: Sequence[str]
-) -> dict[tuple[str, ...], tuple[Path, Mapping[str, str]]]:
-    """Files by what the fields that both patterns have stand for, and all fields of each."""
-    found_fields = re.findall(r"\{(\w*)\}", pattern)
-    if unknown := [field for field in found_fields if field not in FIELDS]:
-        raise DatasetError(
-            f"--{option} {pattern}: {{{unknown[0]}}} is no field; there are {{id}}, {{split}}, {{place}}."
-        )
-    if "id" not in found_fields:
-        raise DatasetError(f"--{option} {pattern} has no {{id}}.", f"For example: --{option} 'train/{{id}}_image.png'")
-    glob = re.sub(r"(\{\w+\}|\*)+", "*", pattern)
-    seen: set[str] = set()
-    text = ""
-    for part in re.split(r"(\{\w+\}|\*)", pattern):
-        if part == "*":
-            text += "[^/]*"
-        elif part.startswith("{"):
-            field = part[1:-1]
-            text += f"(?P={field})" if field in seen else f"(?P<{field}>[^/]+?)"
-            seen.add(field)
-        else:
-            text += re.escape(part)
-    expression = re.compile(text + "$")
-    found: dict[tuple[str, ...], tuple[Path, Mapping[str, str]]] = {}
-    for path in sorted(root.glob(glob)):
-        match = expression.match(path.relative_to(root).as_posix())
-        if match is None or not path.is_file():
-            continue
-        fields = match.groupdict()
-        key = tuple(fields[field] if field in shared else "" for field in FIELDS)
-        if key in found:
-            raise DatasetError(
-                f"--{option}: {found[key][0].relative_to(root)} and {path.relative_to(root)} are both {_said(key)}.",
-                "Let {id}, {split} and {place} together name a file.",
-            )
-        found[key] = path, fields
-    if not found:
-        raise DatasetError(f"No file below {root} matches {pattern}.", f"Change --{option}.")
-    return found
-
-
-def _said(key: tuple[str, ...]) -> str:
-    return ", ".join(f"{{{field}}} = {value}" for field, value in zip(FIELDS, key, strict=True) if value)
-
-
-def _split(word: str | None, path: Path) -> str | None:
-    if word is None:
-        return None
-    if word.lower() not in SPLITS:
-        raise DatasetError(
-            f"{path}: {{split}} is {word}; expected {', '.join(SPLITS)}.", "Leave {split} out to have a split made."
-        )
-    return SPLITS[word.lower()]

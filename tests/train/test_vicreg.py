@@ -11,7 +11,8 @@ import torch
 from pictures import write_raster
 from resumption import resumed
 
-from rsgeo_train import training
+from rsgeo_train import randomness, training
+from rsgeo_train.augment import augment
 from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, read_catalog, relative_path
 from rsgeo_train.collapse import diagnosis
@@ -19,8 +20,11 @@ from rsgeo_train.dates import Dates
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.learner import peak_rate, schedule_factor
 from rsgeo_train.losses.vicreg import vicreg
+from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.methods.vicreg import Vicreg, VicregNetwork, VicregRecipe
-from rsgeo_train.recipe import load_recipe
+from rsgeo_train.normalisation import shifted
+from rsgeo_train.recipe import AugmentBlock, load_recipe, shipped_recipes
+from rsgeo_train.value_ranges import with_ranges
 
 SMALL = [
     "encoder.name=resnet10t",
@@ -214,6 +218,77 @@ def test_a_batch_has_partners_behind_its_samples_and_dates_can_go_unchanged(date
     with pytest.raises(RecipeError, match="two dates"):
         one = Catalog(catalog.header, catalog.table[catalog.table["date"] == "2020-01-01"], catalog.root)
         training.make_data("vicreg", settings, one, training.input_of("vicreg", settings, one))
+
+
+def test_dates_are_for_methods_that_compare_them_and_samples_without_another_are_told(dated: Path, tmp_path) -> None:
+    catalog, said = read_catalog(dated), []
+    other = load_recipe(None, ["encoder.name=resnet10t", "data.partner=date"], recipe_kind("csf"))
+    with pytest.raises(RecipeError, match="csf does not compare dates, vicreg does"):
+        training.make_data("csf", other, catalog, training.input_of("csf", other, catalog))
+    settings = recipe("data.partner=date", "data.selection_fraction=0", "trainer.max_steps=1")
+    training.train("vicreg", settings, catalog, tmp_path / "run", tell=said.append)
+    assert any("1 of 37 samples have no other date" in line for line in said)
+
+
+SPREADS = {"reflectance": (1500.0, 600.0, "uint16"), "decibels": (-12.0, 4.0, "float32"), "byte": (90.0, 40.0, "uint8")}
+
+
+@pytest.mark.parametrize("kind", SPREADS)
+@pytest.mark.parametrize("name", shipped_recipes("vicreg"))
+@pytest.mark.parametrize("bands", [3, 5])
+def test_shipped_changes_give_numbers_within_the_range_on_values_of_any_sensor(kind, name, bands) -> None:
+    """Values far outside the range and flat images too: resampling that overshoots once made NaN of such."""
+    middle, spread, dtype = SPREADS[kind]
+    names = [f"b{n}" for n in range(bands)]
+    facts = CatalogSensor(bands=names, dtype=dtype, mean=[middle] * bands, std=[spread] * bands)
+    catalog = Catalog(CatalogHeader(name="x", sensors={"any": facts}, classes=[], split_by=""), new_table([]), Path())
+    taken = Input({"any": names}, shifted([middle] * bands, [spread] * bands), 64)
+    settings = with_ranges(load_recipe(name, ["augment.crop=32"], VicregRecipe), catalog, taken)
+    images = middle + spread * torch.randn(16, bands, 300 if "fmow" in name else 48, 48)
+    images[0], images[1, :, ::2], images[2] = middle, middle + 50 * spread, 0.0
+    for block in (settings.augment, settings.method.second or settings.augment):
+        assert block.value_range is not None and len(block.value_range[0]) == bands
+        low, high = (torch.tensor(end).view(-1, 1, 1) for end in block.value_range)
+        for step in range(4):
+            made, _ = augment(images, torch.zeros(16), block, randomness.generator(0, "augment", step))
+            assert torch.isfinite(made).all() and made.std() > 0
+            if block.jitter_share == 1:
+                assert (made >= low - 1e-3 * spread).all() and (made <= high + 1e-3 * spread).all()
+
+
+def test_black_and_white_are_told_by_the_catalog_band_by_band() -> None:
+    facts = CatalogSensor(bands=["a", "b"], dtype="uint16", mean=[100.0, 1000.0], std=[50.0, 100.0])
+    catalog = Catalog(CatalogHeader(name="x", sensors={"any": facts}, classes=[], split_by=""), new_table([]), Path())
+    taken = Input({"any": ["b", "a"]}, shifted([1000, 100], [100, 50]), 8)
+
+    def ranges(*settings: str) -> object:
+        return with_ranges(recipe(*settings), catalog, taken).augment.value_range
+
+    assert ranges("augment.jitter=[0.2, 0.2, 0, 0]") == ([700.0, 0.0], [1300.0, 250.0])  # no light below none
+    assert ranges("augment.jitter=[0.2, 0.2, 0, 0]", "augment.value_range=[0, 9]") == (0, 9)
+    assert ranges() is None  # nothing that asks for it
+    facts.dtype = "int16"
+    assert ranges("augment.grey=0.5") == ([700.0, -50.0], [1300.0, 250.0])
+
+
+def test_resized_crops_are_of_the_area_asked_for_and_move_masks_along() -> None:
+    """A ramp along each axis: what a crop shows of it is where it was and how large."""
+    count, side = 64, 48
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    images = torch.stack([rows, columns]).float().expand(count, -1, -1, -1)
+    labels = (rows // 12 * 4 + columns // 12).expand(count, -1, -1)
+    block = AugmentBlock(crop=24, crop_area=(0.2, 0.5), flip=False, quarter_turns=False)
+    made, dense = augment(images, labels, block, randomness.generator(0, "augment", 3))
+    assert made.shape == (count, 2, 24, 24) and dense.shape == (count, 24, 24)
+    middle = slice(4, -4)  # free of what borders do
+    down = made[:, 0, middle, 12].diff(dim=1).mean(1) * 24
+    right = made[:, 1, 12, middle].diff(dim=1).mean(1) * 24
+    shares = down * right / side**2
+    assert shares.min() >= 0.19 and shares.max() <= 0.51 and shares.std() > 0.05
+    assert ((down / right) > 0.74).all() and ((down / right) < 1.35).all() and (down / right).std() > 0.1
+    told = made[:, 0].round().long() // 12 * 4 + made[:, 1].round().long() // 12
+    assert (told == dense).float().mean() > 0.95
+    assert made.min() >= 0 and made.max() <= side - 1
 
 
 def test_views_of_the_second_kind_are_changed_by_their_own_settings(eurosat_catalog: Path) -> None:

@@ -2,14 +2,15 @@
 
     python benchmarks/map_placement.py RUN MODEL.onnx [--split val] [--count 3] [-o FOLDER]
 
-Pictures of a split of the run's catalog are copied with a place on the ground (UTM zone 40N, 0.3 m), `rsgeo infer` runs
-the exported model over them, and each map is compared with what the trained network says of the picture's chips, one by
-one, as they are in the catalog (where chips overlap, of the one in which a pixel lies deeper): CRS, corners, pixels
-that agree, the same after a move of one pixel or a mirror (which must be lower), and how far the area of each class by
-`rsgeo stats` is from pixels × pixel size. At its borders a chip lacks what the map has seen, and at
-the picture's border a map is made with the picture continued; so the same is told of pixels that lie in their chip as
-deep as the model looks, where its card says how deep that is: these must agree but for weights that are stored as
-float16. Ends with an error where a map lies elsewhere, or these pixels differ by more than a hundredth.
+Pictures of a split of the run's catalog are copied with a place on the ground (UTM zone 40N; 0.3 m where the catalog
+does not say), `rsgeo infer` runs the exported model over them, and each map is compared with what the trained network
+says of the picture's chips, one by one, as they are in the catalog (where chips overlap, of the one in which a pixel
+lies deeper): CRS, corners, pixels that agree, the same after a move of one pixel or a mirror (which must be lower), and
+how far the area of each class by `rsgeo stats` is from pixels × pixel size. At its borders a chip lacks what the map
+has seen, and at the picture's border a map is made with the picture continued; so the same is told of pixels that lie
+in their chip as deep as the model looks (where its card says how deep), in chips whose cells lie where the map's do:
+these must agree but for weights that are stored as float16. Ends with an error where a map lies elsewhere, or these
+pixels differ by more than a hundredth.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ from rsgeo_train.sources import read_window
 from rsgeo_train.tasks.supervised import SupervisedTask
 
 CRS = "EPSG:32640"
-PLACE = Affine(0.3, 0, 325000.0, 0, -0.3, 2787000.0)
+CORNER = 325000.0, 2787000.0
+PIXEL = 0.3  # metres
 ALLOWED = 0.01  # of the pixels, and of the area
 
 
 @torch.no_grad()
 def by_chips(
-    task: SupervisedTask, samples: Samples, windows: list, shape: tuple[int, int]
+    task: SupervisedTask, samples: Samples, windows: list, shape: tuple[int, int], multiple: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The network's classes, 1 to K, chip by chip, and how deep in its chip each pixel lies; −1 outside of all."""
     found, depth = np.zeros(shape, np.uint8), np.full(shape, -1)
@@ -53,17 +55,19 @@ def by_chips(
         answer = task.answers(sample.images[None], sample.present[None])[0].numpy() + 1
         rows, columns = np.mgrid[:height, :width]
         margin = np.minimum(np.minimum(rows, height - 1 - rows), np.minimum(columns, width - 1 - columns))
+        if column % multiple or row % multiple:
+            margin[:] = 0  # its cells lie elsewhere than the map's
         place = slice(row, row + height), slice(column, column + width)
         deeper = margin > depth[place]
         found[place][deeper], depth[place][deeper] = answer[deeper], margin[deeper]
     return found, depth
 
 
-def georeferenced(source: str, bands: Sequence[str], output: Path) -> tuple[int, int]:
-    """A copy of a picture as a GeoTIFF at `PLACE`, with the names of its bands; its height and width."""
+def georeferenced(source: str, bands: Sequence[str], place: Affine, output: Path) -> tuple[int, int]:
+    """A copy of a picture as a GeoTIFF with a place and the names of its bands; its height and width."""
     pixels = read_window(source, None)
     profile = {"driver": "GTiff", "count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2]}
-    with rasterio.open(output, "w", dtype=pixels.dtype, crs=CRS, transform=PLACE, **profile) as target:
+    with rasterio.open(output, "w", dtype=pixels.dtype, crs=CRS, transform=place, **profile) as target:
         target.write(pixels)
         target.descriptions = tuple(bands)
     return pixels.shape[1:]
@@ -74,18 +78,21 @@ def check(task: SupervisedTask, catalog: Catalog, taken: Input, scene: str, mode
     (sensor,) = taken.bands
     rows = np.flatnonzero(catalog.scenes(sensor) == scene)
     copy, output = folder / f"{Path(scene).stem}.tif", folder / f"{Path(scene).stem}-map.tif"
-    shape = georeferenced(catalog.path(scene), catalog.header.sensors[sensor].bands, copy)
+    facts = catalog.header.sensors[sensor]
+    size = facts.gsd or PIXEL
+    place = Affine(size, 0, CORNER[0], 0, -size, CORNER[1])
+    shape = georeferenced(catalog.path(scene), facts.bands, place, copy)
     infer(copy, output, model)
     windows = catalog.column(f"{sensor}_window")
-    chips, depth = by_chips(
-        task, Samples(catalog, rows, taken.bands, fills=taken.fills), [windows[row] for row in rows], shape
-    )
+    samples = Samples(catalog, rows, taken.bands, fills=taken.fills)
+    card = read_card(model)
+    chips, depth = by_chips(task, samples, [windows[row] for row in rows], shape, card.inputs[0].size_multiple)
     with rasterio.open(output) as found:
         values = found.read(1)
         corners = [found.transform * corner for corner in ((0, 0), (found.width, found.height))]
-        expected = [PLACE * corner for corner in ((0, 0), (shape[1], shape[0]))]
+        expected = [place * corner for corner in ((0, 0), (shape[1], shape[0]))]
         is_placed = str(found.crs) == CRS and np.allclose(corners, expected, rtol=0, atol=1e-6)
-    covered, reach = depth >= 0, read_card(model).context.receptive_field
+    covered, reach = depth >= 0, card.context.receptive_field
     whole = covered if reach is None else depth >= reach
 
     def agreeing(answer: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
@@ -94,8 +101,7 @@ def check(task: SupervisedTask, catalog: Catalog, taken: Input, scene: str, mode
     wrong = {"moved": np.roll(values, 1, axis=1), "mirrored": values[:, ::-1], "upside down": values[::-1]}
     worse = {name: agreeing(other, covered) for name, other in wrong.items()}
     (zone,) = class_areas(output).zones
-    pixel = abs(PLACE.a * PLACE.e)
-    area = {item.value: item.area / pixel for item in zone.classes}
+    area = {item.value: item.area / size**2 for item in zone.classes}
 
     def off(other: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
         return (

@@ -29,7 +29,7 @@ ENCODERS = {
     "dilated": ["encoder.name=resnet10t", "encoder.options.output_stride=16"],
     "vgg": ["encoder.name=vgg11_bn"],
     "convnext": ["encoder.name=convnext_atto"],
-    "vit": ["encoder.name=vit_tiny_patch16_224", "encoder.options={depth: 4, embed_dim: 24, num_heads: 3}"],
+    "vit": ["encoder.name=vit_tiny_patch16_224", "encoder.options={depth: 2, embed_dim: 24, num_heads: 3}"],
 }
 BANDS = ["blue", "green", "red", "nir"]
 
@@ -89,7 +89,7 @@ def done(commands: click.Command, *words: object, settings: tuple[str, ...] = ()
     return " ".join(result.output.split())
 
 
-@pytest.mark.parametrize("decoder", ["light", *LIBRARY])
+@pytest.mark.parametrize("decoder", LIBRARY)
 def test_from_chips_to_a_map(decoder: str, chips: Path, scenes: Path, tmp_path: Path) -> None:
     """Trained for seconds, exported, run over a scene: land left, water right, where the scene lies."""
     settings = (
@@ -100,8 +100,8 @@ def test_from_chips_to_a_map(decoder: str, chips: Path, scenes: Path, tmp_path: 
         "method.class_weights=root",
         "augment={crop: 32, flip: false, quarter_turns: false}",
         "data.batch_size=4",
-        "optimizer.lr=0.01",
-        "optimizer.average_decay=0",
+        "optimizer.lr=0.005",
+        "optimizer.average_decay=0.8",
         "trainer.max_epochs=8",
         "trainer.threads=1",
         "trainer.accelerator=cpu",
@@ -111,7 +111,7 @@ def test_from_chips_to_a_map(decoder: str, chips: Path, scenes: Path, tmp_path: 
     assert "mean IoU" in said
     assert "at most 0.0001 off" in done(train_commands, "export", run, "-o", model)
     card = read_card(model)
-    is_exact = decoder in ("light", "unet", "fpn")
+    is_exact = decoder in ("unet", "fpn")
     assert card.context.tile_invariant == is_exact and card.inputs[0].dynamic_size == is_exact
     assert card.provenance.method.endswith(f"compact, {decoder}")
     assert bool(card.cautions) != is_exact
@@ -121,4 +121,4 @@ def test_from_chips_to_a_map(decoder: str, chips: Path, scenes: Path, tmp_path: 
         assert (found.crs, found.transform, found.shape) == (source.crs, source.transform, source.shape)
         values = found.read(1)
     truth = np.where(np.arange(96) < 48, 1, 2)
-    assert (values == truth).mean() > 0.9
+    assert (values == truth).mean() > 0.8 > 0.4 > (values[:, ::-1] == truth).mean()

@@ -21,8 +21,8 @@ from rsgeo_train.recipe import load_recipe
 from rsgeo_train.tasks.classification import ClassificationTask
 
 ENCODERS = {
-    "resnet": ["encoder.name=resnet10t"],
-    "vit": ["encoder.name=vit_tiny_patch16_224", "encoder.options={depth: 2, embed_dim: 24, num_heads: 3}"],
+    "compact": ["encoder.name=compact", "encoder.channels=[8,16]"],
+    "vit": ["encoder.name=vit_tiny_patch16_224", "encoder.options={depth: 1, embed_dim: 24, num_heads: 3}"],
 }
 HEADS = {
     "linear": [],
@@ -52,11 +52,12 @@ def test_from_patches_to_a_map_by_the_eurosat_recipe(eurosat_catalog: Path, tmp_
     pixels = np.concatenate([patch("Forest", 99, 64)[:, :, :32], patch("SeaLake", 99, 64)[:, :, :32]], axis=2)
     write_raster(scene, pixels)
     settings = {
-        "encoder.name": "resnet10t",
+        "encoder.name": "compact",
+        "encoder.channels": [8, 16, 32],
         "method.resize": 48,
         "data.batch_size": 9,
-        "optimizer.lr": 0.003,
-        "trainer.max_epochs": 6,
+        "optimizer.lr": 0.01,
+        "trainer.max_epochs": 8,
         "trainer.threads": 1,
         "trainer.accelerator": "cpu",
     }

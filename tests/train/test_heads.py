@@ -38,6 +38,11 @@ def test_graphs_answer_as_the_network(encoder: str, head: str) -> None:
     torch.manual_seed(0)
     taken = Input({"s2": ["B03", "B04"]}, shifted([90.0] * 2, [40.0] * 2), 32)
     made = ClassificationTask(load_recipe(None, [*ENCODERS[encoder], *HEADS[head]]), taken, 5)
+    sides = []
+    made.average.module.encoder.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+    made.average.module.eval()(torch.zeros(1, 2, 32, 32))
+    assert sides == [64 if head == "resized" else 32]
+    made.average.module.encoder._forward_pre_hooks.clear()
     whole = onnx_graph.RawInput(made.average.module.eval(), None).eval()
     model = onnx_graph.to_onnx(onnx_graph.folded(whole), inputs={"s2": 2}, side=32, output="logits", dynamic_size=False)
     raw = np.random.default_rng(0).uniform(0, 200, (3, 2, 32, 32)).astype(np.float32)

@@ -84,7 +84,7 @@ def test_buildings_then_flooded_ones(harvey: Path, tmp_path: Path) -> None:
     assert "as in" in read_catalog(second).header.split_by
 
     words = ("finetune", "--task", "segmentation", "--recipe", "finetune-harvey")
-    typed(*words, "--data", first, "-o", tmp_path / "one", settings=NARROW)
+    typed(*words, "--data", first, "-o", tmp_path / "one", settings=(*NARROW, "optimizer.lr=0.01"))
     said = typed(
         "finetune", "--task", "segmentation", "--data", second, "--from", tmp_path / "one", "-o", tmp_path / "two",
         settings=(*QUICK, "augment.crop=32", "data.batch_size=4", "optimizer.lr=1e-12", "optimizer.weight_decay=0"),

@@ -69,7 +69,6 @@ def start_from(
         said = f" ({', '.join(old)} → {', '.join(names)})" if names and old else ""
         tell(f"the classes are others{said}: the head starts anew")
     task.network.load_state_dict(weights, strict=False)
-    task.average.module.load_state_dict(task.network.state_dict())
 
 
 def check_unseen(

@@ -268,6 +268,20 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert again.scores == found.scores and again.bands == found.bands
 
 
+def test_what_was_met_is_counted_among_what_is_judged(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    """The run met all 48 samples; 16 are of the split that judges, of which 4 have other names here."""
+    catalog = read_catalog(pairs)
+    catalog.table["split"] = ["val" if n % 3 == 0 else "train" for n in range(48)]
+    catalog.table["id"] = [f"new {n}" if n < 12 else name for n, name in enumerate(catalog.table["id"])]
+    protocol = QUICK.model_copy(update={"judge": "split"})
+    subjects = of_runs(runs[:1], catalog)
+    found = Examination(subjects, catalog, protocol, Store(tmp_path, 0), lambda line: None).findings
+    assert found.cautions == {"a": "a met 12 of the 16 samples in training, without their labels"}
+    whole = QUICK.model_copy(update={"judge": "crossval"})
+    found = Examination(subjects, catalog, whole, Store(tmp_path, 0), lambda line: None).findings
+    assert found.cautions["a"].startswith("a met 36 of the 48 samples")
+
+
 def check_metrics(metrics: Metrics, found: Findings, digest: str) -> None:
     """The figures in the file are those that were found, each with what it may not be told without."""
     assert metrics.places == 48 and set(metrics.protocols) == {"linear", "fewshot", "knn", "kmeans", "bands"}

@@ -5,7 +5,7 @@
 Made vectors in place of features: clusters of a thousand, each spread in sixteen directions of its own, by which they
 overlap, and half as far in all, of norm 1, in the order of their clusters, as samples come by place. Queries are
 vectors of the archive with the same noise again. Each search is a process of its own; peaks are of the whole process,
-with archive and queries.
+with archive and queries. Times are wall / CPU.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -46,8 +47,8 @@ def exactly(count: int, width: int, queries: int) -> None:
     """The exact search as the product runs it, up to its limit."""
     archive, asked, own = vectors(count, width, queries)
     before = _peak()
-    found, seconds = _timed(lambda: search.nearest(archive, asked, max(KS), wanted=own))
-    _row("exact", count, "–", seconds, queries, found, before)
+    found, spent = _timed(lambda: search.nearest(archive, asked, max(KS), wanted=own))
+    _row("exact", count, "–", spent.per(queries), found, before)
 
 
 def by_graph(count: int, width: int, queries: int) -> None:
@@ -55,35 +56,49 @@ def by_graph(count: int, width: int, queries: int) -> None:
     archive, asked, own = vectors(count, width, queries)
     before = _peak()
     graph, building = _timed(lambda: search.Graph(archive))
-    print(f"graph built in {building:.0f} s, peak {_peak():,.0f} MB, {before:,.0f} MB before", flush=True)
+    print(f"graph built in {building} s, peak {_peak():,.0f} MB, {before:,.0f} MB before", flush=True)
     some = slice(None, None, max(1, queries // 200))
-    best, seconds = _timed(lambda: search.exact(archive, asked[some], max(KS)).hits)
-    print(f"exact search of {len(best)} queries among all {count:,}: {seconds:.1f} s", flush=True)
+    best, spent = _timed(lambda: search.exact(archive, asked[some], max(KS)).hits)
+    print(f"exact search of {len(best)} queries among all {count:,}: {spent.per(len(best))} ms a query", flush=True)
     print("| candidates | ms a query | " + " | ".join(f"recall@{k}" for k in KS) + " |")
     print("|" + "---:|" * (len(KS) + 2))
     for followed in (100, 200, 400, 800, 1600):
-        hits, seconds = _timed(lambda: graph.nearest(asked[some], max(KS), width=followed).hits)  # noqa: B023
+        hits, spent = _timed(lambda: graph.nearest(asked[some], max(KS), width=followed).hits)  # noqa: B023
         told = " | ".join(f"{search.recall_of(hits, best, k):.3f}" for k in KS)
-        print(f"| {followed} | {1000 * seconds / len(best):.2f} | {told} |", flush=True)
+        print(f"| {followed} | {spent.per(len(best))} | {told} |", flush=True)
     search.Graph = lambda archive: graph  # type: ignore[misc,assignment]  # it is built already
-    found, seconds = _timed(lambda: search.nearest(archive, asked, max(KS), wanted=own, exact_up_to=0, checked=KS))
+    found, spent = _timed(lambda: search.nearest(archive, asked, max(KS), wanted=own, exact_up_to=0, checked=KS))
     print("the graph found " + ", ".join(f"{v:.3f} of the best {n}" for n, v in found.recall.items()), flush=True)
-    _row("graph", count, f"{building:.0f}", seconds, queries, found, before)
+    _row("graph", count, str(building), spent.per(queries), found, before)
 
 
-def _row(
-    name: str, count: int, building: str, seconds: float, queries: int, found: search.Found, before: float
-) -> None:
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that passed, and seconds of all cores."""
+
+    wall: float
+    cpu: float
+
+    def per(self, count: int) -> str:
+        """Milliseconds for each of some queries."""
+        return f"{1000 * self.wall / count:.1f} / {1000 * self.cpu / count:.1f}"
+
+    def __str__(self) -> str:
+        return f"{self.wall:.0f} / {self.cpu:.0f}"
+
+
+def _row(name: str, count: int, building: str, asking: str, found: search.Found, before: float) -> None:
     print(
-        f"| {name} | {count:,} | {building} | {1000 * seconds / queries:.1f} | {_peak():,.0f} | {before:,.0f} | "
+        f"| {name} | {count:,} | {building} | {asking} | {_peak():,.0f} | {before:,.0f} | "
         f"{np.mean((found.ranks > 0) & (found.ranks <= 10)):.3f} |",
         flush=True,
     )
 
 
-def _timed(compute: Callable[[], T]) -> tuple[T, float]:
-    start = time.perf_counter()
-    return compute(), time.perf_counter() - start
+def _timed(compute: Callable[[], T]) -> tuple[T, Spent]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = compute()
+    return found, Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def _noise(random: np.random.Generator, shape: Sequence[int]) -> search.Vectors:

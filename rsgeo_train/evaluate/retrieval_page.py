@@ -113,7 +113,7 @@ def add_retrieval(page: Page, save: Pictures, found: RetrievalFindings, catalog:
             "common, which makes it easy to find."
         )
     for note in [*found.cautions.values(), *found.notes]:
-        page.text(_sentence(note))
+        page.text(f"{note}.")  # some begin with the name of a run, whose letters stay
     _add_sizes(page, found)
     _add_search(page, found, protocol)
     methods = [subject for subject in found.subjects if not subject.is_floor]

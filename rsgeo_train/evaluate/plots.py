@@ -200,7 +200,7 @@ def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, cell: float = 7
     for number, (title, tiles) in enumerate(rows):
         y = top + number * step
         size = 9 if len(title) <= 17 else 7
-        title = shortened(title, left - edge - 8, 1.25 * size)  # bold letters are that much wider
+        title = shortened(title, left - edge - 8, size, bold=True)
         sheet.words.append(Word(edge, y + cell / 2, title, size, bold=True))
         for column, tile in enumerate(tiles):
             x = left + column * (cell + gap)

@@ -16,7 +16,7 @@ from pictures import BANDS
 from rsgeo_train import training
 from rsgeo_train.catalog import CatalogClass, read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
-from rsgeo_train.evaluate import class_page, crossval, examination, plots, projections
+from rsgeo_train.evaluate import class_page, crossval, examination, projections
 from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.clustering import k_means, matched
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, hits
@@ -193,13 +193,6 @@ def test_a_run_without_labels_ends_in_a_page(runs: list[Path], pairs: Path) -> N
     assert page.count("data:image/png") == 3  # views, what is found alike, salient samples; one epoch is no curve
     facts = json.loads((runs[0] / "report/run.json").read_text())
     assert facts["width"] == 24 and 1 < facts["effective_rank"] < 48
-
-
-def test_every_figure_of_a_log_is_drawn() -> None:
-    log = [{"epoch": n, "step": n, "loss": 3.0 / n, "selection_loss": 4.0 / n, "score": -n, "lr": 0.1} for n in (1, 2)]
-    picture = plots.diagnostics_picture(log)
-    fewer = plots.diagnostics_picture([{k: v for k, v in record.items() if k != "lr"} for record in log])
-    assert picture.startswith(b"\x89PNG") and picture != fewer
 
 
 def test_runs_that_begin_with_one_untrained_encoder_share_its_floor(

@@ -103,7 +103,8 @@ def main() -> None:
         plain, *steps, cpu, size, peak = (median(column) for column in zip(*rounds, strict=True))
         ratio = median(sum(one[1:4]) / one[0] for one in rounds)
         timed = " | ".join(f"{seconds:.2f}" for seconds in (plain, *steps))
-        print(f"| {bands} | {side}² | {values.nbytes / 1e6:.0f} | {timed} | {ratio:.1f} | {cpu:.1f} | {size:.0f} | {peak:.0f} |")
+        rest = f"{ratio:.1f} | {cpu:.1f} | {size:.0f} | {peak:.0f}"
+        print(f"| {bands} | {side}² | {values.nbytes / 1e6:.0f} | {timed} | {rest} |", flush=True)
 
 
 if __name__ == "__main__":

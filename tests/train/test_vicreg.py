@@ -306,7 +306,14 @@ def test_views_of_the_second_kind_are_changed_by_their_own_settings(eurosat_cata
 def test_a_run_resumed_at_any_step_equals_an_uninterrupted_one(dated: Path, tmp_path: Path, monkeypatch) -> None:
     settings = recipe("data.partner=date", "augment.jitter=[0.2, 0.2, 0.2, 0.1]", "trainer.max_steps=6")
     last = resumed("vicreg", settings, read_catalog(dated), tmp_path, monkeypatch)
-    assert {"selection_std", "selection_rank", "selection_off_diagonal", "selection_correlation", "invariance", "variance"} <= set(last)
+    assert {
+        "selection_std",
+        "selection_rank",
+        "selection_off_diagonal",
+        "selection_correlation",
+        "invariance",
+        "variance",
+    } <= set(last)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
     python benchmarks/reconstruction.py RUN... --data CATALOG
 
-Of the samples of the catalog's test or val split, masked as in training and judged over the patches that training asks
+Of the samples of the catalog's val or test split, masked as in training and judged over the patches that training asks
 for, in normalised units. The runs are seeds of one recipe. Intervals are over whole places, paired, of the mean over
 seeds. The last column is the share of the mean's error that is left.
 """
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
     catalog = read_catalog(arguments.data)
-    found = [reconstruct(run, catalog, count=len(catalog), seed=0)[2] for run in arguments.runs]
+    found = [reconstruct(run, catalog, count=len(catalog), seed=0).items for run in arguments.runs]
     places = places_of(catalog)
     print("| | samples | error | of the mean | difference | share |\n|---|---|---|---|---|---|")
     for source, target in found[0][0].errors:

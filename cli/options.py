@@ -33,7 +33,8 @@ def parse_sensors(ctx: click.Context, param: click.Parameter, texts: tuple[str, 
         key, equals, paths = text.partition("=")
         if not equals or not paths:
             raise click.BadParameter(f"{text!r} is not KEY=FILE; for example --sensor s2=scene.tif")
-        files[key] = files.get(key, ()) + tuple(path for path in paths.split(",") if path)
+        named = tuple(path.strip() for path in paths.split(",") if path.strip())
+        files[key.strip()] = files.get(key.strip(), ()) + named
     return files
 
 

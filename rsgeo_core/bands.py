@@ -21,6 +21,11 @@ from rsgeo_core.sensors import normal_name
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 _CACHE = "GDAL_CACHEMAX"
 _NOT_DATA = (ColorInterp.alpha,)
+_FEW = 3
+"""Bands that are told one by one; from one file, known in one way, more are told together."""
+_MANY = 16
+"""Names that are told; of more the first and the last ones."""
+_TOGETHER = {"its description": "their descriptions", "its colour": "their colours"}
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,41 @@ def _named_by_file(path: str, wanted: SensorInput) -> tuple[str, str]:
     said = {word for word in words if word and any(band.is_called(word) for band in wanted.bands)}
     meant = {band.name for word in said for band in wanted.bands if band.is_called(word)}
     return (min(said), "its file's name") if len(meant) == 1 else ("", "")
+
+
+def told_bands(matched: Sequence[MatchedBand], several: bool) -> str:
+    """Which band of the model is which of its files, those of a file together.
+
+    Args:
+        matched: all bands found.
+        several: whether there is more than one file.
+    """
+    groups: dict[tuple[str, str], list[MatchedBand]] = {}
+    for match in matched:
+        groups.setdefault((match.path, match.why), []).append(match)
+    texts = []
+    for (path, why), found in groups.items():
+        of = f" of {listed([path])}" if several else ""
+        if len(found) <= _FEW:
+            texts += [f"{m.band.name} = band {m.index}{of} ({why})" for m in found]
+            continue
+        names = [m.band.name for m in found]
+        if len(names) > _MANY:
+            names = [*names[: _MANY - 3], "…", *names[-2:]]
+        texts.append(f"{', '.join(names)} = bands {_ranges([m.index for m in found])}{of} ({_TOGETHER.get(why, why)})")
+    return "; ".join(texts) if any(len(found) > _FEW for found in groups.values()) else ", ".join(texts)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Numbers with runs as ranges, in their order: 4, 1–3."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join([*texts[: _MANY - 3], "…", *texts[-2:]] if len(texts) > _MANY else texts)
 
 
 def listed(paths: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rsgeo_core.bands import open_raster, raster_grid
 from rsgeo_core.card import ModelCard
+from rsgeo_core.grid import metres, metres_between
 from rsgeo_core.scene import ReadOptions, Scene
 
 
@@ -26,15 +27,17 @@ def describe_card(card: ModelCard, path: Path) -> str:
         size = f"tiles of {item.tile_size} pixels" + (", other sizes too" if item.dynamic_size else "")
         lines.append(
             f"             {unit}; {size}"
-            + (f"; {item.gsd:g} m per pixel" if item.gsd else "")
-            + (f" ({item.gsd_range[0]:g} to {item.gsd_range[1]:g})" if item.gsd_range else "")
+            + (f"; {metres(item.gsd)} per pixel" if item.gsd else "")
+            + (f" ({metres_between(*item.gsd_range)})" if item.gsd_range else "")
         )
         other = {band.resampling for band in item.bands} - {"bilinear"}
         if other:
             told = ", ".join(f"{b.name} {b.resampling}" for b in item.bands if b.resampling in other)
             lines.append(f"             resampled from other grids: {told}; other bands bilinear")
-        if item.missing_bands == "present":
+        if item.missing_bands == "present" and len(card.inputs) > 1:
             lines.append("             may be missing, whole or in part")
+        elif item.missing_bands == "present" and len(item.bands) > 1:
+            lines.append("             some of its bands may be missing")
     for output in card.outputs:
         what = f"{len(output.classes)} classes" if output.classes else f"{output.dimension} values"
         lines.append(
@@ -81,7 +84,7 @@ def describe_scene(path: str) -> str:
             f"{path}: {dataset.width} × {dataset.height} pixels, {dataset.count} bands of {dtypes}",
             f"CRS          {crs}",
             f"resolution   {grid.pixel_size[0]:g} × {grid.pixel_size[1]:g} CRS units"
-            + (f", {gsd:.4g} m on the ground" if gsd is not None else ""),
+            + (f", {metres(gsd)} on the ground" if gsd is not None else ""),
             f"bounds       {', '.join(f'{value:.10g}' for value in grid.bounds())} (x and y, lowest and highest)",
             f"storage      {dataset.driver}, blocks of {dataset.block_shapes[0][1]} × {dataset.block_shapes[0][0]}, "
             f"overviews {dataset.overviews(1) or 'none'}",
@@ -109,7 +112,7 @@ def describe_fit(card: ModelCard, files: Mapping[str, Sequence[str]], options: R
                 said = source.report()
                 how = ", ".join(sorted(set(said.methods.values())))
                 words = [f"resampled, {how}" if how else "as it is"]
-                words += [f"{said.gsd:.4g} m"] if said.gsd is not None else []
+                words += [metres(said.gsd)] if said.gsd is not None else []
                 words += [f"covers {100 * said.covered:.3g} %"] if said.covered < 1 else []
                 lines.append(f"             {key}: {said.name}, {', '.join(words)}")
     return "\n".join(lines)

@@ -5,7 +5,9 @@ A message says what was found and what was expected; `hint` says what to type. N
 
 from __future__ import annotations
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PLACES = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
@@ -30,6 +32,19 @@ class RsgeoError(Exception):
     def __str__(self) -> str:
         message = str(self.args[0])
         return f"{message}\n{self.hint}" if self.hint else message
+
+
+def did_you_mean(name: str, known: Iterable[str], typed: str = "{}") -> str:
+    """A hint at the known name that is most like a mistyped one; empty where none is.
+
+    Args:
+        name: what was typed.
+        known: what there is.
+        typed: how the name is typed, such as `--layer {}`.
+    """
+    like = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), like, 1)
+    return f"Did you mean {typed.format(like[near[0]])}?" if near else ""
 
 
 class RequestError(RsgeoError):

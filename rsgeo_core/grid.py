@@ -147,6 +147,28 @@ class Grid:
         return Span(int(low[1]), int(low[0]), int(high[1]), int(high[0])).intersection(self.span)
 
 
+def metres(size: float, *beside: float) -> str:
+    """A ground resolution as people write it: `20 m` for 20.01.
+
+    Args:
+        size: metres.
+        beside: sizes that are told with it; more than three digits are given where it would look like one of them
+            and is not.
+    """
+    others = [other for other in beside if abs(size - other) > 1e-3 * max(size, other)]
+    digits = next((n for n in range(3, 7) if _rounded(size, n) not in [_rounded(o, n) for o in others]), 7)
+    return f"{_rounded(size, digits):.12g} m"
+
+
+def metres_between(low: float, high: float, *beside: float) -> str:
+    """A range of ground resolutions as people write it: `7 to 15 m`; see `metres`."""
+    return f"{metres(low, *beside).removesuffix(' m')} to {metres(high, *beside)}"
+
+
+def _rounded(size: float, digits: int) -> float:
+    return float(f"{size:.{digits}g}")
+
+
 def to_lonlat(
     crs: CRS, xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -113,6 +113,7 @@ class _Run:
             is_point = scene.reference.is_point
             products = self._products(output)
             key = self._key(model, files, scene, layout, region)
+            bands = ready.bands()
             if (finished := self._already_done(key)) is not None:
                 return finished
             workers, threads = ready.workers()
@@ -169,6 +170,7 @@ class _Run:
             "halo": max(0, layout.lead),
             "blend": layout.blend,
             "stride": layout.stride,
+            "bands": bands,
         }
         item = provenance.map_item(
             self.out,

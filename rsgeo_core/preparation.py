@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsgeo_core import tiling, zoo
-from rsgeo_core.bands import listed
-from rsgeo_core.card import Output
-from rsgeo_core.errors import RequestError
+from rsgeo_core.bands import listed, told_bands
+from rsgeo_core.card import ModelCard, Output, Task
+from rsgeo_core.errors import RequestError, did_you_mean
 from rsgeo_core.events import Listener, Log, Warn
 from rsgeo_core.fitting import choose_layout, share_threads
-from rsgeo_core.grid import Grid, Span
+from rsgeo_core.grid import Grid, Span, metres
 from rsgeo_core.request import InferRequest
 from rsgeo_core.scene import Scene
 from rsgeo_core.session import Session, devices
@@ -60,6 +60,27 @@ class Prepared:
     def wanted_cells(self, span: Span) -> int:
         """How many of these cells are wanted."""
         return span.height * span.width if self.mask is None else int(self.mask.window(span).sum())
+
+    def bands(self) -> list[dict[str, Any]]:
+        """Every band of every input, with the file and number it comes from; both None where it is lacking."""
+        rows = []
+        for item in self.model.card.inputs:
+            reader = self.scene.sensors.get(item.sensor)
+            found = {match.channel: match for match in reader.matched} if reader is not None else {}
+            for channel, band in enumerate(item.bands):
+                match = found.get(channel)
+                rows.append(
+                    {
+                        "sensor": item.sensor,
+                        "band": band.name,
+                        "common_name": band.common_name,
+                        "wavelength_nm": band.wavelength_nm,
+                        "path": match.path if match else None,
+                        "number": match.index if match else None,
+                        "why": match.why if match else None,
+                    }
+                )
+        return rows
 
     def workers(self) -> tuple[int, int]:
         """Runs of the model at a time and threads of each; a GPU takes one run."""
@@ -115,11 +136,21 @@ def _model(request: InferRequest, tell: Listener) -> Model:
     return model
 
 
-def _output(request: InferRequest, model: Model) -> Output:
+def chosen_output(card: ModelCard, task: Task | None = None, layer: str | None = None) -> Output:
+    """The output of a model that is asked for; see `ModelCard.output`.
+
+    Raises:
+        RequestError: there is none.
+    """
     try:
-        output = model.card.output(request.task, request.layer)
+        return card.output(task, layer)
     except KeyError as error:
-        raise RequestError(f"{error.args[0]}.") from None
+        names = [output.name for output in card.outputs if output.name != layer]
+        raise RequestError(f"{error.args[0]}.", did_you_mean(layer or "", names, "--layer {}")) from None
+
+
+def _output(request: InferRequest, model: Model) -> Output:
+    output = chosen_output(model.card, request.task, request.layer)
     has_classes = output.kind in ("logits", "probabilities")
     for name in ("probabilities", "confidence", "entropy", "vector"):
         if getattr(request, name) is not None and not has_classes:
@@ -129,12 +160,7 @@ def _output(request: InferRequest, model: Model) -> Output:
 
 def _tell_bands(scene: Scene, tell: Listener) -> None:
     for key, reader in scene.sensors.items():
-        several = len(reader.paths) > 1
-        how = ", ".join(
-            f"{m.band.name} = band {m.index}{f' of {listed([m.path])}' if several else ''} ({m.why})"
-            for m in reader.matched
-        )
-        tell(Log(text=f"Bands of {key}: {how}."))
+        tell(Log(text=f"Bands of {key}: {told_bands(reader.matched, len(reader.paths) > 1)}."))
         if unused := [path for path in reader.paths if all(match.path != path for match in reader.matched)]:
             tell(Log(text=f"Not used, since the model takes no band of {key} that is in them: {listed(unused)}."))
         lacking = [str(b) for b, there in zip(reader.wanted.bands, reader.present, strict=True) if not there]
@@ -161,8 +187,8 @@ def _tell_grid(scene: Scene, tell: Listener) -> None:
                 tell(
                     Warn(
                         code="resolution",
-                        text=f"{said.name} has {said.gsd:.3g} m per pixel; the model's bands were made of pixels up to "
-                        f"{limit:g} m. The map shows no finer detail of it.",
+                        text=f"{said.name} has {metres(said.gsd, limit)} per pixel; the model's bands were made of "
+                        f"pixels up to {metres(limit, said.gsd)}. The map shows no finer detail of it.",
                     )
                 )
             if said.covered < 1:
@@ -174,7 +200,7 @@ def _tell_grid(scene: Scene, tell: Listener) -> None:
 
 
 def _size(gsd: float | None) -> str:
-    return "of unknown resolution" if gsd is None else f"{gsd:.4g} m"
+    return "of unknown resolution" if gsd is None else metres(gsd)
 
 
 def _region(request: InferRequest, grid: Grid, layout: tiling.Layout) -> tuple[Span, Mask | None]:

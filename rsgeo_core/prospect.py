@@ -61,7 +61,7 @@ def plan(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken
                 "output": ready.output.name,
                 "kind": ready.output.kind,
             },
-            "bands": _bands(ready),
+            "bands": ready.bands(),
             "lacking": ready.scene.lacking,
             "alignment": None if ready.scene.is_aligned else alignment_facts(ready.scene),
             "grid": _grid(ready),
@@ -82,28 +82,6 @@ def plan(request: InferRequest, on_event: Listener = ignore, cancel: CancelToken
     result = Result(outputs=[], stats=stats, provenance={})
     on_event(result)
     return result
-
-
-def _bands(ready: Prepared) -> list[dict[str, Any]]:
-    """Every band of every input, with the file and number it comes from; both None where it is lacking."""
-    rows = []
-    for item in ready.model.card.inputs:
-        reader = ready.scene.sensors.get(item.sensor)
-        found = {match.channel: match for match in reader.matched} if reader is not None else {}
-        for channel, band in enumerate(item.bands):
-            match = found.get(channel)
-            rows.append(
-                {
-                    "sensor": item.sensor,
-                    "band": band.name,
-                    "common_name": band.common_name,
-                    "wavelength_nm": band.wavelength_nm,
-                    "path": match.path if match else None,
-                    "number": match.index if match else None,
-                    "why": match.why if match else None,
-                }
-            )
-    return rows
 
 
 def _grid(ready: Prepared) -> dict[str, Any]:

@@ -18,7 +18,7 @@ Role = Literal["classes", "probabilities", "confidence", "entropy", "embedding",
 Quantisation = Literal["uint8", "int8", "float16", "float32"]
 Reduction = Literal["mode", "mean", "renormalised"]
 
-_CHUNK = 1 << 16  # cells per channel worked on at once: stays in the cache
+_CHUNK = 1 << 20  # values worked on at once, and at most a sixteenth as many cells: stays in the cache
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Product:
         """
         height, width = valid.shape
         stored = np.empty((self.count, height, width), self.dtype)
-        rows = max(1, _CHUNK // max(1, width))
+        rows = max(1, _CHUNK // max(16, len(block)) // max(1, width))
         for top in range(0, height, rows):
             part = slice(top, top + rows)
             stored[:, part] = self._encode(block[:, part], valid[part])

@@ -144,8 +144,12 @@ class Scene:
         return Reading(values, has, bands)
 
     def check(self) -> list[str]:
-        """Refuse misuse; see `SensorReader.check`."""
-        return [problem for reader in self.sensors.values() for problem in reader.check(self.reference)]
+        """Refuse misuse; see `SensorReader.check`. What is wrong with the grid of all sensors is told once."""
+        return list(
+            dict.fromkeys(
+                problem for reader in self.sensors.values() for problem in reader.check(self.reference, self.is_aligned)
+            )
+        )
 
     def row_bytes(self, rows: int) -> int:
         """Bytes of decoded blocks that a strip of so many rows touches at most."""
@@ -173,18 +177,18 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
             f"The model takes {', '.join(names)}; which of them the scene is was not said.",
             f"Name it with --sensor {names[0]}=FILE",
         )
+    if strange := [key for key in files if key not in names]:
+        near = next((name for name in names if name.lower() == strange[0].lower()), names[0])
+        raise SceneError(
+            f"The model has no sensor {strange[0]}; it takes {', '.join(names)}.",
+            f"Type one of them, such as --sensor {near}=FILE, or leave those files out.",
+        )
     given = [name for name in names if name in files]
     missing = [item.sensor for item in inputs if item.sensor not in files and item.missing_bands == "refuse"]
     if missing or not given:
         raise SceneError(
             f"The model needs {', '.join(missing or names)}; given: {', '.join(files) or 'nothing'}.",
             f"Give it with --sensor {(missing or names)[0]}=FILE",
-        )
-    if strange := [key for key in files if key not in names]:
-        near = next((name for name in names if name.lower() == strange[0].lower()), names[0])
-        raise SceneError(
-            f"The model has no sensor {strange[0]}; it takes {', '.join(names)}.",
-            f"Type one of them, such as --sensor {near}=FILE, or leave those files out.",
         )
     for key, paths in files.items():
         if twice := [path for number, path in enumerate(paths) if path in paths[:number]]:

@@ -2,7 +2,7 @@
 
 D is the mean total variation between the class probabilities of both runs, C how much more often the class changes
 across a tile seam than elsewhere (Buglakova et al., ICCV 2025, call the cause tile mismatch). For an exact model D = 0
-and C = 1.
+and C = 1. Embeddings are compared by the angles between their vectors: what maps store of them is their direction.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class SeamReport:
         tile, halo: of the lattice, pixels.
         largest_difference: max |a − b| of the model's raw output between both lattices, relative to max |a|.
         mean_variation: D, mean over cells of half the summed |p₁ − p₂| (for values: relative mean difference).
-        flip_rate: share of cells whose class differs.
+        flip_rate: share of cells whose class differs; None without classes.
+        cosine: mean and least cosine between both lattices' vectors of a cell; None of other models than embeddings.
         seam_contrast: C with its 95 % bootstrap interval over seams; None without classes or seams.
         tile_invariant: whether both lattices agree to 1e-6 and no class differs.
         cells: number of cells compared.
@@ -39,7 +40,8 @@ class SeamReport:
     halo: int
     largest_difference: float
     mean_variation: float
-    flip_rate: float
+    flip_rate: float | None
+    cosine: tuple[float, float] | None
     seam_contrast: tuple[float, float, float] | None
     tile_invariant: bool
     cells: int
@@ -82,6 +84,8 @@ def measure(
     second = _map(scene, session, layout, region, shift)
     scale = max(float(np.abs(first).max()), 1e-12)
     largest = float(np.abs(first - second).max()) / scale
+    flips: float | None = None
+    contrast: tuple[float, float, float] | None = None
     if output.kind in ("logits", "probabilities"):
         p, q = _probabilities(first, output), _probabilities(second, output)
         variation = float(np.abs(p - q).sum(axis=0).mean() / 2)
@@ -89,15 +93,16 @@ def measure(
         flips = float((classes != others).mean())
         contrast = _contrast(classes, layout, region, np.random.default_rng(seed))
     else:
-        variation, flips, contrast = float(np.abs(first - second).mean() / scale), 0.0, None
+        variation = float(np.abs(first - second).mean() / scale)
     return SeamReport(
         layout.tile,
         max(0, layout.lead),
         largest,
         variation,
         flips,
+        _cosine(first, second) if output.kind == "embedding" else None,
         contrast,
-        largest <= 1e-6 and flips == 0.0,
+        largest <= 1e-6 and not flips,
         first[0].size,
     )
 
@@ -130,6 +135,14 @@ def _probabilities(scores: NDArray[np.float32], output: Output) -> NDArray[np.fl
     exponentials = np.exp(scores - scores.max(axis=0, keepdims=True))
     normalised: NDArray[np.float32] = exponentials / exponentials.sum(axis=0, keepdims=True)
     return normalised
+
+
+def _cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and least cosine between the vectors, (D, h, w) each, of a cell; 1 where both are zero."""
+    a, b = (each.astype(np.float64) for each in (first, second))
+    lengths = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
+    cosines = np.divide((a * b).sum(axis=0), lengths, out=np.ones(lengths.shape), where=lengths > 0)
+    return float(cosines.mean()), float(cosines.min())
 
 
 def _contrast(

@@ -18,7 +18,7 @@ from rsgeo_core.bands import MatchedBand, listed, match_bands
 from rsgeo_core.borders import Border, border_indices, extend
 from rsgeo_core.card import Resampling, SensorInput
 from rsgeo_core.errors import RequestError, ResolutionError, UnitError
-from rsgeo_core.grid import Grid, Span
+from rsgeo_core.grid import Grid, Span, metres, metres_between
 from rsgeo_core.reference_grid import Reference
 from rsgeo_core.source import Gone, Source
 
@@ -189,11 +189,12 @@ class SensorReader:
             bands[match.channel] = True if mask is None else ~mask
         return values, ~nothing, bands
 
-    def check(self, reference: Reference) -> list[str]:
+    def check(self, reference: Reference, is_common: bool) -> list[str]:
         """Refuse values and resolutions that the model was not made for, unless forced.
 
         Args:
             reference: the grid of the map.
+            is_common: whether all files of the scene are on it.
 
         Returns:
             What was overridden by force, one sentence each.
@@ -202,7 +203,7 @@ class SensorReader:
             UnitError, ResolutionError: values or ground resolution are outside the declared range.
         """
         overridden: list[str] = []
-        problems = (self._resolution_problem(reference), *map(self._coarseness_problem, self.sources))
+        problems = (self._resolution_problem(reference, is_common), *map(self._coarseness_problem, self.sources))
         for problem in (*problems, self._unit_problem()):
             if problem is None:
                 continue
@@ -211,23 +212,23 @@ class SensorReader:
             overridden.append(str(problem.args[0]))
         return overridden
 
-    def _resolution_problem(self, reference: Reference) -> ResolutionError | None:
+    def _resolution_problem(self, reference: Reference, is_common: bool) -> ResolutionError | None:
         if self.wanted.gsd_range is None:
             return None
         low, high = self.wanted.gsd_range
         gsd, wish = self.grid.gsd, self.wanted.gsd or low
-        whose = listed(self.paths) if self.is_aligned else f"The map's grid, that of {reference.name},"
+        whose = listed(self.paths) if is_common else f"The map's grid, that of {reference.name},"
         if gsd is None:
             return ResolutionError(
                 f"{whose} has no coordinate system, so its ground resolution is unknown; the model needs "
-                f"{low:g} to {high:g} m per pixel.",
+                f"{metres_between(low, high)} per pixel.",
                 "If you know that it fits, run with --force.",
             )
         if low * 0.999 <= gsd <= high * 1.001:
             return None
-        other = "" if self.is_aligned else "choose a grid that fits with --grid FILE, "
+        other = "" if is_common else "choose a grid that fits with --grid FILE, "
         return ResolutionError(
-            f"{whose} has {gsd:.3g} m per pixel; the model was made for {low:g} to {high:g} m.",
+            f"{whose} has {metres(gsd, low, high)} per pixel; the model was made for {metres_between(low, high, gsd)}.",
             f"Resample it first (gdalwarp -tr {wish:g} {wish:g} -r average, in a CRS in "
             f"metres), {other}choose another model (rsgeo models list), or insist with --force.",
         )
@@ -244,8 +245,8 @@ class SensorReader:
         if not source.is_resampled or limit is None or gsd is None or gsd <= _BLIND * limit:
             return None
         return ResolutionError(
-            f"{listed([source.path])} has {gsd:.3g} m per pixel; the model's {source.bands[0].band.name} was made of "
-            f"pixels up to {limit:g} m.",
+            f"{listed([source.path])} has {metres(gsd, limit)} per pixel; the model's {source.bands[0].band.name} was "
+            f"made of pixels up to {metres(limit, gsd)}.",
             "Give a finer file, choose another model (rsgeo models list), or insist with --force.",
         )
 

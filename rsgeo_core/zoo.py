@@ -11,7 +11,15 @@ from pathlib import Path
 
 from rsgeo_core.bands import open_raster
 from rsgeo_core.card import ModelCard, Task, read_card, served_tasks
-from rsgeo_core.errors import ModelFileError, NoModelError, OutputError, RequestError, ResolutionError, UnitError
+from rsgeo_core.errors import (
+    ModelFileError,
+    NoModelError,
+    OutputError,
+    RequestError,
+    ResolutionError,
+    UnitError,
+    did_you_mean,
+)
 from rsgeo_core.scene import ReadOptions, Scene
 
 _BUILT_IN = Path(__file__).parent / "models"
@@ -68,9 +76,10 @@ def find(name_or_path: str) -> Model:
     for model in models:
         if model.card.name == name_or_path:
             return model
+    names = [model.card.name for model in models]
     raise RequestError(
         f"No model is called {name_or_path!r}, and there is no such file.",
-        f"Known models: {', '.join(m.card.name for m in models)}. See: rsgeo models list",
+        f"{did_you_mean(name_or_path, names)} Known models: {', '.join(names)}. See: rsgeo models list".lstrip(),
     )
 
 

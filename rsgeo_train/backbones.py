@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping, Sequence
 
 from rsgeo_train.encoders import CompactEncoder, Encoder, TimmEncoder
 from rsgeo_train.recipe import EncoderBlock
-from rsgeo_train.sensor_transformer import SIZES, SensorTransformer, read_options
+from rsgeo_train.sensor_transformer import SIZES, SensorOptions, SensorTransformer, read_options
 
 
 def build_encoder(config: EncoderBlock, bands: Mapping[str, Sequence[str]]) -> Encoder:
@@ -25,3 +26,19 @@ def build_encoder(config: EncoderBlock, bands: Mapping[str, Sequence[str]]) -> E
     if config.name == "compact":
         return CompactEncoder(count, config.channels)
     return TimmEncoder(config.name, count, config.options)
+
+
+def option_lines(name: str) -> list[str]:
+    """What `encoder.options` of a backbone may hold, for people: options with their defaults, or where to look."""
+    if name == "compact":
+        return ["compact has no options; encoder.channels sets its size"]
+    if name not in SIZES:
+        return [f"options of {name}: whatever timm.create_model takes for it, such as drop_path_rate: 0.1"]
+    width, heads, own, shared = SensorOptions().shape(name)
+    of_name = {"width": width, "heads": heads, "depth": own + shared, "shared": "by sharing"}
+    lines = [f"options of {name}, with their defaults; docs/training.md says what they do:"]
+    for option, field in SensorOptions.model_fields.items():
+        choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        others = f"  (or {', '.join(c for c in choices if c != field.default)})" if choices else ""
+        lines.append(f"  {option}: {of_name.get(option, field.default)}{others}")
+    return lines

@@ -14,7 +14,7 @@ def diagnosis(embeddings: Tensor) -> dict[str, float]:
 
     Returns:
         std: mean standard deviation of the columns; 0 once everything is one point.
-        covariance: root mean square of the off-diagonal covariances.
+        off_diagonal: root mean square of the off-diagonal covariances.
         correlation: root mean square of the off-diagonal correlations, of columns that vary; 1 once all columns say
             the same.
         rank: effective rank (Roy & Vetterli, 2007), the exponential of the entropy of the singular values' shares: from
@@ -33,7 +33,7 @@ def diagnosis(embeddings: Tensor) -> dict[str, float]:
     rank = torch.exp(-(shares * shares.clamp(min=1e-30).log()).sum()) if lengths.sum() > 0 else torch.tensor(0.0)
     return {
         "std": float(std.mean()),
-        "covariance": _off_diagonal(covariance),
+        "off_diagonal": _off_diagonal(covariance),
         "correlation": _off_diagonal(correlation),
         "rank": float(rank),
     }

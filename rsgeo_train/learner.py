@@ -184,6 +184,15 @@ class SelfSupervised(Learner):
         """The loss of the averaged network on a batch, and what else is to be told; `random` is the same every time."""
         raise NotImplementedError
 
+    def loss_weights(self) -> dict[str, float]:
+        """By the name of a figure that is noted, how much of it is in the loss: the loss is the sum of these parts.
+
+        Here every setting of `method` that is no whole number; of them those that are noted too are parts. A method
+        whose weights are called otherwise says so.
+        """
+        settings = self.recipe.method.model_dump()
+        return {name: value for name, value in settings.items() if isinstance(value, float)}
+
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
         self.judged = {}
@@ -198,9 +207,9 @@ class SelfSupervised(Learner):
             self.judged.setdefault(name, []).append(float(value))
 
     def selection(self) -> dict[str, float]:
-        """Minus the loss on the selection part selects; and what else was seen there."""
+        """Minus the loss on the selection part selects; and what was seen there, under `selection_` and its name."""
         means = averaged({name: sum(values) / len(values) for name, values in self.judged.items()})
-        return {"score": -means.pop("loss"), **{f"selection_{name}": value for name, value in means.items()}}
+        return {"score": -means["loss"], **{f"selection_{name}": value for name, value in means.items()}}
 
 
 def peak_rate(recipe: Recipe) -> float:

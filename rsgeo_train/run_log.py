@@ -63,9 +63,17 @@ class RunLog:
 
 def epoch_records(folder: Path) -> list[Record]:
     """The records of a run's epochs."""
+    return [record for record in _records(folder) if "score" in record]
+
+
+def step_records(folder: Path) -> list[Record]:
+    """The records between them, one every `trainer.log_every` steps."""
+    return [record for record in _records(folder) if "score" not in record]
+
+
+def _records(folder: Path) -> list[Record]:
     path = folder / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [record for record in map(json.loads, lines) if "score" in record]
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def check_loggers(loggers: Sequence[str]) -> None:

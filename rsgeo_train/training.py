@@ -20,6 +20,7 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy
@@ -107,11 +108,12 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
     """
     known = catalog.header.sensors
     names = list(recipe.sensors) or list(known)
-    if unknown_sensors := [name for name in names if name not in known]:
-        near = difflib.get_close_matches(unknown_sensors[0], list(known), 1)
+    if unknown := [name for name in names if name not in known]:
+        near = difflib.get_close_matches(unknown[0], list(known), 1)
+        has = ", ".join(f"{name} ({', '.join(facts.bands)})" for name, facts in known.items())
         raise RecipeError(
-            f"The recipe asks for sensor(s) {', '.join(unknown_sensors)}; the catalog has {', '.join(known)}.",
-            f"Did you mean {near[0]}?" if near else "Leave `sensors` out of the recipe, or give a catalog with them.",
+            f"The recipe asks for sensor(s) {', '.join(unknown)}; the catalog has {has}.",
+            f"Did you mean {near[0]}?" if near else _instead(recipe, catalog),
         )
     blocks = {name: recipe.sensors.get(name) for name in names}
     bands = {n: list(block.bands) if block and block.bands else list(known[n].bands) for n, block in blocks.items()}
@@ -137,6 +139,19 @@ def input_of(kind: str, recipe: Recipe, catalog: Catalog) -> Input:
     first = Samples(catalog, catalog.rows("train")[:1], bands, with_labels=False)
     side = first[0].images.shape[-1] if len(first) else 0
     return Input(bands, stacked(parts), side)
+
+
+def _instead(recipe: Recipe, catalog: Catalog) -> str:
+    """What to type so that a run takes sensors that the catalog has, in place of all that the recipe names."""
+    known = catalog.header.sensors
+    named = {name: block for name, block in recipe.sensors.items() if name in known}
+    blocks = {name: block.model_dump(exclude_defaults=True) for name, block in named.items()}
+    text = yaml.safe_dump(blocks or {name: {} for name in known}, default_flow_style=True, sort_keys=False, width=10**6)
+    of_all = "" if len(known) == len(blocks or known) else "; sensors={} takes all of the catalog"
+    return (
+        f"Type: --set 'sensors={text.strip()}', in place of all that the recipe says of sensors{of_all}. Where the "
+        "braces name no bands or no normalisation, such as {normalise: image}, these are the catalog's own."
+    )
 
 
 def train(

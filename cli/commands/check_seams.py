@@ -46,14 +46,17 @@ def command(
 ) -> None:
     """Map a part of a scene on two tile lattices and say how far they differ.
 
-    Prints the largest difference of the raw output, the mean variation D of the probabilities, the share of pixels
-    whose class differs, and the seam contrast C (class changes on seams over class changes elsewhere; 1 is none).
+    Prints the largest difference of the raw output. Of classes, the mean variation D of their probabilities, the share
+    of pixels whose class differs, and the seam contrast C (class changes on seams over class changes elsewhere; 1 is
+    none). Of embeddings, how alike both vectors of a cell are (cosine; 1 is the same direction), and of values, their
+    mean difference.
     """
     from dataclasses import asdict, replace
 
     from rsgeo_core import zoo
     from rsgeo_core.errors import RequestError
     from rsgeo_core.fitting import choose_layout
+    from rsgeo_core.preparation import chosen_output
     from rsgeo_core.request import InferRequest
     from rsgeo_core.scene import Scene
     from rsgeo_core.seams import measure
@@ -61,13 +64,11 @@ def command(
 
     found = zoo.find(model)
     card = found.card
-    try:
-        output = card.output(name=layer)
-    except KeyError as error:
-        raise RequestError(f"{error.args[0]}.") from None
+    output = chosen_output(card, layer=layer)
     if not output.dense:
         why = (
-            f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "
+            f"{card.name} {'describes' if output.kind == 'embedding' else 'classifies'} windows of "
+            f"{card.inputs[0].tile_size} pixels, each on its own: "
             "every cell sees the same window however the scene is tiled, so there are no seams."
         )
         click.echo(json.dumps({"tile_invariant": True, "text": why}) if as_json else why)
@@ -88,7 +89,8 @@ def command(
         raise RequestError("No scene was given.", "Type: rsgeo check-seams MODEL SCENE")
     options = replace(request.read_options, border=card.context.border)
     with Scene(zoo.named_files(request.files, card), card.inputs, options) as opened:
-        opened.check()
+        for problem in opened.check():
+            click.echo(f"Warning: {problem}", err=True)
         if tile is None and card.inputs[0].dynamic_size:
             request = request.model_copy(update={"tile": max(card.inputs[0].tile_size, 4 * card.context.halo)})
         layout = choose_layout(card, output, request, opened.grid.shape)
@@ -104,8 +106,14 @@ def command(
         return
     click.echo(f"tile {report.tile}, halo {report.halo}, {report.cells:,} cells compared")
     click.echo(f"largest relative difference  {report.largest_difference:.2e}")
-    click.echo(f"mean variation D             {report.mean_variation:.2e}")
-    click.echo(f"class flip rate              {100 * report.flip_rate:.4f} %")
+    if report.flip_rate is not None:
+        click.echo(f"mean variation D             {report.mean_variation:.2e}")
+        click.echo(f"class flip rate              {100 * report.flip_rate:.4f} %")
+    else:
+        click.echo(f"mean relative difference     {report.mean_variation:.2e}")
+    if report.cosine is not None:
+        mean, least = report.cosine
+        click.echo(f"cosine of a cell's vectors   mean {mean:.6f}, least {least:.6f}")
     if report.seam_contrast is not None:
         value, low, high = report.seam_contrast
         click.echo(f"seam contrast C              {value:.3f} [{low:.3f}, {high:.3f}]")

@@ -7,13 +7,16 @@ import rich_click as click
 
 @click.command()
 @click.argument("name", required=False)
-def command(name: str | None) -> None:
+@click.option("--encoder", metavar="NAME", help="Whose options are told.  [default: the method's own]")
+def command(name: str | None, encoder: str | None) -> None:
     """What can be trained: methods that learn without labels, tasks that learn from them, and their recipes.
 
-    With NAME: every setting of it with its default, as YAML that --recipe takes.
+    With NAME: every setting of it with its default, as YAML that --recipe takes. What encoder.options may hold depends
+    on the encoder and stands there as a comment; --encoder says it for another one.
     """
     import yaml
 
+    from rsgeo_train.backbones import option_lines
     from rsgeo_train.methods.registry import METHODS, TASKS, recipe_kind
     from rsgeo_train.recipe import shipped_recipes
 
@@ -26,4 +29,10 @@ def command(name: str | None) -> None:
             click.echo(f"  {key:16}{title}")
         click.echo(f"recipes of tasks: {', '.join(shipped_recipes('finetune'))}")
         return
-    click.echo(yaml.safe_dump(recipe_kind(name)().model_dump(mode="json"), sort_keys=False), nl=False)
+    settings = recipe_kind(name)().model_dump(mode="json")
+    settings["encoder"]["name"] = encoder = encoder or settings["encoder"]["name"]
+    for line in yaml.safe_dump(settings, sort_keys=False).splitlines():
+        click.echo(line)
+        if line == "  options: {}":
+            for told in option_lines(encoder):
+                click.echo(f"  # {told}")

@@ -169,22 +169,23 @@ def reconstruction(
 ) -> None:
     """What a run of csmae makes of hidden patches: input, seen part, from the sensor itself and from the others.
 
-    Below each picture stands its error in normalised units over the patches that training asks for, and what the bands'
-    means would have. --rasters writes all of it on the samples' own grids, in stored units.
+    A row a sample and sensor. Below each picture stands its error in normalised units over the patches that training
+    asks for, and what the bands' means would have. --rasters writes all of it on the samples' own grids, in stored
+    units, with tags that say what each file is.
 
     \b
     rsgeo-train plot reconstruction runs/csmae --rasters reconstructed -o reconstructed.png
     """
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.evaluate.files import put
-    from rsgeo_train.evaluate.reconstruction import reconstruct, write_rasters
+    from rsgeo_train.evaluate.reconstruction import reconstruct
+    from rsgeo_train.evaluate.reconstruction_rasters import write_rasters
     from rsgeo_train.evaluate.reconstruction_sheet import reconstruction_sheet
 
     given = None if catalog is None else read_catalog(existing(catalog))
-    shown, taken, found = reconstruct(run, given, count=samples, ids=ids, masking=masking, ratio=mask_ratio, seed=seed)
-    told = "error over the patches asked for, and in brackets that of each band's mean; hidden patches are grey"
-    put(output, reconstruction_sheet(found, shown, taken, title=f"{run.name} on {shown.header.name}", told=told))
-    written = [] if rasters is None else write_rasters(found, shown, taken, rasters)
+    found = reconstruct(run, given, count=samples, ids=ids, masking=masking, ratio=mask_ratio, seed=seed)
+    put(output, reconstruction_sheet(found, title=f"{run.name} on {found.catalog.header.name}"))
+    written = [] if rasters is None else write_rasters(found, rasters)
     click.echo(f"drawn: {output}" + (f"; {len(written)} rasters in {rasters}" if written else ""))
 
 

@@ -65,10 +65,12 @@ def command(
 
 
 def _told(found: Catalog) -> None:
+    from rsgeo_core.grid import metres
+
     header = found.header
     click.echo(f"{header.name}: {len(found)} samples; split by: {header.split_by}")
     for name, sensor in header.sensors.items():
-        gsd = "unknown ground sampling distance" if sensor.gsd is None else f"{sensor.gsd:g} m"
+        gsd = "unknown ground sampling distance" if sensor.gsd is None else metres(sensor.gsd)
         nodata = "no nodata value" if sensor.nodata is None else f"nodata {sensor.nodata:g}"
         click.echo(f"sensor {name}: {sensor.dtype}, {gsd}, {nodata}")
         for band, mean, std in zip(sensor.bands, sensor.mean, sensor.std, strict=True):

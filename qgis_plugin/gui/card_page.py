@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from ..translation import tr
-from .wording import size
+from .wording import rounded, size
 
 _CAUTION = "background-color:#fff3cd; color:#5c4400;"
 
@@ -52,8 +52,9 @@ def resolution(item: dict) -> str:
     if not gsd:
         return tr("any")
     if not bounds:
-        return tr("{gsd:g} m").format(gsd=gsd)
-    return tr("{gsd:g} m ({low:g} to {high:g} m)").format(gsd=gsd, low=bounds[0], high=bounds[1])
+        return tr("{gsd:g} m").format(gsd=rounded(gsd))
+    low, high = map(rounded, bounds)
+    return tr("{gsd:g} m ({low:g} to {high:g} m)").format(gsd=rounded(gsd), low=low, high=high)
 
 
 def _heading(card: dict) -> str:

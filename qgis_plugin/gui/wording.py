@@ -34,7 +34,12 @@ def duration(seconds: float) -> str:
 
 def length(metres: float) -> str:
     """A ground length, without digits that mean nothing."""
-    return f"{metres:.3g} m" if metres < 1000 else f"{metres / 1000:.3g} km"
+    return f"{rounded(metres):g} m" if metres < 1000 else f"{rounded(metres / 1000):g} km"
+
+
+def rounded(value: float) -> float:
+    """A measure to three digits: 20 for 20.01."""
+    return float(f"{value:.3g}")
 
 
 def place(path: Path | str) -> str:

@@ -33,7 +33,7 @@ from rsgeo_train.evaluate.protocol import (
 )
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Member, Subject
+from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of
 from rsgeo_train.evaluate.truth import OneClass, Truth, truth_of
 from rsgeo_train.widening import WidenedSamples, known_places, shared_bands
 
@@ -75,6 +75,7 @@ class Findings:
         rows: the catalog's rows that were looked at.
         truth: their labels.
         retrieval: what was found when samples were looked for; None where that was not asked.
+        cautions: subject name → what a reader of its scores must know.
     """
 
     subjects: list[Subject]
@@ -97,6 +98,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     retrieval: RetrievalFindings | None = None
+    cautions: dict[str, str] = field(default_factory=dict)
 
 
 class Examination:
@@ -140,6 +142,7 @@ class Examination:
             self.truth.metric,
             self.rows,
             self.truth,
+            cautions=cautions_of(subjects, self.rows[self.design.judged]),
         )
 
     @property

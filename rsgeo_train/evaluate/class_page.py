@@ -13,10 +13,11 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.evaluate import metrics, plots
 from rsgeo_train.evaluate.class_examination import Findings
 from rsgeo_train.evaluate.drawing import Look, groups_of
-from rsgeo_train.evaluate.files import put, table_text
+from rsgeo_train.evaluate.files import put, stem_of
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol, spread_over
 from rsgeo_train.evaluate.retrieval_page import add_retrieval, facts_of
+from rsgeo_train.evaluate.scores_file import write_scores
 from rsgeo_train.evaluate.sections import (
     Pictures,
     add_differences,
@@ -45,7 +46,7 @@ def write_figures(found: Findings, catalog: Catalog, protocol: Protocol, layers:
         "excluded": found.excluded,
         "protocol": protocol.model_dump(),
         "layers": list(layers),
-        "subjects": [described(subject) for subject in found.subjects],
+        "subjects": [described(subject, found.cautions) for subject in found.subjects],
         "scores": {measure: as_numbers(scores) for measure, scores in found.scores.items()},
         "differences": {
             measure: as_numbers({f"{one} − {other}": e for (one, other), e in pairs.items()})
@@ -58,24 +59,7 @@ def write_figures(found: Findings, catalog: Catalog, protocol: Protocol, layers:
         **({"retrieval": facts_of(found.retrieval)} if found.retrieval else {}),
     }
     put(folder / "findings.json", json.dumps(facts, indent=1, ensure_ascii=False))
-    seeds = {subject.name: len(subject.members) for subject in found.subjects}
-    lines = [
-        (
-            measure,
-            name,
-            seeds.get(name, 1),
-            e.value,
-            e.low,
-            e.high,
-            e.std,
-            found.samples,
-            e.places,
-        )
-        for measure, scores in found.scores.items()
-        for name, e in scores.items()
-    ]
-    head = ("measure", "subject", "seeds", "value", "low", "high", "std", "samples", "places")
-    put(folder / "scores.csv", table_text(head, lines))
+    write_scores(folder, found.subjects, found.scores, found.samples, found.retrieval)
 
 
 def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Sequence[str], folder: Path) -> None:
@@ -123,7 +107,7 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
             save(f"Confusion of the linear probe, {look.name}", confusion)
     if found.retrieval:
         add_retrieval(page, save, found.retrieval, catalog, protocol)
-    add_subjects(page, found.subjects, catalog)
+    add_subjects(page, found.subjects, catalog, found.cautions)
     page.write(folder / "index.html")
 
 
@@ -162,6 +146,5 @@ def _planes(looks: Sequence[Look], protocol: Protocol, folder: Path) -> bytes:
         plane = look.plane(perplexity=protocol.perplexity)
         for title, points in plane.points.items():
             panels[f"{look.name}, {title}"] = points
-            stem = "".join(letter if letter.isalnum() else "-" for letter in f"{look.name}-{title}".lower())
-            put(folder / "points" / f"{stem}.csv", plane.text([title]))
+            put(folder / "points" / f"{stem_of(f'{look.name} {title}')}.csv", plane.text([title]))
     return replace(plane, points=panels).picture()

@@ -16,6 +16,7 @@ from rsgeo_train.evaluate.hypercolumns import PIXELS, DenseFindings
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol
 from rsgeo_train.evaluate.retrieval_page import add_retrieval, facts_of
+from rsgeo_train.evaluate.scores_file import write_scores
 from rsgeo_train.evaluate.sections import (
     Pictures,
     add_differences,
@@ -34,7 +35,7 @@ from rsgeo_train.widening import shared_bands
 def write_figures(
     found: DenseFindings, subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, folder: Path
 ) -> None:
-    """`metrics.json` and `findings.json`: everything that the page tells."""
+    """`metrics.json`, `findings.json` and `scores.csv`: everything that the page tells."""
     metrics.of_maps(found, _with_maps(subjects), catalog, protocol).write(folder)
     facts = {
         "catalog": catalog.header.name,
@@ -45,7 +46,7 @@ def write_figures(
         "classes": found.classes,
         "excluded": found.excluded,
         "protocol": protocol.model_dump(),
-        "subjects": [described(subject) for subject in subjects],
+        "subjects": [described(subject, found.cautions) for subject in subjects],
         "scores": {measure: as_numbers(scores) for measure, scores in found.scores.items()},
         "differences": {
             measure: as_numbers({f"{one} − {other}": e for (one, other), e in pairs.items()})
@@ -56,6 +57,7 @@ def write_figures(
         **({"retrieval": facts_of(found.retrieval)} if found.retrieval else {}),
     }
     put(folder / "findings.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    write_scores(folder, subjects, found.scores, found.samples, found.retrieval)
 
 
 def _with_maps(subjects: Sequence[Subject]) -> list[Subject]:
@@ -102,5 +104,5 @@ def write_page(
         save(f"Confusion, {name}", plots.confusion_picture(found.confusions[name], found.classes))
     if found.retrieval:
         add_retrieval(page, save, found.retrieval, catalog, protocol)
-    add_subjects(page, subjects, catalog)
+    add_subjects(page, subjects, catalog, found.cautions)
     page.write(folder / "index.html")

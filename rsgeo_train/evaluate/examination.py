@@ -30,10 +30,10 @@ def examine(
     floor_seeds: int = 3,
     tell: Callable[[str], None] = print,
 ) -> Findings | DenseFindings | RetrievalFindings:
-    """Judge runs and write `index.html`, `metrics.json`, `findings.json` and the pictures into a folder.
+    """Judge runs and write `index.html`, `metrics.json`, `findings.json`, `scores.csv` and the pictures into a folder.
 
     Catalogs with one or several classes a sample are judged by `class_examination.Examination`, which adds
-    `scores.csv` and `points/*.csv`; those with dense labels by `hypercolumns.DenseExamination`; with labels or without
+    `points/*.csv`; those with dense labels by `hypercolumns.DenseExamination`; with labels or without
     samples are looked for by `retrieval.Retrieval`.
 
     Args:
@@ -55,8 +55,6 @@ def examine(
         )
     methods = of_runs(runs, catalog, layers)
     for method in methods:
-        if method.caution:
-            tell(method.caution)
         if lacking := lacking_bands(catalog, method.taken):
             tell(f"{method.name}: the catalog lacks {', '.join(lacking)}, which count as missing")
     floors = _floors(runs, methods, layers, floor_seeds)
@@ -75,6 +73,8 @@ def examine(
     rest = protocol.model_copy(update={"ask": others})
     if catalog.header.is_dense:
         dense = DenseExamination(subjects, catalog, rest, layers, store, tell).run()
+        for words in dense.cautions.values():
+            tell(words)
         dense = dataclasses.replace(dense, retrieval=looked_for.run() if looked_for else None)
         folder.mkdir(parents=True, exist_ok=True)
         dense_page.write_figures(dense, subjects, catalog, protocol, folder)
@@ -83,6 +83,8 @@ def examine(
     examination = Examination(subjects, catalog, rest, store, tell)
     facts = examination.findings
     tell(f"{spread_over(facts.places, facts.unknown, facts.samples)}; {facts.design}")
+    for words in facts.cautions.values():
+        tell(words)
     found = examination.run()
     found.retrieval = looked_for.run() if looked_for else None
     folder.mkdir(parents=True, exist_ok=True)

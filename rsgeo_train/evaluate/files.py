@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,11 @@ def put(path: Path, content: str | bytes) -> None:
     fresh = path.with_name(path.name + ".part")
     fresh.write_bytes(content.encode() if isinstance(content, str) else content)
     fresh.replace(path)
+
+
+def stem_of(title: str) -> str:
+    """A file's name without its suffix, of a title: small letters and digits, hyphens between them."""
+    return re.sub(r"[\W_]+", "-", title.lower()).strip("-")
 
 
 def table_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

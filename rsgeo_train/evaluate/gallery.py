@@ -59,7 +59,7 @@ def contact_sheet(catalog: Catalog, *, groups: int = 12, across: int = 8, seed: 
     before, number = None, 0
     for name, rows in chosen:
         if name != before:
-            sheet.words.append(Word(_EDGE, y + _CELL / 2, shortened(name, side - 8), 9, bold=True))
+            sheet.words.append(Word(_EDGE, y + _CELL / 2, shortened(name, side - 8, bold=True), 9, bold=True))
             sheet.words.append(Word(_EDGE, y + _CELL / 2 + 13, _count(catalog, name), 7.5, FAINT))
         before = name
         for column, row in enumerate(rows):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from rsgeo_train.evaluate.protocol import (
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Member, Subject, random_columns
+from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of, random_columns
 from rsgeo_train.evaluate.truth import excluded_numbers
 from rsgeo_train.learner import Learner
 from rsgeo_train.normalisation import Normalise
@@ -72,6 +72,7 @@ class DenseFindings:
         answers: subject → rows of the catalog → (H, W) class indices, of a few judged samples, for pictures.
         bands: number of bands → subject → mean IoU, of one seed, the mean of several draws.
         retrieval: what was found when samples were looked for; None where that was not asked.
+        cautions: subject name → what a reader of its scores must know.
     """
 
     design: str
@@ -86,6 +87,7 @@ class DenseFindings:
     answers: dict[str, dict[int, NDArray[np.int64]]]
     bands: dict[int, dict[str, Estimate]]
     retrieval: RetrievalFindings | None = None
+    cautions: dict[str, str] = field(default_factory=dict)
 
 
 class DenseExamination:
@@ -171,6 +173,7 @@ class DenseExamination:
             {name: values.mean(0).sum(0)[np.ix_(kept, kept)] for name, values in whole.items()},
             answers,
             bands,
+            cautions=cautions_of(self.subjects, judged),
         )
 
     def _fractions(self) -> list[float]:

@@ -28,20 +28,25 @@ class Estimate:
 
     Attributes:
         value: the mean over seeds where there are several.
-        low, high: percentiles 2.5 and 97.5 over draws of places.
+        low, high: percentiles 2.5 and 97.5 over draws of places; None of a figure that is known exactly.
         places: how many there are.
         std: standard deviation of the value over seeds; None of a single one.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     places: int
     std: float | None = None
 
+    def told(self, digits: int = 3) -> str:
+        """The value, its deviation over seeds, and its interval, as far as there are any."""
+        spread = "" if self.std is None else f" ± {self.std:.{digits}f}"
+        interval = "" if self.low is None else f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        return f"{self.value:.{digits}f}{spread}{interval}"
+
     def __str__(self) -> str:
-        spread = "" if self.std is None else f" ± {self.std:.3f}"
-        return f"{self.value:.3f}{spread} [{self.low:.3f}, {self.high:.3f}]"
+        return self.told()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from rsgeo_train.evaluate.intervals import Estimate
+from rsgeo_train.evaluate.run_curves import Curve
 from rsgeo_train.evaluate.sheets import Sheet, Word, shortened
 
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
@@ -72,28 +73,37 @@ def curves_picture(log: Sequence[dict[str, Any]]) -> bytes:
     return _png(figure)
 
 
-def diagnostics_picture(log: Sequence[dict[str, Any]]) -> bytes:
-    """Every figure of a run by step, small beside each other; `selection_x` is drawn over `x`."""
-    own = [key for key in log[-1] if key not in ("epoch", "step", "score") and not key.startswith("selection_")]
-    own = [key for key in own if isinstance(log[-1][key], int | float)]
-    parts = [key for key in own if key.startswith("loss_")]
-    if len(parts) == 1:  # it is the loss itself
-        own.remove("loss")
+def run_picture(curves: Sequence[Curve]) -> bytes:
+    """How a run went, a panel a figure; where the loss has several parts, one with what each adds to it."""
+    parts = [curve for curve in curves if curve.weight]
+    colours = {curve.name: _COLOURS[number % len(_COLOURS)] for number, curve in enumerate(parts)}
+    panels = [[curve] for curve in curves]
+    if len(parts) > 1:
+        panels.insert(1, parts)
     columns = 3
-    rows = -(-len(own) // columns)
+    rows = -(-len(panels) // columns)
     figure = Figure(figsize=(10, 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, key in zip(grid, own, strict=False):
-        for name, width, colour in ((key, 0.9, "#888888"), (f"selection_{key}", 1.8, "#1f77b4")):
-            known = [(record["step"], record[name]) for record in log if name in record]
-            if known:
-                axes.plot(*zip(*known, strict=True), linewidth=width, color=colour)
-        axes.set_title(key.replace("_", " "), fontsize=9)
+    for axes, panel in zip(grid, panels, strict=False):
+        is_sum = len(panel) > 1
+        for curve in panel:
+            factor = (curve.weight or 1.0) if is_sum else 1.0
+            own = colours.get(curve.name, _COLOURS[0])
+            for points, wide, shade in ((curve.training, 0.9, own if is_sum else "#888888"), (curve.held, 1.8, own)):
+                if points:
+                    steps, values = zip(*points, strict=True)
+                    mark = "o" if len(points) == 1 else None
+                    axes.plot(steps, [factor * v for v in values], linewidth=wide, color=shade, marker=mark, ms=3)
+            if is_sum:
+                axes.plot([], [], color=own, label=f"{curve.weight:g} × {curve.title}")
+        if is_sum:
+            axes.legend(fontsize=7, frameon=False)
+        axes.set_title("parts of the loss, weighted" if is_sum else panel[0].title, fontsize=9)
         axes.set_xlabel("step", fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
-    for axes in grid[len(own) :]:
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
     return _png(figure)
 
@@ -190,7 +200,7 @@ def tiles_picture(rows: Sequence[tuple[str, Sequence[Tile]]], *, cell: float = 7
     for number, (title, tiles) in enumerate(rows):
         y = top + number * step
         size = 9 if len(title) <= 17 else 7
-        title = shortened(title, left - edge - 8, 1.25 * size)  # bold letters are that much wider
+        title = shortened(title, left - edge - 8, size, bold=True)
         sheet.words.append(Word(edge, y + cell / 2, title, size, bold=True))
         for column, tile in enumerate(tiles):
             x = left + column * (cell + gap)

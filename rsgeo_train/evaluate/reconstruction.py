@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import torch
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.io import MemoryFile
 from torch import Tensor
 
 from rsgeo_train import randomness, training
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import DatasetError, RecipeError
-from rsgeo_train.evaluate.files import put
+from rsgeo_train.evaluate.subjects import digest_of
+from rsgeo_train.learner import Learner
 from rsgeo_train.losses.reconstruction import reconstruction_error, standardised
 from rsgeo_train.masking import Masking
 from rsgeo_train.methods.csmae import Csmae, CsmaeBlock
@@ -29,7 +25,6 @@ from rsgeo_train.normalisation import Normalise
 from rsgeo_train.patches import cut, joined
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Sample
-from rsgeo_train.sources import StoredImages
 from rsgeo_train.widening import WidenedSamples
 
 Floats = NDArray[np.float32]
@@ -57,6 +52,40 @@ class Reconstruction:
     errors: dict[tuple[str, str], tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Reconstructions:
+    """Samples, and what they were reconstructed by.
+
+    Attributes:
+        items: the samples.
+        catalog: where they are.
+        taken: what the network is fed.
+        method: how patches were hidden, and which ones training asks for.
+        seed: of the masks.
+        run: the name of the run, and the SHA-256 of its checkpoint.
+    """
+
+    items: list[Reconstruction]
+    catalog: Catalog
+    taken: Input
+    method: CsmaeBlock
+    seed: int
+    run: tuple[str, str]
+
+    def id_of(self, item: Reconstruction) -> str:
+        """The sample's name."""
+        return str(self.catalog.table["id"].iloc[item.row])
+
+    def asked_of(self, source: str, target: str) -> str:
+        """The sensor whose hidden patches training asks for, where `target` is made from `source`."""
+        return source if self.method.cmr_mask == "source" else target
+
+    @property
+    def splits(self) -> list[str]:
+        """Which splits the samples are of."""
+        return sorted(set(self.catalog.table["split"].iloc[[item.row for item in self.items]]))
+
+
 def reconstruct(
     run: Path,
     catalog: Catalog | None = None,
@@ -66,7 +95,7 @@ def reconstruct(
     masking: Masking | None = None,
     ratio: float | None = None,
     seed: int = 0,
-) -> tuple[Catalog, Input, list[Reconstruction]]:
+) -> Reconstructions:
     """Samples of a catalog, masked and reconstructed by the best weights of a run.
 
     Args:
@@ -86,41 +115,41 @@ def reconstruct(
         raise RecipeError(
             f"{run} is a run of {kind}; only csmae reconstructs.", "Name a run of: pretrain --method csmae"
         )
-    catalog = own if catalog is None else catalog
     taken = training.input_of(kind, recipe, own)
     learner = training.build(kind, recipe, own, taken)
     training.load_best(learner, run)
-    assert isinstance(learner, Csmae)
-    if not (learner.recipe.method.umr or learner.recipe.method.cmr):
+    if not is_reconstructing(learner):
         raise RecipeError(
             f"{run} was trained without reconstruction (method.umr and method.cmr are 0): its decoders know nothing.",
             "Name a run that reconstructs.",
         )
+    catalog = own if catalog is None else catalog
+    return reconstructed(learner, run, catalog, taken, count=count, ids=ids, masking=masking, ratio=ratio, seed=seed)
+
+
+def is_reconstructing(learner: Learner) -> TypeGuard[Csmae]:
+    """Whether a learner's decoders have learned to reconstruct."""
+    return isinstance(learner, Csmae) and bool(learner.recipe.method.umr or learner.recipe.method.cmr)
+
+
+def reconstructed(
+    learner: Csmae,
+    run: Path,
+    catalog: Catalog,
+    taken: Input,
+    *,
+    count: int = 4,
+    ids: Sequence[str] = (),
+    masking: Masking | None = None,
+    ratio: float | None = None,
+    seed: int = 0,
+) -> Reconstructions:
+    """The same by a learner that has its weights, those of the best epoch of `run`."""
     changes = {"masking": masking, "mask_ratio": ratio}
     method = learner.recipe.method.model_copy(update={key: v for key, v in changes.items() if v is not None})
     samples = WidenedSamples(catalog, _chosen(catalog, taken, count, ids, seed), taken, with_labels=False)
-    found = [_reconstructed(learner, method, samples[number], taken, seed) for number in range(len(samples))]
-    return catalog, taken, found
-
-
-def write_rasters(found: Sequence[Reconstruction], catalog: Catalog, taken: Input, folder: Path) -> list[Path]:
-    """Each sample's inputs, seen pixels and reconstructions as GeoTIFFs on the sample's own grid.
-
-    Returns:
-        The files: `ID/SENSOR_input.tif`, `ID/SENSOR_seen.tif` (1 where seen) and `ID/SENSOR_from_SENSOR.tif`.
-    """
-    written = []
-    for item in found:
-        name = re.sub(r"[^\w.-]+", "_", str(catalog.table["id"].iloc[item.row])).strip("._")
-        for sensor, image in item.images.items():
-            place = _place(catalog, sensor, item.row, item.size)
-            parts = {"input": image, "seen": item.seen[sensor][None].astype(np.uint8)}
-            parts |= {f"from_{source}": made for (source, target), made in item.made.items() if target == sensor}
-            for kind, values in parts.items():
-                path = folder / (name or "sample") / f"{sensor}_{kind}.tif"
-                put(path, _tiff(values, taken.bands[sensor] if kind != "seen" else ["seen"], place))
-                written.append(path)
-    return written
+    items = [_reconstructed(learner, method, samples[number], taken, seed) for number in range(len(samples))]
+    return Reconstructions(items, catalog, taken, method, seed, (run.resolve().name, digest_of(run)))
 
 
 def _chosen(catalog: Catalog, taken: Input, count: int, ids: Sequence[str], seed: int) -> list[int]:
@@ -130,7 +159,7 @@ def _chosen(catalog: Catalog, taken: Input, count: int, ids: Sequence[str], seed
         if unknown:
             raise DatasetError(f"{catalog.header.name} has no sample {unknown[0]}.", f"For example: {names[0]}")
         return [int(np.flatnonzero(names == name)[0]) for name in ids]
-    rows = next((rows for split in ("test", "val") if len(rows := catalog.rows(split))), np.arange(len(catalog)))
+    rows = next((rows for split in ("val", "test") if len(rows := catalog.rows(split))), np.arange(len(catalog)))
     has = np.stack([~catalog.table[f"{s}_path"].isna().to_numpy() for s in taken.bands if s in catalog.header.sensors])
     rows = np.random.default_rng(seed).permutation(rows[has[:, rows].any(axis=0)])
     if not len(rows):
@@ -186,31 +215,3 @@ def _stored(normalise: Normalise, values: Tensor, images: Tensor, bands: slice) 
         shift, scale = normalise.own((own - normalise.mean) / normalise.std)
         values = values * scale[0, bands] + shift[0, bands]
     return values * std + mean
-
-
-def _place(catalog: Catalog, sensor: str, row: int, size: tuple[int, int]) -> dict[str, Any]:
-    """CRS and transform of a sample's H × W pixels; nothing where the source has no place."""
-    grid = StoredImages(catalog, sensor).place(row)
-    if grid is None:
-        return {}
-    # A coarser sensor was brought to the pixels of the first one.
-    scale = Affine.scale(grid.width / size[1], grid.height / size[0])
-    return {"crs": grid.crs, "transform": grid.transform @ scale}
-
-
-def _tiff(values: NDArray[Any], names: Sequence[str], place: dict[str, Any]) -> bytes:
-    count, height, width = values.shape
-    with warnings.catch_warnings(), MemoryFile() as memory:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with memory.open(
-            driver="GTiff",
-            height=height,
-            width=width,
-            count=count,
-            dtype=values.dtype,
-            compress="deflate",
-            **place,
-        ) as dataset:
-            dataset.write(values)
-            dataset.descriptions = tuple(names)
-        return memory.read()

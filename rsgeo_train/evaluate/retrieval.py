@@ -7,6 +7,7 @@ are asked about the same samples, so that differences are paired.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from rsgeo_train.evaluate.relevance import Figure, Figures
 from rsgeo_train.evaluate.retrieval_findings import ALL, RANDOM, Direction, Ranking, RetrievalFindings, Rows
 from rsgeo_train.evaluate.retrieval_rows import RetrievalRows, digest, positions
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Member, Subject
+from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of
 from rsgeo_train.widening import WidenedSamples
 
 _KEPT = 512 << 20  # bytes of samples that are kept in memory, as float32
@@ -86,6 +87,9 @@ class Retrieval:
             marks=self.rows.marks,
         )
         self._choose()
+        self.findings.cautions = self._cautions()
+        for words in self.findings.cautions.values():
+            tell(f"retrieval: {words}")
 
     def _choose(self) -> None:
         """Take the directions that have something to find, and note what is not asked."""
@@ -116,6 +120,21 @@ class Retrieval:
             learner = subject.members[0].learner
             if len(self.rows.bands) > 1 and learner is not None and not (learner.takes_missing or subject.is_floor):
                 self.note(f"{subject.name} never learned to do without a sensor; one alone is asked all the same")
+
+    def _cautions(self) -> dict[str, str]:
+        """How many of the samples asked and searched the subjects have met in training."""
+        queries, archive = self.rows.queries, self.rows.archive
+        if np.array_equal(queries, archive):
+            return cautions_of(self.subjects, queries)
+        both = {
+            subject.name: [
+                words
+                for rows, called in ((queries, "queries"), (archive, "samples of the archive"))
+                if (words := subject.caution(rows, called))
+            ]
+            for subject in self.subjects
+        }
+        return {name: "; ".join(words) for name, words in both.items() if words}
 
     def run(self) -> RetrievalFindings:
         """Ask every direction.
@@ -204,7 +223,10 @@ class Retrieval:
         drawn = all_drawn(named, len(np.unique(self.places[queries]))) if named else {}
         methods = [subject.name for subject in self.subjects if not subject.is_floor and subject.name in figures]
         for figure, name in named:
-            scores.setdefault(figure, {})[name] = drawn[figure, name].estimate
+            e = drawn[figure, name].estimate
+            # Its mean over all orders is known, whichever places are drawn; differences from it are still of draws.
+            e = replace(e, low=None, high=None) if name == RANDOM else e
+            scores.setdefault(figure, {})[name] = e
             differences.setdefault(figure, {})
         for figure, pairs in differences.items():
             for number, one in enumerate(methods):
@@ -242,7 +264,9 @@ class _Looker:
             return True
         one, other = (self._vectors(name).shape[1] for name in (direction.query, direction.archive))
         if one != other:
-            self.asked.note(f"{self.subject.name} has other figures for each sensor: not asked across sensors")
+            nowhere = "" if self.asked.rows.is_labelled else ", and so not in the tables"
+            told = f"{self.subject.name} has other figures for each sensor: not asked across sensors"
+            self.asked.note(told + nowhere)
         return one == other
 
     def ranking(self, direction: Direction, queries: Rows, archive: Rows) -> Ranking:

@@ -81,6 +81,7 @@ class RetrievalFindings:
         graph_recall: "method, direction" → k → share of the exact hits that the graph found; empty of exact search.
         rankings: (method, direction) → the hits of its first seed, for pictures.
         notes: what was not asked, and why.
+        cautions: subject name → what a reader of its scores must know.
         marks: (rows of the catalog, K) labels.
     """
 
@@ -101,6 +102,12 @@ class RetrievalFindings:
     graph_recall: dict[str, dict[int, float]] = field(default_factory=dict)
     rankings: dict[tuple[str, Direction], Ranking] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    cautions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> set[str]:
+        """Names of the subjects, and of `RANDOM`, that anything was asked of."""
+        return {name for figures in self.scores.values() for row in figures.values() for name in row}
 
     @property
     def main_k(self) -> int:

@@ -25,6 +25,7 @@ from rsgeo_train.evaluate.relevance import (
 from rsgeo_train.evaluate.retrieval import sensors_of
 from rsgeo_train.evaluate.retrieval_findings import ALL, RANDOM, Direction, RetrievalFindings
 from rsgeo_train.evaluate.retrieval_gallery import LABEL_WORDS, OWN_WORDS, PAIR_WORDS, WORDS, Gallery
+from rsgeo_train.evaluate.scores_file import write_scores
 from rsgeo_train.evaluate.sections import (
     Pictures,
     add_differences,
@@ -36,6 +37,7 @@ from rsgeo_train.evaluate.sections import (
 )
 
 _NOTHING = "n/a"
+_CHANCE = f"{RANDOM}: its expected value by formula, which is exact and has no interval."
 _MEANINGS = {
     PAIR_RECALL: "Share of the queries whose very same sample is among the first k of the other sensor.",
     PRECISION: "Mean share of a hit's classes that the query has too, |q ∩ r| / |r|.",
@@ -52,16 +54,17 @@ _ONE_CLASS = (
 
 
 def write_figures(found: RetrievalFindings, catalog: Catalog, protocol: Protocol, folder: Path) -> None:
-    """`metrics.json` and `findings.json` of retrieval alone."""
+    """`metrics.json`, `findings.json` and `scores.csv` of retrieval alone."""
     metrics.of_retrieval(found, catalog, protocol).write(folder)
     facts = {
         "catalog": catalog.header.name,
         "split_by": catalog.header.split_by,
         "protocol": protocol.model_dump(),
-        "subjects": [described(subject) for subject in found.subjects],
+        "subjects": [described(subject, found.cautions) for subject in found.subjects],
         "retrieval": facts_of(found),
     }
     put(folder / "findings.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    write_scores(folder, found.subjects, {}, found.samples, found)
 
 
 def facts_of(found: RetrievalFindings) -> dict[str, object]:
@@ -95,7 +98,8 @@ def write_page(
         + f". The catalog is split by: {catalog.header.split_by}. Floors, which have learned nothing, are grey."
     )
     add_retrieval(page, Pictures(page, folder), found, catalog, protocol)
-    add_subjects(page, found.subjects, catalog)
+    judged = [subject for subject in found.subjects if not subject.is_floor or subject.name in found.scored]
+    add_subjects(page, judged, catalog)
     page.write(folder / "index.html")
 
 
@@ -108,18 +112,17 @@ def add_retrieval(page: Page, save: Pictures, found: RetrievalFindings, catalog:
             f"{ALL}: all sensors encoded together. Between {ALL} and one sensor the pair has that sensor's pixels in "
             "common, which makes it easy to find."
         )
-    for note in found.notes:
-        page.text(_sentence(note))
+    for note in [*found.cautions.values(), *found.notes]:
+        page.text(f"{note}.")  # some begin with the name of a run, whose letters stay
     _add_sizes(page, found)
     _add_search(page, found, protocol)
-    caption = stated(found.subjects, catalog, protocol, "")
     methods = [subject for subject in found.subjects if not subject.is_floor]
     for method in methods:
-        own = stated([method], catalog, protocol, "")
+        own = f"{stated([method], catalog, protocol, '')} {_CHANCE}"
         for metric, title, words in _tables(found):
             _add_table(page, found, method.name, metric, title, words, own)
         _add_ranks(page, found, method.name, own)
-    _add_floors(page, found, caption)
+    _add_floors(page, found, catalog, protocol)
     gallery = Gallery(
         found,
         catalog,
@@ -130,7 +133,9 @@ def add_retrieval(page: Page, save: Pictures, found: RetrievalFindings, catalog:
     signs = PAIR_WORDS if found.is_several is None else LABEL_WORDS
     for name, direction in found.rankings:
         words = WORDS + (OWN_WORDS if direction.is_across else "") + signs
-        save(f"Hits of {name}, {direction}", gallery.picture(name, direction), words)
+        picture = gallery.picture(name, direction)
+        file = f"hits {direction.query} to {direction.archive} {name}"
+        save(f"Hits of {name}, {direction}", picture, words, file=file)
 
 
 def headline(found: RetrievalFindings) -> str:
@@ -179,8 +184,6 @@ def _add_table(
             continue
         for name, kind in ((method, ""), (RANDOM, "floor")):
             cells = [str(scores[Figure(metric, k)][name]) if Figure(metric, k) in scores else _NOTHING for k in ks]
-            if name == RANDOM:
-                cells = [cell.partition(" ")[0] for cell in cells]
             rows.append((str(direction) if name == method else RANDOM, *cells))
             kinds.append(kind)
     if rows:
@@ -198,9 +201,7 @@ def _add_ranks(page: Page, found: RetrievalFindings, method: str, caption: str) 
             continue
         for name, kind in ((method, ""), (RANDOM, "floor")):
             one, other = (scores[figure][name] for figure in figures)
-            told = (str(one), f"{other.value:.1f} [{other.low:.1f}, {other.high:.1f}]")
-            told = told if name == method else (f"{one.value:.3f}", f"{other.value:.1f}")
-            rows.append((str(direction) if name == method else RANDOM, *told))
+            rows.append((str(direction) if name == method else RANDOM, str(one), other.told(1)))
             kinds.append(kind)
     if rows:
         page.heading(f"Rank of the exact pair, {method}")
@@ -208,7 +209,7 @@ def _add_ranks(page: Page, found: RetrievalFindings, method: str, caption: str) 
         page.table(("query → archive", "mean reciprocal rank", "median rank"), rows, kinds, caption)
 
 
-def _add_floors(page: Page, found: RetrievalFindings, caption: str) -> None:
+def _add_floors(page: Page, found: RetrievalFindings, catalog: Catalog, protocol: Protocol) -> None:
     """Everyone beside each other at one k, and the paired differences."""
     k = found.main_k
     told = [metric for metric, _, _ in _tables(found)]
@@ -220,9 +221,12 @@ def _add_floors(page: Page, found: RetrievalFindings, caption: str) -> None:
                 beside[f"{direction}, {figure}"] = found.scores[direction][figure]
                 apart[f"{direction}, {figure}"] = found.differences[direction][figure]
     page.heading(f"Retrieval beside its floors, k = {k}")
-    nothing = f"{_NOTHING}: its features of the two sensors cannot be compared. "
-    add_scores(page, beside, "query → archive", _NOTHING, nothing + caption)
-    add_differences(page, apart, caption)
+    names = {name for row in beside.values() for name in row}
+    own = stated([subject for subject in found.subjects if subject.name in names], catalog, protocol, "")
+    is_whole = all(names <= set(row) for row in beside.values())
+    nothing = "" if is_whole else f"{_NOTHING}: not asked, for the reason above. "
+    add_scores(page, beside, "query → archive", _NOTHING, f"{nothing}{own} {_CHANCE}")
+    add_differences(page, apart, own)
 
 
 def _sentence(words: str) -> str:

@@ -1,4 +1,4 @@
-"""The report of a run that learned without labels: its curves, what it was shown, what its encoder finds alike."""
+"""The report of a run without labels: its curves, what it was shown, what it reconstructs, what it finds alike."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from rsgeo_train.evaluate.album import Album
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.gallery import view_gallery
 from rsgeo_train.evaluate.page import Page
+from rsgeo_train.evaluate.reconstruction import is_reconstructing, reconstructed
+from rsgeo_train.evaluate.reconstruction_sheet import reconstruction_sheet
+from rsgeo_train.evaluate.run_curves import curves_of, figure_rows
 from rsgeo_train.evaluate.subjects import Pooled, digest_of
-from rsgeo_train.learner import Learner
+from rsgeo_train.learner import SelfSupervised
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
-from rsgeo_train.run_log import epoch_records
+from rsgeo_train.run_log import epoch_records, step_records
 from rsgeo_train.samples import Samples
 
 _SHOWN = 500  # samples encoded for the pictures
+_RECONSTRUCTED = 3
 
 
 def write_run_page(
-    task: Learner, recipe: Recipe, taken: Input, catalog: Catalog, folder: Path, typed: str = ""
+    task: SelfSupervised, recipe: Recipe, taken: Input, catalog: Catalog, folder: Path, typed: str = ""
 ) -> Path:
     """Write `report/index.html` of a run without labels.
 
@@ -54,9 +58,18 @@ def write_run_page(
     if typed:
         page.text("What the encoder is worth is told by labels:")
         page.code(typed)
-    if len(log) > 1:
-        page.picture("Curves", plots.diagnostics_picture(log), "Thin: training; thick: samples not trained on.")
+    curves = curves_of(log, step_records(folder), task.loss_weights())
+    if any(len(curve.training) > 1 or len(curve.held) > 1 for curve in curves):
+        page.picture("Curves", plots.run_picture(curves), "Thin: training; thick: samples not trained on.")
+    if best:
+        page.heading("Figures of the best epoch")
+        head = ("figure", "weight in the loss", "training", "samples not trained on")
+        page.table(head, figure_rows(curves, best))
     page.picture("What it was shown", view_gallery(catalog, recipe, taken))
+    if is_reconstructing(task):
+        found = reconstructed(task, folder, catalog, taken, count=_RECONSTRUCTED, seed=recipe.seed)
+        title = f"{folder.resolve().name} on {catalog.header.name}"
+        page.picture("What it makes of hidden patches", reconstruction_sheet(found, title=title))
     rows = np.concatenate([catalog.rows(split) for split in recipe.data.splits])
     rows = np.sort(np.random.default_rng(recipe.seed).permutation(rows)[:_SHOWN])
     features = pooled(

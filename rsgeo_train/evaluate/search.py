@@ -19,6 +19,8 @@ EXACT_UP_TO = 1_000_000
 _MEMORY = 512 << 20  # bytes that similarities of some queries may take
 _EACH = 18  # bytes a similarity takes while it is ordered
 _CHECKED = 200  # queries by which the graph's recall is measured
+_WANTED_RECALL = 0.98  # a graph is looked at more widely until it has this
+_WIDEST = 4096  # candidates that are followed at most for a query
 
 Vectors = NDArray[np.float32]
 Positions = NDArray[np.int64]
@@ -82,10 +84,13 @@ def nearest(
     """
     if len(archive) <= exact_up_to:
         return exact(archive, queries, k, excluded=excluded, wanted=wanted)
-    found = by_graph(archive, queries, k, excluded=excluded, wanted=wanted)
+    graph = Graph(archive)
     some = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), _CHECKED)).astype(np.int64))
-    best = exact(archive, queries[some], k, excluded=None if excluded is None else excluded[some])
-    recall = {n: recall_of(found.hits[some], best.hits, n) for n in checked if n <= k}
+    few = None if excluded is None else excluded[some]
+    best = exact(archive, queries[some], k, excluded=few).hits
+    width = graph.width_for(queries[some], best, excluded=few, checked=checked)
+    found = graph.nearest(queries, k, width=width, excluded=excluded, wanted=wanted)
+    recall = {n: recall_of(found.hits[some], best, n) for n in checked if n <= k}
     return Found(found.hits, found.ranks, recall)
 
 
@@ -129,53 +134,98 @@ def exact(
     return Found(hits, ranks)
 
 
-def by_graph(
-    archive: Vectors,
-    queries: Vectors,
-    k: int,
-    *,
-    excluded: Positions | None = None,
-    wanted: Positions | None = None,
-) -> Found:
-    """The same by a graph of neighbours (HNSW, Malkov & Yashunin, 2018), which may miss some of the nearest.
+class Graph:
+    """A graph of neighbours (HNSW, Malkov & Yashunin, 2018), whose search may miss some of the nearest.
 
-    Hits are brought into exact order among themselves. A query that the graph gives too few of is searched exactly.
+    Args:
+        archive: (N, D) of norm 1; not copied, so it must stay as it is.
 
     Raises:
         MissingPackage: usearch is not installed.
     """
-    try:
-        from usearch.index import Index
-    except ImportError:
-        raise MissingPackage(
-            f"An archive of {len(archive)} vectors is searched by usearch, which is not installed.",
-            "Type: pip install usearch",
-        ) from None
-    more = k + (excluded is not None)
-    index = Index(ndim=archive.shape[1], metric="ip", dtype="f32", expansion_search=max(64, 2 * more))
-    index.add(np.arange(len(archive), dtype=np.uint64), archive)
-    matches = index.search(queries, more)
-    near, counts = np.atleast_2d(matches.keys).astype(np.int64), np.atleast_1d(matches.counts)
-    known = np.arange(near.shape[1]) < counts[:, None]
-    near = np.where(known, near, 0)
-    if excluded is not None:
-        known &= near != excluded[:, None]
-    hits = np.zeros((len(queries), k), np.int64)
-    step = max(1, _MEMORY // (4 * more * archive.shape[1]))
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
-        alike = np.einsum("qd,qkd->qk", queries[part], archive[near[part]])
-        alike = np.where(known[part], alike, -np.inf)
-        order = np.lexsort((near[part], -alike), axis=1)[:, :k]
-        hits[part] = np.take_along_axis(near[part], order, axis=1)
-    few = np.flatnonzero(known.sum(axis=1) < k)
-    if len(few):
-        hits[few] = exact(archive, queries[few], k, excluded=None if excluded is None else excluded[few]).hits
-    ranks = np.zeros(len(queries), np.int64)
-    if wanted is not None:
-        same = hits == wanted[:, None]
-        ranks = np.where((wanted >= 0) & same.any(axis=1), 1 + same.argmax(axis=1), 0)
-    return Found(hits, ranks)
+
+    def __init__(self, archive: Vectors) -> None:
+        try:
+            from usearch.index import Index
+        except ImportError:
+            raise MissingPackage(
+                f"An archive of {len(archive)} vectors is searched by usearch, which is not installed.",
+                "Type: pip install usearch",
+            ) from None
+        self.archive = np.ascontiguousarray(archive)
+        self._index = Index(ndim=archive.shape[1], metric="ip", dtype="f32", enable_key_lookups=False)
+        self._index.add(np.arange(len(archive), dtype=np.uint64), self.archive, copy=False)
+
+    def width_for(
+        self, queries: Vectors, best: Positions, *, excluded: Positions | None = None, checked: Sequence[int] = ()
+    ) -> int:
+        """How many candidates must be followed for 98 % of the nearest: doubled from 2 k until it is so, 4096 at most.
+
+        Candidates cost time in searching alone, so that they are chosen by the archive at hand; how hard it is hangs
+        on the features.
+
+        Args:
+            queries: some, (Q, D) of norm 1.
+            best: (Q, k) what the exact search finds for them.
+            excluded: as in `nearest`.
+            checked: numbers of hits that must all be found so; k alone where there is none.
+        """
+        k = best.shape[1]
+        asked = [n for n in checked if n <= k] or [k]
+        width = max(64, 2 * k)
+        while width < _WIDEST:
+            hits = self.nearest(queries, k, width=width, excluded=excluded).hits
+            if min(recall_of(hits, best, n) for n in asked) >= _WANTED_RECALL:
+                break
+            width = min(_WIDEST, 2 * width)
+        return width
+
+    def nearest(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        width: int,
+        excluded: Positions | None = None,
+        wanted: Positions | None = None,
+    ) -> Found:
+        """The k vectors that are nearest to each query, as far as the graph finds them.
+
+        Hits are brought into exact order among themselves. A query that the graph gives too few of is searched exactly.
+
+        Args:
+            queries, k, excluded, wanted: as of the function `nearest`.
+            width: candidates that are followed for a query, at least k.
+        """
+        more = k + (excluded is not None)
+        self._index.expansion_search = max(width, more)
+        matches = self._index.search(queries, more)
+        near, counts = np.atleast_2d(matches.keys).astype(np.int64), np.atleast_1d(matches.counts)
+        known = np.arange(near.shape[1]) < counts[:, None]
+        near = np.where(known, near, 0)
+        if excluded is not None:
+            known &= near != excluded[:, None]
+        hits = self._sorted(queries, near, known, k)
+        few = np.flatnonzero(known.sum(axis=1) < k)
+        if len(few):
+            hits[few] = exact(self.archive, queries[few], k, excluded=None if excluded is None else excluded[few]).hits
+        ranks = np.zeros(len(queries), np.int64)
+        if wanted is not None:
+            same = hits == wanted[:, None]
+            ranks = np.where((wanted >= 0) & same.any(axis=1), 1 + same.argmax(axis=1), 0)
+        return Found(hits, ranks)
+
+    def _sorted(self, queries: Vectors, near: Positions, known: NDArray[np.bool_], k: int) -> Positions:
+        """The first k of some candidates, (Q, more), in exact order; those that are not `known` last."""
+        hits = np.zeros((len(queries), k), np.int64)
+        step = max(1, _MEMORY // (4 * near.shape[1] * self.archive.shape[1]))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            alike = np.einsum("qd,qkd->qk", queries[part], self.archive[near[part]])
+            alike = np.where(known[part], alike, -np.inf)
+            order = np.lexsort((near[part], -alike), axis=1)[:, :k]
+            hits[part] = np.take_along_axis(near[part], order, axis=1)
+        return hits
 
 
 def recall_of(hits: Positions, best: Positions, k: int) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.evaluate.files import put
+from rsgeo_train.evaluate.files import put, stem_of
 from rsgeo_train.evaluate.intervals import Estimate
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol, few, seen_bands
@@ -20,12 +21,15 @@ class Pictures:
 
     def __init__(self, page: Page, folder: Path) -> None:
         self.page, self.folder = page, folder
+        self._stems: Counter[str] = Counter()
 
-    def __call__(self, title: str, png: bytes, words: str = "") -> None:
-        """Put a picture under a heading on the page, and beside the page as a file named by its title."""
+    def __call__(self, title: str, png: bytes, words: str = "", *, file: str = "") -> None:
+        """Put a picture under a heading on the page, and beside the page as a file named by `file` or the title."""
         self.page.picture(title, png, words)
-        name = "".join(letter if letter.isalnum() else "-" for letter in title.lower())
-        put(self.folder / f"{name}.png", png)
+        stem = stem_of(file or title)
+        self._stems[stem] += 1  # names may differ by what a file's name leaves out
+        number = f"-{self._stems[stem]}" if self._stems[stem] > 1 else ""
+        put(self.folder / f"{stem}{number}.png", png)
 
 
 def add_scores(
@@ -83,12 +87,14 @@ def stated(subjects: Sequence[Subject], catalog: Catalog, protocol: Protocol, of
     return f"{share}{bands}{spread}{'. '.join(parts)}."
 
 
-def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> None:
-    """What was judged: seeds, bands, checkpoints."""
+def add_subjects(
+    page: Page, subjects: Sequence[Subject], catalog: Catalog, cautions: Mapping[str, str] | None = None
+) -> None:
+    """What was judged: seeds, bands, checkpoints, and what a reader of a subject's scores must know."""
     page.heading("What was judged")
     if lacking := lacking_bands(catalog, subjects[0].taken):
         page.text(f"The catalog lacks {', '.join(lacking)}, which count as missing.")
-    for caution in filter(None, (subject.caution for subject in subjects)):
+    for caution in (cautions or {}).values():
         page.text(f"{caution}.")
     page.table(
         ("subject", "seeds", "bands", "what"),
@@ -97,7 +103,7 @@ def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> N
                 subject.name,
                 str(len(subject.members)),
                 "; ".join(f"{sensor}: {', '.join(bands)}" for sensor, bands in subject.taken.bands.items()),
-                "; ".join(member.source[:90] for member in subject.members),
+                "; ".join(member.what or member.source for member in subject.members),
             )
             for subject in subjects
         ],
@@ -105,22 +111,24 @@ def add_subjects(page: Page, subjects: Sequence[Subject], catalog: Catalog) -> N
     )
 
 
-def described(subject: Subject) -> dict[str, Any]:
-    """A subject for JSON."""
+def described(subject: Subject, cautions: Mapping[str, str]) -> dict[str, Any]:
+    """A subject for JSON; `cautions` are what readers must know, by name."""
     return {
         "name": subject.name,
         "is_floor": subject.is_floor,
         "bands": subject.taken.bands,
         "seeds": len(subject.members),
         "training_seeds": [member.seed for member in subject.members],
-        "caution": subject.caution,
+        "caution": cautions.get(subject.name, ""),
         "sources": [member.source for member in subject.members],
     }
 
 
-def as_numbers(estimates: Mapping[str, Estimate]) -> dict[str, list[float]]:
-    """Name → value, low and high, for JSON."""
-    return {name: [round(v, 4) for v in (e.value, e.low, e.high)] for name, e in estimates.items()}
+def as_numbers(estimates: Mapping[str, Estimate]) -> dict[str, list[float | None]]:
+    """Name → value, low and high, for JSON; no interval of what is known exactly."""
+    return {
+        name: [None if v is None else round(v, 4) for v in (e.value, e.low, e.high)] for name, e in estimates.items()
+    }
 
 
 def share_curves(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 matplotlib.use("Agg")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -113,13 +115,34 @@ def letters(text: str, size: float = 8.5) -> float:
     return 0.6 * size * len(text)
 
 
-def shortened(text: str, width: float, size: float = 9) -> str:
+@lru_cache(maxsize=4096)
+def width_of(text: str, size: float, *, bold: bool = False) -> float:
+    """How wide a text is as a sheet draws it, layout pixels: its letters stand on whole picture pixels."""
+    figure = Figure(dpi=72 * _SCALE)
+    drawn = figure.text(0, 0, text, fontsize=size, fontweight="bold" if bold else "normal", parse_math=False)
+    return float(drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width) / _SCALE
+
+
+def shortened(text: str, width: float, size: float = 9, *, bold: bool = False) -> str:
     """A text cut in its middle so that it fits a width."""
-    room = int(width / (0.56 * size))
-    if len(text) <= room:
-        return text
-    head = max(1, (room - 1) // 2)
-    return f"{text[:head]}…{text[len(text) - max(1, room - 1 - head) :]}"
+    room, cut = len(text), text
+    while room > 3 and width_of(cut, size, bold=bold) > width:
+        room -= 1
+        head = (room - 1) // 2
+        cut = f"{text[:head]}…{text[len(text) - (room - 1 - head) :]}"
+    return cut
+
+
+def lines_of(text: str, width: float, size: float = 9) -> list[str]:
+    """A text in lines that fit a width, broken between words."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and width_of(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _resized(picture: NDArray[np.uint8], height: int, width: int, exact: bool) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -47,6 +47,7 @@ class Member:
         learner: whose encoder it is, for maps; None of what has no encoder.
         seed: of the training of a run, or of a floor's random weights.
         checkpoint: SHA-256 of the weights that a run is judged by.
+        what: what it is, for people; empty where `source` is as short.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Member:
     learner: Learner | None = None
     seed: int = 0
     checkpoint: str = ""
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,35 @@ class Subject:
         is_floor: whether it has learned nothing.
         taken: what it is fed.
         members: one or several seeds.
-        caution: what a reader of its scores must know.
+        met: rows of the catalog whose samples it has met in training, told by their names.
+        knows_labels: whether it has met them with their labels.
     """
 
     name: str
     is_floor: bool
     taken: Input
     members: tuple[Member, ...]
-    caution: str = ""
+    met: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
+    knows_labels: bool = False
+
+    def caution(self, rows: NDArray[np.int64], called: str = "samples") -> str:
+        """What a reader of its scores on some rows must know: how many it has met in training; empty if it met none.
+
+        Args:
+            rows: those that are judged.
+            called: what they are.
+        """
+        count = int(np.isin(rows, self.met).sum())
+        if not count:
+            return ""
+        how = "with their labels: these scores are not those of new samples" if self.knows_labels else ""
+        how = how or "without their labels"
+        return f"{self.name} met {count} of the {len(rows)} {called} in training, {how}"
+
+
+def cautions_of(subjects: Sequence[Subject], rows: NDArray[np.int64]) -> dict[str, str]:
+    """Subject → what a reader of its scores on some rows must know, of those where there is something."""
+    return {subject.name: words for subject in subjects if (words := subject.caution(rows))}
 
 
 def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) -> list[Subject]:
@@ -108,7 +131,7 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
         taken = training.input_of(kind, recipe, own)
         name = members[0].name if len(members) == 1 else f"{_shared_name(members) or kind} ×{len(members)} seeds"
         trained = tuple(_trained(run, layers) for run in members)
-        found.append(Subject(name, False, taken, trained, _met(members[0], catalog)))
+        found.append(Subject(name, False, taken, trained, _met(members[0], catalog), not is_method(kind)))
     names = [subject.name for subject in found]
     return [
         dataclasses.replace(subject, name=_full_name(members)) if names.count(subject.name) > 1 else subject
@@ -127,15 +150,11 @@ def _full_name(runs: Sequence[Path]) -> str:
     return f"{runs[0]}" + (f" ×{len(runs)} seeds" if len(runs) > 1 else "")
 
 
-def _met(run: Path, catalog: Catalog) -> str:
-    """How many of the judged samples a run has met in training, told by their names."""
-    kind, recipe, own = read_run(run)
+def _met(run: Path, catalog: Catalog) -> NDArray[np.int64]:
+    """The rows of a catalog whose samples a run has met in training, told by their names."""
+    _, recipe, own = read_run(run)
     met = set(own.table["id"].to_numpy()[np.concatenate([own.rows(split) for split in recipe.data.splits])])
-    count = sum(name in met for name in catalog.table["id"])
-    if not count:
-        return ""
-    how = "without their labels" if is_method(kind) else "with their labels: these scores are not those of new samples"
-    return f"{run.name} met {count} of the {len(catalog)} samples in training, {how}"
+    return np.flatnonzero(catalog.table["id"].isin(met).to_numpy())
 
 
 def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:
@@ -156,7 +175,9 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
         block = recipe.encoder.model_dump_json(include={"name", "channels", "options"})
         config = f"{block} {fused} on {taken.bands} {taken.normalisation}"
         source = f"untrained, seed {seed}, {_digest(learner.backbone)}, {config}"
-        members.append(_member(learner, source, layers, seed))
+        members.append(
+            _member(learner, source, f"{recipe.encoder.name} with random weights, seed {seed}", layers, seed)
+        )
     return Subject(f"untrained {recipe.encoder.name}", True, taken, tuple(members))
 
 
@@ -234,13 +255,15 @@ def _trained(run: Path, layers: Sequence[str]) -> Member:
     learner = training.build(kind, recipe, catalog)
     training.load_best(learner, run)
     digest = digest_of(run)
-    return _member(learner, f"{kind}, checkpoint {digest}", layers, recipe.seed, digest)
+    what = f"{kind}, seed {recipe.seed}, checkpoint {digest[:12]}"
+    return _member(learner, f"{kind}, checkpoint {digest}", what, layers, recipe.seed, digest)
 
 
-def _member(learner: Learner, source: str, layers: Sequence[str], seed: int, checkpoint: str = "") -> Member:
+def _member(learner: Learner, source: str, what: str, layers: Sequence[str], seed: int, checkpoint: str = "") -> Member:
     learner.eval()
     where = f", {' + '.join(layers)}" if layers else ""
-    return Member(source + where, partial(pooled, Pooled(learner, layers)), learner, seed, checkpoint)
+    features = partial(pooled, Pooled(learner, layers))
+    return Member(source + where, features, learner, seed, checkpoint, what + where)
 
 
 def _digest(network: nn.Module) -> str:

@@ -107,7 +107,7 @@ def limits_of(
         chosen: the bands shown, as in `rgb_of`.
     """
     names = list(chosen) if chosen is not None else shown_bands(bands, sensor)
-    known = [_band(name, sensor) for name in names]
+    known = [known_band(name, sensor) for name in names]
     if all(band is not None and band.valid_range == (0, 255) for band in known):
         return np.zeros(1, np.float32), np.full(1, 255, np.float32)
     if all(band is not None and band.unit == "dB" for band in known):
@@ -131,14 +131,7 @@ def limits_of(
     return low, np.where(high > low, high, low + 1)
 
 
-def hatched(picture: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A copy of a picture (H, W, 3) with grey diagonal stripes where there is no data, (H, W) bool."""
-    rows, columns = np.indices(where.shape)
-    stripes = np.where((rows + columns) // 4 % 2 == 0, _PALE, _DARK).astype(np.uint8)
-    return np.where(where[:, :, None], stripes[:, :, None], picture)
-
-
-def _band(name: str, sensor: str | None) -> Band | None:
+def known_band(name: str, sensor: str | None) -> Band | None:
     """What the registry knows of a band of a sensor; None where it knows neither."""
     try:
         return REGISTRY[sensor].band(name) if sensor in REGISTRY else None
@@ -146,7 +139,14 @@ def _band(name: str, sensor: str | None) -> Band | None:
         return None
 
 
+def hatched(picture: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A copy of a picture (H, W, 3) with grey diagonal stripes where there is no data, (H, W) bool."""
+    rows, columns = np.indices(where.shape)
+    stripes = np.where((rows + columns) // 4 % 2 == 0, _PALE, _DARK).astype(np.uint8)
+    return np.where(where[:, :, None], stripes[:, :, None], picture)
+
+
 def _meaning(name: str, sensor: str | None) -> str:
     """A band's common name where the registry knows it, else its own name in lower case."""
-    band = _band(name, sensor)
+    band = known_band(name, sensor)
     return (band.common_name or band.name).lower() if band else name.lower()

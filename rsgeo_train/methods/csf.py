@@ -125,6 +125,10 @@ class Csf(SelfSupervised):
             f"method.views.drop_ramp is {views.drop_ramp} steps, the run has {self.total_steps}"
         ]
 
+    def loss_weights(self) -> dict[str, float]:
+        """Those of the taps."""
+        return {f"loss_{name}": weight for name, weight in self.recipe.method.taps.items()}
+
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on two fresh views."""
         loss, told = self._contrast(self.network, batch, self.step, self.random("views"))

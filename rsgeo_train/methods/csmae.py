@@ -49,7 +49,8 @@ class CsmaeBlock(BaseModel):
     """Settings of CSMAE.
 
     Attributes:
-        mask_ratio: share of the patches that is hidden.
+        mask_ratio: share of the patches that is hidden; with `disjoint` masking from the first sensor, while the others
+            see that share, in equal parts.
         masking: how the sensors' masks belong together; see `masking.draw`.
         cmr_mask: which patches cross-sensor reconstruction is asked for: those that the `source` does not see, or those
             that the `target` does not.
@@ -255,11 +256,18 @@ class Csmae(SelfSupervised):
         self._set_network(CsmaeNetwork(recipe, taken))
 
     def cautions(self) -> list[str]:
-        """What one sensor alone leaves of the losses."""
-        sensors, method = self.network.backbone.sizes, self.recipe.method
+        """What one sensor alone leaves of the losses; how little each of many sensors sees where masks are disjoint."""
+        sensors, method = list(self.network.backbone.sizes), self.recipe.method
+        if len(sensors) > 2 and method.masking == "disjoint":
+            others = len(sensors) - 1
+            return [
+                f"disjoint masking: {sensors[0]} sees {1 - method.mask_ratio:.0%} of the patches, "
+                f"{', '.join(sensors[1:])} {method.mask_ratio / others:.0%} each; all would see as much with "
+                f"--set method.mask_ratio={others / len(sensors):.4g}"
+            ]
         if len(sensors) > 1 or not (method.cmr or method.mim or method.mde):
             return []
-        return [f"{next(iter(sensors))} is the only sensor: it learns by its own reconstruction (umr) alone"]
+        return [f"{sensors[0]} is the only sensor: it learns by its own reconstruction (umr) alone"]
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on freshly augmented and masked images."""

@@ -231,3 +231,18 @@ def test_wrong_options_are_exit_code_two(arguments: list[str], tmp_path: Path, m
 def test_version_and_module_run() -> None:
     done = rsgeo("--version")
     assert done.returncode == 0 and "0.1" in done.stdout
+
+
+def test_seams_of_embeddings_are_told_in_their_words(seam_scene: Path, tmp_path: Path) -> None:
+    """By the cosines between both lattices' vectors: the tile-wise norm of channels turns them."""
+    model = networks.save_known(tmp_path, networks.instance_norm(), "embedding")
+    found = seams(model, seam_scene, "--tile", 128)
+    mean, least = found["cosine"]
+    assert -1 <= least < mean < 1 and found["flip_rate"] is None and found["seam_contrast"] is None
+    text = typed("check-seams", model, seam_scene, "--tile", 128).output
+    assert f"least {least:.6f}" in text and "class" not in text and "mean relative difference" in text
+    exact = seams(networks.save_known(tmp_path, networks.plain(), "embedding"), seam_scene, "--tile", 104)
+    assert exact["tile_invariant"] and exact["cosine"] == pytest.approx([1, 1])
+    card = networks.card(kind="embedding", dense=False, stride=8, tile=16, dynamic=False)
+    windows = networks.save(tmp_path / "w.onnx", networks.window_classifier(), card)
+    assert "describes windows of 16 pixels" in typed("check-seams", windows, seam_scene).output

@@ -13,9 +13,11 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 from rsgeo_cli.rsgeo_train import cli
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.methods.csf import CsfRecipe
+from rsgeo_train.methods.csmae import CsmaeRecipe
 from rsgeo_train.prepare import demo
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
+from rsgeo_train.sensor_transformer import SensorOptions
 
 
 def test_methods_lists_what_can_be_trained_and_all_its_settings() -> None:
@@ -24,8 +26,26 @@ def test_methods_lists_what_can_be_trained_and_all_its_settings() -> None:
     assert ".card" not in listed.output and "dubai.classes" not in listed.output
     one = CliRunner().invoke(cli, ["methods", "csf"])
     assert CsfRecipe.model_validate(yaml.safe_load(one.output)) == CsfRecipe()
+    assert "# options of resnet10t: whatever timm.create_model takes" in one.output
     wrong = CliRunner().invoke(cli, ["methods", "cfs"])
     assert wrong.exit_code == 2 and "no method 'cfs'" in wrong.output
+
+
+def test_methods_tells_what_an_encoder_s_options_are() -> None:
+    """Those that are told, typed as they stand, make the encoder that is made without them."""
+    for encoder in ("sensor_vit_base", "sensor_vit_tiny"):
+        words = ["methods", "csmae", *(() if encoder == "sensor_vit_base" else ("--encoder", encoder))]
+        told = CliRunner().invoke(cli, words).output
+        settings = CsmaeRecipe.model_validate(yaml.safe_load(told))
+        assert settings.encoder.name == encoder and settings.method == CsmaeRecipe().method
+        lines = [line.removeprefix("  #   ") for line in told.splitlines() if line.startswith("  #   ")]
+        options = {name: value.partition("  (or ") for name, value in (line.split(": ") for line in lines)}
+        assert list(options) == list(SensorOptions.model_fields)
+        typed = SensorOptions.model_validate(
+            {name: yaml.safe_load(value) for name, (value, _, _) in options.items() if value != "by sharing"}
+        )
+        assert typed.shape(encoder) == SensorOptions().shape(encoder)
+        assert options["sharing"][2] == "specific, legacy_ce)"
 
 
 def test_the_demo_shows_its_classes_in_both_sensors(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import networks
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
 from making import random_scene, read, write_scene
 
 from rsgeo_core import infer
-from rsgeo_core.bands import match_bands, numbers_by_sensor
+from rsgeo_core.bands import MatchedBand, match_bands, numbers_by_sensor, told_bands
 from rsgeo_core.card import CardBand, SensorInput, read_card
 from rsgeo_core.errors import BandError, ResolutionError, UnitError
 from rsgeo_core.events import Warn
@@ -311,3 +313,31 @@ def test_a_name_of_two_bands_says_neither(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "B02_B11.tif", digital_numbers(side=16)[:1])
     with pytest.raises(BandError, match="needed and not found: B02"):
         match_bands([str(path)], sensor_input("s2", "B02", "B11"))
+
+
+def matched(count: int, path: str = "a.tif", why: str = "its description") -> list[MatchedBand]:
+    return [MatchedBand(CardBand(name=f"N{n}"), path, n, why, n - 1) for n in range(1, count + 1)]
+
+
+@given(st.permutations(range(1, 30)), st.integers(1, 29))
+def test_bands_of_a_file_are_told_together(order: list[int], count: int) -> None:
+    """All of them up to sixteen, and in a short line however many there are."""
+    found = [MatchedBand(CardBand(name=f"N{n}"), "a.tif", n, "its description", i) for i, n in enumerate(order[:count])]
+    text = told_bands(found, several=False)
+    assert len(text) < 220
+    if count <= 3:
+        assert text == ", ".join(f"N{n} = band {n} (its description)" for n in order[:count])
+    elif count <= 16:
+        names, _, numbers = text.removesuffix(" (their descriptions)").partition(" = bands ")
+        runs = [[int(end) for end in part.split("–")] for part in numbers.split(", ")]
+        assert names.split(", ") == [f"N{n}" for n in order[:count]]
+        assert [n for run in runs for n in range(run[0], run[-1] + 1)] == order[:count]
+
+
+def test_bands_of_several_files_are_told_by_file() -> None:
+    found = [*matched(4), *matched(1, "b.tif", "--bands")]
+    assert told_bands(found, several=True) == (
+        "N1, N2, N3, N4 = bands 1–4 of a.tif (their descriptions); N1 = band 1 of b.tif (--bands)"
+    )
+    many = told_bands(matched(224), several=False)
+    assert many.endswith("N12, N13, …, N223, N224 = bands 1–224 (their descriptions)")

@@ -149,3 +149,33 @@ def test_the_shipped_models_say_everything(name: str) -> None:
         assert all(band.typical_top and band.unit == "reflectance" for band in item.bands)
     assert STAC_KEY in read_metadata(model.path)
     assert card.experimental == (name == "landcover-aerial")
+
+
+def test_only_sensors_beside_others_may_be_missing(tmp_path: Path) -> None:
+    from sensors_model import fusion_model
+
+    from rsgeo_core.description import describe_card
+    from rsgeo_core.zoo import find
+
+    told = {}
+    for name, sensors in {
+        "two": {"s1": ["VV"], "s2": ["B02"]},
+        "one": {"s2": ["B02", "B03"]},
+        "b": {"s1": ["VV"]},
+    }.items():
+        model = find(str(fusion_model(tmp_path / f"{name}.onnx", sensors)))
+        told[name] = describe_card(model.card, model.path)
+    assert told["two"].count("may be missing, whole or in part") == 2
+    assert "some of its bands may be missing" in told["one"] and "whole" not in told["one"]
+    assert "missing" not in told["b"]
+
+
+@pytest.mark.parametrize("command", ["infer", "check-seams"])
+def test_a_mistyped_layer_is_answered_with_the_right_one(command: str, tmp_path: Path) -> None:
+    from making import random_scene, rsgeo, write_scene
+
+    model = networks.save_known(tmp_path, networks.plain(), "embedding")
+    scene = write_scene(tmp_path / "s.tif", random_scene((3, 40, 40)))
+    given = (scene, "-o", tmp_path / "map.tif", "-m", model) if command == "infer" else (model, scene)
+    done = rsgeo(command, *given, "--layer", "yy")
+    assert done.returncode == 2 and "Did you mean --layer y?" in done.stderr, done.stderr

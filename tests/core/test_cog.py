@@ -17,9 +17,12 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rio_cogeo import cog_validate
 
-from rsgeo_core import infer, provenance
+from rsgeo_core import cog, infer, provenance
+from rsgeo_core.bands import block_cache
 from rsgeo_core.grid import Grid
 from rsgeo_core.onnx_file import sha256
+from rsgeo_core.overviews import halve
+from rsgeo_core.rasters import embedding_product
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +180,39 @@ def test_many_bands_of_floats_are_a_valid_cog_too(tmp_path: Path) -> None:
     assert valid and not errors and not warnings
     with rasterio.open(tmp_path / "map.tif") as dataset:
         assert dataset.count == 64 and dataset.overviews(1)
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(1, "uint8"), (64, "uint8"), (64, "float32"), (300, "float32")])
+def test_blocks_are_written_once_and_stay_small(count: int, dtype: Any, tmp_path: Path) -> None:
+    """Of whatever many bands: a block that is written twice leaves its first form behind in the file."""
+    height, width = 5, 1300
+    product = embedding_product(networks.card(kind="embedding", outputs=count).outputs[0], dtype)
+    noise = np.random.default_rng(0).normal(size=(count, height, width)).astype(np.float32)
+    stored = product.encode(noise, np.ones((height, width), bool))
+    parts = [cog.Part(tmp_path / f"{top}.tif", top, min(2, height - top)) for top in range(0, height, 2)]
+    grid = Grid(height, width, NORTH_UP, CRS.from_epsg(32632))
+    with block_cache():
+        for part in parts:
+            cog.write_part(part.path, stored[:, part.top : part.top + part.height])
+        cog.build(parts, product, grid, {}, tmp_path, tmp_path / "map.tif", lambda share: None, 1)
+    for path in tmp_path.glob("*.tif"):
+        with rasterio.open(path) as dataset:
+            rows, columns = (-(-n // b) for n, b in zip(dataset.shape, dataset.block_shapes[0], strict=True))
+            blocks = [(row, column) for row in range(rows) for column in range(columns)]
+            bands = (1,) if path.name == "map.tif" else dataset.indexes
+            used = sum(
+                int(dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", bidx=band))
+                for band in bands
+                for row, column in blocks
+            )
+            if path.name == "map.tif":
+                assert np.prod(dataset.block_shapes[0]) * count * np.dtype(product.dtype).itemsize <= 1 << 24
+                np.testing.assert_array_equal(dataset.read(), stored)
+                expected = halve(stored, product)
+                np.testing.assert_array_equal(dataset.read(out_shape=expected.shape), expected)
+            else:
+                table = 16 * len(blocks) * len(bands)  # places and lengths
+                assert path.stat().st_size <= used + table + 4096
 
 
 def test_a_style_that_the_user_saved_stays(tmp_path: Path) -> None:

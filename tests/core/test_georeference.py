@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from making import NORTH_UP, random_scene, read, write_scene
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -19,6 +21,7 @@ from rasterio.rpc import RPC
 
 from rsgeo_core import infer
 from rsgeo_core.errors import SceneError
+from rsgeo_core.grid import metres, metres_between
 
 UTM = "EPSG:32632"
 CUSTOM = (
@@ -302,3 +305,22 @@ def test_a_point_target_lands_in_its_own_cell(window: int, stride: int, tmp_path
                 assert own == cells.max(), (row, column)
             with rasterio.open(tmp_path / "map.tif") as out, rasterio.open(scene) as source:
                 assert out.index(*source.xy(row, column)) == (row // stride, column // stride)
+
+
+@given(st.floats(0.01, 5000), st.floats(0.5, 2))
+def test_sizes_are_told_as_people_write_them(size: float, ratio: float) -> None:
+    """Three digits; more only where a size beside it would read the same and is not the same."""
+    alone, other = metres(size), size * ratio
+    assert float(alone.removesuffix(" m")) == pytest.approx(size, rel=5.1e-3) and "e" not in alone
+    if abs(ratio - 1) > 0.0011:
+        assert metres(size, other) != metres(other, size)
+    elif metres(other) == alone:
+        assert metres(size, other) == alone
+
+
+def test_sizes_in_words() -> None:
+    assert [metres(size) for size in (20.0104, 10, 0.1, 0.02499, 59.99, 1113.19)] == [
+        "20 m", "10 m", "0.1 m", "0.025 m", "60 m", "1110 m"
+    ]  # fmt: skip
+    assert (metres(20.04, 20), metres(20, 20.04)) == ("20.04 m", "20 m")
+    assert metres_between(6.9986, 14.997) == "7 to 15 m"

@@ -526,8 +526,11 @@ def test_a_mistyped_sensor_is_refused(tmp_path: Path) -> None:
         SensorInput(sensor=key, bands=(CardBand(name="band 1"),), tile_size=32, missing_bands="present")
         for key in ("s2", "s1")
     ]
-    with pytest.raises(SceneError, match="no sensor S1; it takes s2, s1"):
+    with pytest.raises(SceneError, match="no sensor S1; it takes s2, s1") as raised:
         Scene({"s2": [str(scene)], "S1": [str(scene)]}, inputs, ReadOptions())
+    assert "--sensor s1=FILE" in raised.value.hint
+    with pytest.raises(SceneError, match="no sensor S1; it takes s2, s1"):  # not: it needs both
+        Scene({"S1": [str(scene)]}, inputs, ReadOptions())
 
 
 def test_a_file_that_gives_no_band_is_told(scene: dict[str, list[Path]], model: Path, tmp_path: Path) -> None:
@@ -555,3 +558,36 @@ def test_a_band_that_two_files_have_is_numbered_through_them(tmp_path: Path) -> 
 def test_a_file_given_twice_is_told_as_that(files: dict[str, Path], model: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"--sensor s2 has .*s2_10m\.tif twice"):
         infer({"s1": files["s1"], "s2": [files["10m"], files["10m"]]}, tmp_path / "map.tif", model, threads=1)
+
+
+@pytest.mark.parametrize("given", ["on its own grid", "on another"])
+def test_what_is_wrong_with_the_grid_is_told_once(given: str, files: dict[str, Path], tmp_path: Path) -> None:
+    """Not once for each sensor: neither where one of them lies on it, nor where none does."""
+    model = fusion_model(tmp_path / "m.onnx", {"s1": ["VV"], "s2": S2}, gsd_range=(7, 15))
+    other = write_band(tmp_path / "other.tif", np.ones((60, 60)), grid_of(X, Y, 20.01), ["a"])
+    grid = files["20m"] if given == "on its own grid" else other
+    scene = {"s1": files["s1"], "s2": files["20m"]}
+    events: list[Event] = []
+    infer(scene, tmp_path / "map.tif", model, threads=1, grid=str(grid), force=True, on_event=events.append)
+    told = [event.text for event in events if isinstance(event, Warn) and event.code == "forced"]
+    assert told == [f"The map's grid, that of {grid.name}, has 20 m per pixel; the model was made for 7 to 15 m."]
+    assert f"Grid of the map: that of {grid.name}, 20 m." in hear(events)
+
+
+def test_the_result_says_where_each_band_was_found(
+    scene: dict[str, list[Path]], files: dict[str, Path], model: Path, tmp_path: Path
+) -> None:
+    result = infer(scene, tmp_path / "map.tif", model, threads=1)
+    kept = json.loads((tmp_path / "map.tif.json").read_text())["properties"]["rsgeo:run"]["bands"]
+    assert kept == result.stats["bands"]
+    assert [(b["band"], b["path"], b["number"]) for b in kept] == [
+        ("VV", str(files["s1"]), 1),
+        ("B02", str(files["10m"]), 1),
+        ("B05", str(files["20m"]), 1),
+    ]
+
+
+def test_blanks_after_commas_are_no_part_of_names(files: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    given = ("--sensor", f"s1={files['s1']}", "--sensor", f"s2 = {files['10m']}, {files['20m']}")
+    done = rsgeo("infer", *given, "-o", tmp_path / "map.tif", "-m", model)
+    assert done.returncode == 0, done.stderr

@@ -212,9 +212,11 @@ def test_an_unknown_band(pairs: Path, tmp_path: Path) -> None:
     result = pretrain(pairs, tmp_path / "run", "sensors.s2.bands=[B02, B99]")
     assert_told(result, 2, "sensors.s2.bands has B99", "s2 has B02, B03, B04, B08", "--set sensors.s2.bands=[B02,B03")
     result = pretrain(pairs, tmp_path / "run", "sensors.s22.bands=[]")
-    assert_told(result, 2, "asks for sensor(s) s22; the catalog has s2, s1", "Did you mean s2?")
+    assert_told(result, 2, "asks for sensor(s) s22; the catalog has s2 (B02, B03", "Did you mean s2?")
     result = pretrain(pairs, tmp_path / "run", "sensors.landsat8.bands=[]")
-    assert_told(result, 2, "asks for sensor(s) landsat8", "Leave `sensors` out of the recipe")
+    assert_told(result, 2, "asks for sensor(s) landsat8", "Type: --set 'sensors={s2: {}, s1: {}}'")
+    result = pretrain(pairs, tmp_path / "run", "sensors={l8: {}, s1: {bands: [VV], normalise: clip}}")
+    assert_told(result, 2, "sensors={s1: {bands: [VV], normalise: {profile: clip}}}'", "sensors={} takes all")
     assert not (tmp_path / "run").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +95,28 @@ def test_positions_are_the_published_table_and_interpolate_it() -> None:
         place = (y + 0.5) * 4 / 3 - 0.5, float(x)
         expected = [wave(at / 10_000 ** (k / 4)) for at in place for wave in (np.sin, np.cos) for k in range(4)]
         assert found[y, x] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_recipe_on_another_data_set_says_what_to_type(data: Path, tmp_path: Path) -> None:
+    """The paper's recipe, with what the messages say to type, and nothing else, until it fits."""
+    from rsgeo_train.prepare import ombria
+
+    path = tmp_path / "c.parquet"
+    ombria.prepare(data / "ombria", path, side=128).write(path)
+    typed: list[str] = []
+    for _ in range(3):
+        try:
+            settings = load_recipe("csmae-sesd", typed, CsmaeRecipe)
+            found = training.input_of("csmae", settings, read_catalog(path))
+            with torch.device("meta"):
+                made = CsmaeNetwork(settings, found)
+            break
+        except RecipeError as error:
+            words = shlex.split(error.hint.partition(", in place of")[0].removeprefix("Type: "))
+            assert words[::2] == ["--set"] * (len(words) // 2) and words, str(error)
+            typed += words[1::2]
+    assert len(typed) == 3 and made.backbone.sizes == {"ombria_s1": 1, "ombria_s2": 3} and made.backbone.patch == 16
+    assert len(made.backbone.shared) == 2 and len(made.decoders) == 2  # what the recipe says else is as it was
 
 
 @torch.no_grad()
@@ -419,6 +442,20 @@ def test_what_one_sensor_leaves_is_told(pairs: Path, tmp_path: Path) -> None:
     said.clear()
     training.train("csmae", recipe("trainer.max_steps=1"), read_catalog(pairs), tmp_path / "two", tell=said.append)
     assert not any("only sensor" in line for line in said)
+
+
+def test_what_disjoint_masks_leave_each_of_many_sensors_is_told() -> None:
+    """As it is drawn; of two sensors there is nothing to tell."""
+    bands = {name: ["x"] for name in ("a", "b", "c", "d")}
+    (told,) = Csmae(recipe("method.masking=disjoint"), taken(bands, 96)).cautions()
+    masks = draw(list(bands), 1, 144, 0.5, "disjoint", torch.Generator())
+    assert [mask.kept.shape[1] for mask in masks.values()] == [72, 24, 24, 24]
+    assert "a sees 50% of the patches, b, c, d 17% each" in told and told.endswith("--set method.mask_ratio=0.75")
+    alike = draw(list(bands), 1, 144, 0.75, "disjoint", torch.Generator())
+    assert {mask.kept.shape[1] for mask in alike.values()} == {36}
+    two = {name: ["x"] for name in ("a", "b")}
+    assert Csmae(recipe("method.masking=disjoint"), taken(two)).cautions() == []
+    assert Csmae(recipe(), taken(bands)).cautions() == []
 
 
 def test_tokens_do_not_decay() -> None:

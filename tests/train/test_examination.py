@@ -16,7 +16,7 @@ from pictures import BANDS
 from rsgeo_train import training
 from rsgeo_train.catalog import CatalogClass, read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError, RunFolderError
-from rsgeo_train.evaluate import class_page, crossval, examination, plots, projections
+from rsgeo_train.evaluate import class_page, crossval, examination, projections
 from rsgeo_train.evaluate.class_examination import Examination, Findings
 from rsgeo_train.evaluate.clustering import k_means, matched
 from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, hits
@@ -195,13 +195,6 @@ def test_a_run_without_labels_ends_in_a_page(runs: list[Path], pairs: Path) -> N
     assert facts["width"] == 24 and 1 < facts["effective_rank"] < 48
 
 
-def test_every_figure_of_a_log_is_drawn() -> None:
-    log = [{"epoch": n, "step": n, "loss": 3.0 / n, "selection_loss": 4.0 / n, "score": -n, "lr": 0.1} for n in (1, 2)]
-    picture = plots.diagnostics_picture(log)
-    fewer = plots.diagnostics_picture([{k: v for k, v in record.items() if k != "lr"} for record in log])
-    assert picture.startswith(b"\x89PNG") and picture != fewer
-
-
 def test_runs_that_begin_with_one_untrained_encoder_share_its_floor(
     runs: list[Path], tmp_path: Path, pairs: Path
 ) -> None:
@@ -266,6 +259,20 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
         monkeypatch.setattr(f"rsgeo_train.evaluate.class_examination.{name}", None)
     again = judge(report)
     assert again.scores == found.scores and again.bands == found.bands
+
+
+def test_what_was_met_is_counted_among_what_is_judged(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
+    """The run met all 48 samples; 16 are of the split that judges, of which 4 have other names here."""
+    catalog = read_catalog(pairs)
+    catalog.table["split"] = ["val" if n % 3 == 0 else "train" for n in range(48)]
+    catalog.table["id"] = [f"new {n}" if n < 12 else name for n, name in enumerate(catalog.table["id"])]
+    protocol = QUICK.model_copy(update={"judge": "split"})
+    subjects = of_runs(runs[:1], catalog)
+    found = Examination(subjects, catalog, protocol, Store(tmp_path, 0), lambda line: None).findings
+    assert found.cautions == {"a": "a met 12 of the 16 samples in training, without their labels"}
+    whole = QUICK.model_copy(update={"judge": "crossval"})
+    found = Examination(subjects, catalog, whole, Store(tmp_path, 0), lambda line: None).findings
+    assert found.cautions["a"].startswith("a met 36 of the 48 samples")
 
 
 def check_metrics(metrics: Metrics, found: Findings, digest: str) -> None:

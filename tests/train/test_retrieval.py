@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -316,17 +317,93 @@ def test_a_run_is_judged_without_labels_beside_its_floors_and_goes_on(
     assert (row.measure, row.metric, row.n) == ("s1 → s2, exact pair, recall@10", PAIR_RECALL, 47)
     assert (row.score, row.low, row.high) == (e.value, e.low, e.high) and len(row.checkpoints[0]) == 64
     assert row.seeds == [0] and row.sensors == BANDS and row.floors["untrained compact"].seeds == [0, 1]
-    assert row.floors[RANDOM].score == pytest.approx(10 / 48) and RANDOM in row.differences
+    assert row.floors[RANDOM].score == pytest.approx(10 / 48) and row.floors[RANDOM].low is None
+    assert row.differences[RANDOM].low is not None
     facts = json.loads((tmp_path / "r/metrics.json").read_text())["retrieval"]
     assert facts["sizes"]["s1 → s2"]["pairs"] == 47 and facts["graph_recall"] == {}
     page = (tmp_path / "r/index.html").read_text()
     assert page.count("data:image/png") == 6 and "Rank of the exact pair, a" in page and "label precision" not in page
-    assert len(list((tmp_path / "r").glob("hits-of-a*.png"))) == 6
+    sides = ("s1", "s2", "all")
+    pictures = {f"hits-{one}-to-{other}-a.png" for one in sides for other in sides if one != other}
+    assert {path.name for path in (tmp_path / "r").glob("*.png")} == pictures
+    assert "compact with random weights, seed 0; compact with random weights, seed 1" in page
+    assert f"<td>csf, seed 0, checkpoint {row.checkpoints[0][:12]}</td>" in page and "{&quot;" not in page
+    absent = "mage statistics has other figures for each sensor: not asked across sensors, and so not in the tables"
+    assert page.count("mage statistics") == page.count(absent) == 1 and ">n/a" not in page and "n/a:" not in page
+    assert page.count("a met 48 of the 48 samples in training, without their labels") == 1
+    assert not any("ranking 0.208 [" in line for line in told) and any("ranking 0.208" in line for line in told)
     both = examination.headline(found).split("; ")
     assert [text.split(" recall@10 ")[0] for text in both] == ["s2 → s1, exact pair,", "s1 → s2, exact pair,"]
     monkeypatch.setattr("rsgeo_train.evaluate.retrieval.WidenedSamples", None)  # nothing may be encoded again
     monkeypatch.setattr("rsgeo_train.evaluate.search.exact", None)
     assert judge().scores == found.scores
+
+
+def test_a_random_ranking_is_told_without_an_interval(pairs: Path, tmp_path: Path) -> None:
+    """With labels its mean hangs on the queries drawn; of these queries it is known all the same."""
+    found = asked(read_catalog(pairs), made(read_catalog(pairs), rows_alike), tmp_path)
+    for direction, figures in found.scores.items():
+        for figure, scores in figures.items():
+            assert scores[RANDOM].low is None is scores[RANDOM].high and "[" not in str(scores[RANDOM])
+            apart = found.differences[direction][figure]["made", RANDOM]
+            assert apart.low is not None and scores["made"].low is not None
+    page = Page("x")
+    retrieval_page.add_retrieval(page, Pictures(page, tmp_path / "p"), found, read_catalog(pairs), protocol(shown=1))
+    page.write(tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "random ranking: its expected value by formula, which is exact and has no interval." in text
+    facts = retrieval_page.facts_of(found)
+    assert json.loads(json.dumps(facts))["scores"]["s1 → s2"]["exact pair, recall@10"][RANDOM] == [0.2083, None, None]
+
+
+def test_what_was_met_is_counted_among_what_is_judged(pairs: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(pairs)
+    catalog.table["split"] = ["val" if n < 10 else "test" if n < 30 else "train" for n in range(48)]
+    subject = replace(made(catalog, rows_alike), met=np.arange(8, 25))
+    for more, words in (
+        ({"queries": "val", "archive": "val"}, "made met 2 of the 10 samples in training, without their labels"),
+        (
+            {"queries": "val", "archive": "test"},
+            "made met 2 of the 10 queries in training, without their labels; "
+            "made met 15 of the 20 samples of the archive in training, without their labels",
+        ),
+        ({"queries": "train", "archive": "train"}, None),
+    ):
+        told: list[str] = []
+        found = Retrieval([subject], catalog, protocol(**more), Store(tmp_path, 0), told.append).findings
+        assert found.cautions.get("made") == words
+        assert [line for line in told if " met " in line] == ([f"retrieval: {words}"] if words else [])
+
+
+def test_every_score_stands_in_a_table_of_its_own(pairs: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(pairs)
+    found = asked(catalog, made(catalog, rows_alike), tmp_path)
+    retrieval_page.write_figures(found, catalog, protocol(), tmp_path)
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        head = "measure,subject,seeds,value,low,high,std,samples,places,query,archive,metric,k\n"
+        assert file.readline() == head
+        lines = list(csv.DictReader(file, head.strip().split(",")))
+    assert len(lines) == sum(len(row) for figures in found.scores.values() for row in figures.values())
+    for line in lines:
+        figure = Figure(line["metric"], int(line["k"]) if line["k"] else None)
+        direction = Direction(line["query"], line["archive"])
+        e, sizes = found.scores[direction][figure][line["subject"]], found.sizes[direction]
+        assert float(line["value"]) == e.value and line["measure"] == f"{direction}, {figure}"
+        assert (line["low"], line["high"]) == tuple("" if v is None else str(v) for v in (e.low, e.high))
+        assert int(line["samples"]) == (sizes.pairs if figure.is_of_pairs else sizes.queries)
+        assert line["seeds"] == ("0" if line["subject"] == RANDOM else "1") and int(line["places"]) == e.places
+
+
+def test_pictures_are_named_by_letters_and_digits_and_never_one_over_another(tmp_path: Path) -> None:
+    save = Pictures(Page("x"), tmp_path)
+    save("Hits of A ×3, s_1 → s2", b"1", file="hits s_1 to s2 A ×3")
+    save("Hits of A-3, s_1 → s2", b"2", file="hits s_1 to s2 A-3")
+    save("Nearest neighbours, b", b"3")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "hits-s-1-to-s2-a-3.png": b"1",
+        "hits-s-1-to-s2-a-3-2.png": b"2",
+        "nearest-neighbours-b.png": b"3",
+    }
 
 
 def test_several_sensors_are_asked_by_default_and_one_is_not(run: Path, pairs: Path, tmp_path: Path) -> None:
@@ -339,7 +416,12 @@ def test_several_sensors_are_asked_by_default_and_one_is_not(run: Path, pairs: P
     assert {row.metric for row in metrics.protocols["retrieval"]} == {
         *(PAIR_RECALL, PAIR_RECIPROCAL, PAIR_MEDIAN, PRECISION, RECALL, F1_OF_AVERAGES, F1_OF_PAIRS, MAP)
     }
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        lines = {(line["measure"], line["subject"]): line for line in csv.DictReader(file)}
+    assert lines["linear", "a"]["k"] == "" and lines["linear", "majority class"]["seeds"] == "0"
+    assert lines["s1 → s2, mAP@10", "a"]["k"] == "10" and float(lines["linear", "a"]["samples"]) == 48
     page = (tmp_path / "index.html").read_text()
+    assert "n/a: not asked, for the reason above. " in page and "image statistics: seed 0" in page
     assert "<h2>Retrieval</h2>" in page and "label precision@k = label recall@k = F1@k, a" in page
     assert "retrieval" in json.loads((tmp_path / "findings.json").read_text())
 
@@ -412,7 +494,8 @@ def test_ombria_has_labels_of_pixels_alone(data: Path, tmp_path: Path) -> None:
     assert all(sizes.pairs == 10 for sizes in found.sizes.values())
     whole = found.scores[Direction("ombria_s1", "ombria_s2")][Figure(PAIR_RECALL, 10)]
     assert {e.value for e in whole.values()} == {1.0}
-    assert len(list((tmp_path / "r").glob("hits-of-run*.png"))) == 6
+    assert len(list((tmp_path / "r").glob("hits-*-run.png"))) == 6
+    assert (tmp_path / "r/hits-ombria-s1-to-ombria-s2-run.png").is_file()
 
 
 def test_a_run_of_fewer_sensors_is_told_and_asked_where_it_can_be(pairs: Path, tmp_path: Path) -> None:

@@ -77,11 +77,25 @@ def test_a_large_archive_is_searched_by_a_graph_whose_recall_is_told() -> None:
     assert search.nearest(archive, archive[:5], 3, exact_up_to=2000, checked=[1]).recall == {}
 
 
+def test_a_graph_is_looked_at_more_widely_where_the_nearest_are_hard_to_find() -> None:
+    """In 48 dimensions without any order all are about as far; in 4 the graph's first candidates are the nearest."""
+    for width, is_hard in ((4, False), (48, True)):
+        archive, queries = drawn(4000, width), drawn(100, width, 1)
+        graph, best = search.Graph(archive), search.exact(archive, queries, 10).hits
+        chosen = graph.width_for(queries, best, checked=[1, 10, 500])
+        shares = [
+            search.recall_of(graph.nearest(queries, 10, width=n).hits, best, 10) for n in (64, max(64, chosen // 2))
+        ]
+        assert (chosen > 64) == is_hard == (max(shares) < 0.98)
+        found = search.nearest(archive, queries, 10, exact_up_to=0, checked=[1, 10])
+        assert min(found.recall.values()) >= 0.98
+
+
 def test_a_graph_tells_the_rank_of_what_it_finds() -> None:
     archive = drawn(500, 8)
     wanted = np.arange(20)
     wanted[3], wanted[4] = 400, -1  # one that is far, and none
-    found = search.by_graph(archive, archive[:20], 5, wanted=wanted)
+    found = search.Graph(archive).nearest(archive[:20], 5, width=64, wanted=wanted)
     assert found.ranks.tolist() == [1, 1, 1, 0, 0, *[1] * 15]
 
 
@@ -98,7 +112,7 @@ def test_a_graph_that_gives_too_few_is_filled_up_exactly(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Index, "search", poor)
     archive = drawn(40, 3)
-    found = search.by_graph(archive, archive, 39, excluded=np.arange(40))
+    found = search.Graph(archive).nearest(archive, 39, width=80, excluded=np.arange(40))
     np.testing.assert_array_equal(found.hits, search.exact(archive, archive, 39, excluded=np.arange(40)).hits)
 
 

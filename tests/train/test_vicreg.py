@@ -147,7 +147,7 @@ def test_a_collapse_is_told() -> None:
     free = torch.randn(4000, 8, generator=random)
     found = diagnosis(free)
     assert found["std"] == pytest.approx(1, abs=0.05) and found["rank"] > 7.9
-    assert found["correlation"] < 0.05 and found["covariance"] < 0.05
+    assert found["correlation"] < 0.05 and found["off_diagonal"] < 0.05
     line = diagnosis(free[:, :1] * torch.arange(1, 9))
     assert line["rank"] == pytest.approx(1, abs=0.01) and line["correlation"] == pytest.approx(1, abs=1e-4)
     point = diagnosis(torch.ones(50, 8))
@@ -306,7 +306,14 @@ def test_views_of_the_second_kind_are_changed_by_their_own_settings(eurosat_cata
 def test_a_run_resumed_at_any_step_equals_an_uninterrupted_one(dated: Path, tmp_path: Path, monkeypatch) -> None:
     settings = recipe("data.partner=date", "augment.jitter=[0.2, 0.2, 0.2, 0.1]", "trainer.max_steps=6")
     last = resumed("vicreg", settings, read_catalog(dated), tmp_path, monkeypatch)
-    assert {"selection_std", "selection_rank", "selection_correlation", "invariance", "variance"} <= set(last)
+    assert {
+        "selection_std",
+        "selection_rank",
+        "selection_off_diagonal",
+        "selection_correlation",
+        "invariance",
+        "variance",
+    } <= set(last)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,13 @@ def test_places_and_lengths(plugin) -> None:
     assert (length(160.03), length(0.3), length(1234)) == ("160 m", "0.3 m", "1.23 km")
 
 
+def test_a_resolution_has_three_digits(plugin) -> None:
+    from rsgeo.gui.card_page import resolution
+
+    assert resolution({"gsd": 20.0104, "gsd_range": (14.0073, 30.0156)}) == "20 m (14 to 30 m)"
+    assert resolution({"gsd": 0.1}) == "0.1 m"
+
+
 def test_what_others_wrote_is_no_html(plugin) -> None:
     from rsgeo.gui import card_page, wording
 

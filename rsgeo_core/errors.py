@@ -42,9 +42,15 @@ def did_you_mean(name: str, known: Iterable[str], typed: str = "{}") -> str:
         known: what there is.
         typed: how the name is typed, such as `--layer {}`.
     """
+    near = nearest(name, known)
+    return f"Did you mean {typed.format(near)}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another, whatever the case; None where none is."""
     like = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), like, 1)
-    return f"Did you mean {typed.format(like[near[0]])}?" if near else ""
+    return like[near[0]] if near else None
 
 
 class RequestError(RsgeoError):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rsgeo_core.bands import listed, numbers_by_sensor
 from rsgeo_core.card import SensorInput
-from rsgeo_core.errors import RequestError, SceneError
+from rsgeo_core.errors import RequestError, SceneError, nearest
 from rsgeo_core.grid import Span
 from rsgeo_core.reference_grid import choose_reference
 from rsgeo_core.sensor_reader import ReadOptions, SensorReader
@@ -178,10 +178,9 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
             f"Name it with --sensor {names[0]}=FILE",
         )
     if strange := [key for key in files if key not in names]:
-        near = next((name for name in names if name.lower() == strange[0].lower()), names[0])
         raise SceneError(
             f"The model has no sensor {strange[0]}; it takes {', '.join(names)}.",
-            f"Type one of them, such as --sensor {near}=FILE, or leave those files out.",
+            f"Type one of them, such as --sensor {_nearest(strange[0], names)}=FILE, or leave those files out.",
         )
     given = [name for name in names if name in files]
     missing = [item.sensor for item in inputs if item.sensor not in files and item.missing_bands == "refuse"]
@@ -198,8 +197,13 @@ def _check_sensors(files: Mapping[str, Sequence[str]], inputs: Sequence[SensorIn
         if unknown:
             raise RequestError(
                 f"{option} names {', '.join(unknown)}; the model's sensors are {', '.join(names)}.",
-                f"Type: {option} {names[0]}=VALUE",
+                f"Type: {option} {_nearest(unknown[0], names)}=VALUE",
             )
+
+
+def _nearest(key: str, names: Sequence[str]) -> str:
+    """The sensor that was probably meant."""
+    return nearest(key, names) or names[0]
 
 
 def _check_assigned(crs: str, sources: Sequence[Source]) -> None:

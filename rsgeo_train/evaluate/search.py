@@ -19,8 +19,10 @@ EXACT_UP_TO = 1_000_000
 _MEMORY = 512 << 20  # bytes that similarities of some queries may take
 _EACH = 18  # bytes a similarity takes while it is ordered
 _CHECKED = 200  # queries by which the graph's recall is measured
-_WANTED_RECALL = 0.98  # a graph is looked at more widely until it has this
-_WIDEST = 4096  # candidates that are followed at most for a query
+_WANTED_RECALL = 0.95  # a graph is looked at more widely until it has this
+_PARITY = (
+    750  # vectors that the exact search looks at in the time of a graph's candidate (benchmarks/retrieval_search.py)
+)
 
 Vectors = NDArray[np.float32]
 Positions = NDArray[np.int64]
@@ -159,10 +161,10 @@ class Graph:
     def width_for(
         self, queries: Vectors, best: Positions, *, excluded: Positions | None = None, checked: Sequence[int] = ()
     ) -> int:
-        """How many candidates must be followed for 98 % of the nearest: doubled from 2 k until it is so, 4096 at most.
+        """How many candidates must be followed for 95 % of the nearest: doubled from 2 k until it is so.
 
         Candidates cost time in searching alone, so that they are chosen by the archive at hand; how hard it is hangs
-        on the features.
+        on the features. There are never so many that the exact search would be quicker.
 
         Args:
             queries: some, (Q, D) of norm 1.
@@ -173,11 +175,12 @@ class Graph:
         k = best.shape[1]
         asked = [n for n in checked if n <= k] or [k]
         width = max(64, 2 * k)
-        while width < _WIDEST:
+        widest = max(width, len(self.archive) // _PARITY)
+        while width < widest:
             hits = self.nearest(queries, k, width=width, excluded=excluded).hits
             if min(recall_of(hits, best, n) for n in asked) >= _WANTED_RECALL:
                 break
-            width = min(_WIDEST, 2 * width)
+            width = min(widest, 2 * width)
         return width
 
     def nearest(

@@ -362,6 +362,9 @@ def test_each_sensor_has_its_own_nodata_and_scale(tmp_path: Path) -> None:
     assert wrong.returncode == 2 and "--nodata names s3; the model's sensors are s1, s2" in " ".join(
         wrong.stderr.split()
     )
+    assert "Type: --nodata s2=VALUE" in (
+        rsgeo("infer", *sensors, "-o", tmp_path / "m.tif", "-m", model, "--nodata", "S2=0").stderr
+    )
     for text in ("s1=x", "=0"):
         assert rsgeo("infer", *sensors, "-o", tmp_path / "m.tif", "-m", model, "--nodata", text).returncode == 2
 

@@ -77,18 +77,21 @@ def test_a_large_archive_is_searched_by_a_graph_whose_recall_is_told() -> None:
     assert search.nearest(archive, archive[:5], 3, exact_up_to=2000, checked=[1]).recall == {}
 
 
-def test_a_graph_is_looked_at_more_widely_where_the_nearest_are_hard_to_find() -> None:
-    """In 48 dimensions without any order all are about as far; in 4 the graph's first candidates are the nearest."""
-    for width, is_hard in ((4, False), (48, True)):
+def test_a_graph_is_looked_at_more_widely_where_the_nearest_are_hard_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 96 dimensions without any order all are about as far; in 4 the graph's first candidates are the nearest."""
+    for width, is_hard in ((4, False), (96, True)):
         archive, queries = drawn(4000, width), drawn(100, width, 1)
-        graph, best = search.Graph(archive), search.exact(archive, queries, 10).hits
-        chosen = graph.width_for(queries, best, checked=[1, 10, 500])
+        graph, best = search.Graph(archive), search.exact(archive, queries, 30).hits
+        monkeypatch.setattr(search, "_PARITY", 750)
+        assert graph.width_for(queries, best) == 64  # among so few the exact search is quicker than more candidates
+        monkeypatch.setattr(search, "_PARITY", 2)
+        chosen = graph.width_for(queries, best, checked=[1, 30, 500])
         shares = [
-            search.recall_of(graph.nearest(queries, 10, width=n).hits, best, 10) for n in (64, max(64, chosen // 2))
+            search.recall_of(graph.nearest(queries, 30, width=n).hits, best, 30) for n in (64, max(64, chosen // 2))
         ]
-        assert (chosen > 64) == is_hard == (max(shares) < 0.98)
-        found = search.nearest(archive, queries, 10, exact_up_to=0, checked=[1, 10])
-        assert min(found.recall.values()) >= 0.98
+        assert (chosen > 64) == is_hard == (max(shares) < 0.95)
+        found = search.nearest(archive, queries, 30, exact_up_to=0, checked=[1, 30])
+        assert min(found.recall.values()) >= 0.95
 
 
 def test_a_graph_tells_the_rank_of_what_it_finds() -> None:

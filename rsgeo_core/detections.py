@@ -61,8 +61,8 @@ def pasted(mask: NDArray[np.float32], box: Floats, span: Span) -> NDArray[np.flo
 
     Bilinear between the centres of the mask's cells, whose outermost values hold up to the box's edges.
     """
-    down = _shares(np.arange(span.top, span.bottom) + 0.5, box[1], box[3], mask.shape[0])
-    across = _shares(np.arange(span.left, span.right) + 0.5, box[0], box[2], mask.shape[1])
+    down = _shares(np.arange(span.top, span.bottom, dtype=np.float64) + 0.5, box[1], box[3], mask.shape[0])
+    across = _shares(np.arange(span.left, span.right, dtype=np.float64) + 0.5, box[0], box[2], mask.shape[1])
     found: NDArray[np.float32] = (down @ mask @ across.T).astype(np.float32)
     return found
 
@@ -133,9 +133,11 @@ def difference(expected: Detections, got: Detections, side: float, least: float)
 
 def write_detections(path: Path, found: Detections, **more: NDArray[Any]) -> None:
     """Store detections, and arrays beside them, as a file of numpy's; masks in float16."""
-    masks = {} if found.masks is None else {"masks": found.masks.astype(np.float16)}
+    arrays: dict[str, Any] = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels, **more}
+    if found.masks is not None:
+        arrays["masks"] = found.masks.astype(np.float16)
     with path.open("wb") as file:
-        np.savez(file, boxes=found.boxes, scores=found.scores, labels=found.labels, **masks, **more)
+        np.savez(file, **arrays)
 
 
 def read_detections(path: Path) -> tuple[Detections, dict[str, NDArray[Any]]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rsgeo_core import tiling, zoo
+from rsgeo_core import targets, tiling, zoo
 from rsgeo_core.bands import listed
 from rsgeo_core.card import Output
 from rsgeo_core.errors import RequestError
@@ -124,6 +124,9 @@ def _output(request: InferRequest, model: Model) -> Output:
     for name in ("probabilities", "confidence", "entropy", "vector"):
         if getattr(request, name) is not None and not has_classes:
             raise RequestError(f"--{name} needs a model with classes; {model.card.name} gives {output.kind}.")
+    if request.min_score is not None and output.objects is None:
+        raise RequestError(f"--min-score is of detectors; {model.card.name} gives {output.kind}.", "Leave it out.")
+    targets.check_kind(request, model.card.name, finds_objects=output.objects is not None)
     return output
 
 

@@ -212,6 +212,8 @@ class _Run:
         for caution in model.card.cautions:
             self.tell(Warn(code="caution", text=caution))
         context = model.card.context
+        if model.card.task == "detection":
+            return  # what several tiles see is told once, whatever they say of it
         if layout.window is None and context.tile_invariant is False:
             self.tell(
                 Warn(

@@ -21,9 +21,16 @@ FAR = 1e6
 
 
 def finder(
-    path: Path, *, values: int = 40, largest: int = 32, noise: float = 0.0, with_masks: bool = True, halo: int | None = None,
-    classes: int = 1, **card: Any,
-) -> Path:  # fmt: skip
+    path: Path,
+    *,
+    values: int = 40,
+    largest: int = 32,
+    noise: float = 0.0,
+    with_masks: bool = True,
+    halo: int | None = None,
+    classes: int = 1,
+    **card: Any,
+) -> Path:
     """Write the detector of `values` values."""
     net = Network(1, batch=1)
     ids = net.constant(np.arange(1, values + 1, dtype=np.float32)[:, None, None])

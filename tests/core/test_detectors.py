@@ -12,7 +12,6 @@ from finders import finder
 from making import NORTH_UP, write_scene
 
 from rsgeo_core import infer
-from rsgeo_core.errors import OutputError, RequestError
 
 TURNED = Affine.translation(500000, 5300000) * Affine.rotation(17) * Affine.scale(0.5, -0.5)
 
@@ -27,7 +26,7 @@ def scene_of(boxes: list[tuple[int, int, int, int]], shape: tuple[int, int]) -> 
 
 
 def on_every_seam(core: int, shape: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """Objects of 10 × 8 pixels on the middle of every seam, on every corner of four tiles, and in the middle of tiles."""
+    """Objects of 10 × 8 pixels on every seam, on every corner of four tiles, and in the middle of tiles."""
     found = []
     half = core // 2
     for y in range(0, shape[0] + 1, half):

@@ -29,6 +29,7 @@ def finder(
     with_masks: bool = True,
     halo: int | None = None,
     classes: int = 1,
+    fill: float = 0.0,
     **card: Any,
 ) -> Path:
     """Write the detector of `values` values."""
@@ -85,7 +86,13 @@ def finder(
         "license": "MIT",
         "task": "detection",
         "inputs": [
-            {"sensor": "x", "bands": [{"name": "value"}], "dtype": "float32", "tile_size": 64, "dynamic_size": True}
+            {
+                "sensor": "x",
+                "bands": [{"name": "value", "fill": fill}],
+                "dtype": "float32",
+                "tile_size": 64,
+                "dynamic_size": True,
+            }
         ],
         "outputs": [
             {

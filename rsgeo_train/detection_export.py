@@ -101,6 +101,12 @@ def export_detector(
             "Train with a normalisation of fixed values, such as --set sensors.KEY.normalise=zscore",
         )
     names = ["boxes", "scores", "labels", *(["masks"] if recipe.method.detection.masks else [])]
+    score = facts.min_score if facts.min_score is not None else _best_score(task, recipe, samples, taken)
+    largest = facts.largest or _largest(samples, taken, recipe)
+    halo = rounded_up(-(-largest // 2) + 2 * int(NEAR), network.multiple)
+    tile = max(rounded_up(facts.tile, network.multiple), 4 * halo)
+    # Quotas were set for the images of training; a tile of more ground must not have fewer objects on each acre.
+    most = network.enlarge_quotas(max(1, -(-(tile**2) // (recipe.augment.crop or taken.side) ** 2)))
     final = copy.deepcopy(network)
     onnx_graph.fold_in_place(final.encoder)
     if weights == "float16":
@@ -123,11 +129,7 @@ def export_detector(
     tell("comparing it with the network")
     feeds = _feeds(samples, taken, stretch, network.multiple, told=task.takes_missing)
     parity, answers = _agreement(model, feeds, after, before, names, weights, 2 * recipe.method.detection.least_score)
-    score = facts.min_score if facts.min_score is not None else _best_score(task, recipe, samples, taken)
-    largest = facts.largest or _largest(samples, taken, recipe)
     known = known_facts(facts, samples, taken, {raw_input(taken, stretch)[0]: _batch(feeds)}, stretch)
-    halo = rounded_up(-(-largest // 2) + 2 * int(NEAR), network.multiple)
-    tile = max(rounded_up(facts.tile, network.multiple), 4 * halo)
     classes = tuple(
         ClassInfo(value=i + 1, name=entry.name, color=entry.color) for i, entry in enumerate(samples.header.classes)
     )
@@ -162,7 +164,7 @@ def export_detector(
                     min_score=score,
                     nms=config.nms,
                     largest=largest,
-                    most=config.found,
+                    most=most,
                 ),
             ),
         ),

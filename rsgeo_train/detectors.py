@@ -61,7 +61,6 @@ class Detector(TaskNetwork):
         self.pyramid = FeaturePyramidNetwork(channels, config.width, extra_blocks=LastLevelMaxPool())
         sizes = tuple((round(config.anchor * stride),) for stride in (*strides, 2 * strides[-1]))
         anchors = AnchorGenerator(sizes, (tuple(config.ratios),) * len(sizes))
-        counts = {"training": config.proposals, "testing": config.proposals}
         self.proposals = RegionProposalNetwork(
             anchors,
             RPNHead(config.width, anchors.num_anchors_per_location()[0]),
@@ -69,11 +68,22 @@ class Detector(TaskNetwork):
             bg_iou_thresh=0.3,
             batch_size_per_image=_BATCH_PER_IMAGE,
             positive_fraction=_POSITIVE,
-            pre_nms_top_n=counts,
-            post_nms_top_n=counts,
+            pre_nms_top_n={"training": config.proposals, "testing": config.proposals},
+            post_nms_top_n={"training": config.proposals, "testing": config.proposals},
             nms_thresh=0.7,
         )
         self.heads = Heads(config, classes, self.names)
+
+    def enlarge_quotas(self, factor: int) -> int:
+        """Let so many times as many regions and objects through in an image, for images of so many times the area.
+
+        Returns:
+            How many objects an image can then have.
+        """
+        for counts in (self.proposals._pre_nms_top_n, self.proposals._post_nms_top_n):
+            counts["testing"] *= factor
+        self.heads.detections_per_img *= factor
+        return self.heads.detections_per_img
 
     def pyramid_of(self, images: Tensor, present: Tensor | None = None) -> dict[str, Tensor]:
         """Maps by level, finest first, of (B, C, H, W) in the catalog's values."""

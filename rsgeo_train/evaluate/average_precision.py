@@ -37,7 +37,14 @@ class Precision:
         kinds = tuple(_KINDS[kind] for kind in self._kinds)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._metric = MeanAveragePrecision(iou_type=kinds, backend="pycocotools", class_metrics=per_class)
+            self._metric = MeanAveragePrecision(
+                iou_type=kinds,
+                backend="pycocotools",
+                class_metrics=per_class,
+                # COCO's own numbers: torchmetrics' are of single precision, and a recall of 0.6 would miss theirs.
+                iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+                rec_thresholds=np.linspace(0, 1, 101).tolist(),
+            )
             self._metric.warn_on_many_detections = False
 
     def add(self, found: Detections, there: Objects, masks: NDArray[np.bool_] | None = None) -> None:

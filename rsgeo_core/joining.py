@@ -160,8 +160,7 @@ class Rules:
             return True
         owner = reads[int(y // core), int(x // core)]
         edges = np.array([[owner.top, owner.left, owner.bottom, owner.right]])
-        inside = owner.left <= box[0] and owner.top <= box[1] and owner.right >= box[2] and owner.bottom >= box[3]
-        return not inside or bool(self.cuts(box[None], edges).any())
+        return bool(self.cuts(box[None], edges).any())
 
 
 class Joiner:

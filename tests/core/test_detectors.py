@@ -116,6 +116,24 @@ def test_objects_larger_than_the_overlap_are_joined_from_parts(tmp_path: Path) -
         assert set(frame["pixels"]) == {180 * 20, 30 * 140, 75 * 80, 7 * 4}
 
 
+def test_parts_of_any_shape_are_joined_by_their_masks(tmp_path: Path) -> None:
+    """Two nested angles, larger than the overlap: their boxes cover each other, their masks do not."""
+    pixels = np.zeros((1, 200, 200), np.float32)
+    pixels[0, 10:180, 10:40] = pixels[0, 150:180, 10:190] = 1
+    pixels[0, 10:120, 70:100] = pixels[0, 90:120, 70:190] = 2
+    scene = write_scene(tmp_path / "s.tif", pixels, descriptions=("value",))
+    model = finder(tmp_path / "f.onnx", values=2, largest=16)
+    for tile in (64, 100):
+        infer(scene, tmp_path / f"{tile}.gpkg", model, tile=tile)
+        got = found_in(tmp_path / f"{tile}.gpkg", NORTH_UP)
+        assert sorted(got) == [0, 1]
+        np.testing.assert_allclose(got[0], (10, 10, 190, 180), atol=1e-6)
+        frame = gpd.read_file(tmp_path / f"{tile}.gpkg", layer=str(tile)).sort_values("score")
+        for number, value in enumerate((1, 2)):
+            area = (pixels == value).sum()
+            assert frame["pixels"].iloc[number] == pytest.approx(area, rel=0.03)  # cells of two to four pixels
+
+
 def test_objects_that_stand_close_stay_two(tmp_path: Path) -> None:
     boxes = [(x, y, x + 9, y + 9) for y in range(2, 150, 10) for x in range(2, 150, 10)]
     scene = write_scene(tmp_path / "s.tif", scene_of(boxes, (160, 160)), descriptions=("value",))

@@ -227,7 +227,8 @@ class Parity(_Model):
     Attributes:
         max_abs_difference: largest difference of the outputs.
         against: the network as `trained`, or with its weights `rounded` to how they are stored.
-        argmax_agreement: share of equal classes, against the trained network.
+        argmax_agreement: share of equal classes, against the trained network; of a detector, share of its objects that
+            are found again with a box that overlaps by 0.9.
         samples: number of samples compared.
         weights: how weights are stored.
         versions: of the libraries that took part.

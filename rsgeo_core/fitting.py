@@ -59,7 +59,10 @@ def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape:
 
 
 def _detector_layout(card: ModelCard, output: Output, request: InferRequest, shape: tuple[int, int]) -> tiling.Layout:
-    """Tiles that overlap by twice the halo, so that objects as large as that are seen whole by one of them."""
+    """Tiles that overlap by twice the halo, so that objects as large as that are seen whole by one of them.
+
+    The tile is the card's, whatever the memory: how many objects a tile can have is set for it.
+    """
     item = card.inputs[0]
     for name in ("stride", "blend"):
         if getattr(request, name) is not None:
@@ -67,7 +70,7 @@ def _detector_layout(card: ModelCard, output: Output, request: InferRequest, sha
     unit, halo = item.size_multiple, card.context.halo if request.halo == "auto" else request.halo
     tile = item.tile_size
     if item.dynamic_size:
-        tile = request.tile or max(_best_tile(halo, unit, request.memory), tile, 4 * halo)
+        tile = request.tile or max(tile, 3 * halo)
     elif request.tile not in (None, tile):
         raise RequestError(f"{card.name} takes tiles of {tile} pixels only; --tile {request.tile} is not possible.")
     try:

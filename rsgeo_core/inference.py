@@ -212,8 +212,14 @@ class _Run:
         for caution in model.card.cautions:
             self.tell(Warn(code="caution", text=caution))
         context = model.card.context
-        if model.card.task == "detection":
-            return  # what several tiles see is told once, whatever they say of it
+        if model.card.task == "detection":  # what several tiles see is told once, whatever they say of it
+            usual = model.card.inputs[0].tile_size
+            if layout.tile > usual:
+                text = (
+                    f"Tiles of {layout.tile} pixels are larger than the model's {usual}, and can have no more objects."
+                )
+                self.tell(Warn(code="tile", text=f"{text} Some may be missed."))
+            return
         if layout.window is None and context.tile_invariant is False:
             self.tell(
                 Warn(

@@ -1,10 +1,10 @@
 """From what a detector finds in overlapping tiles to single objects, each once; pure arrays, no files, no geography.
 
-Tiles overlap by twice the halo. What a tile sees whole is told by the tile whose core its centre lies in, and by others
-only if that one cannot see it whole, or if the centre is so near that the two may not agree whose it is. What an inner
-edge of a tile cuts is the neighbour's where the neighbour sees all of it; otherwise it is a part, since the object is
-larger than the overlap. Then whatever two tiles tell of the ground that both see is compared: boxes that agree there
-are one object. Of several whole ones the one farthest from its tile's edges is kept; parts alone are joined.
+Tiles overlap by twice the halo. What a tile sees whole is told by the tile whose core its centre lies in, and by a
+neighbour if the centre is so near that the two may not agree whose it is. What an inner edge of a tile cuts is the
+neighbour's where the neighbour sees all of it; otherwise it is a part, since the object is larger than the overlap.
+Then whatever two tiles tell of the ground that both see is compared: boxes that agree there are one object. Of several
+whole ones the one farthest from its tile's edges is kept; parts alone are joined.
 """
 
 from __future__ import annotations
@@ -145,22 +145,20 @@ class Rules:
         return found
 
     def _tells(self, box: Floats, read: NDArray[np.int64]) -> bool:
-        """Whether a tile tells of what it sees whole."""
+        """Whether a tile tells of what it sees whole: its centre is in the tile's core, or nearly.
+
+        The tile whose core it lies in sees it whole too: it reaches as far beyond its core as this one does.
+        """
         core = self.layout.core
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         slack_x, slack_y = _SHARED * (box[2] - box[0]), _SHARED * (box[3] - box[1])
         own = tuple(int(edge) for edge in read)
-        places = {
-            (row, column)
-            for row in (int((y - slack_y) // core), int(y // core), int((y + slack_y) // core))
-            for column in (int((x - slack_x) // core), int(x // core), int((x + slack_x) // core))
-        }
-        reads = {place: self.read_of(*place) for place in places}
-        if any((span.top, span.left, span.bottom, span.right) == own for span in reads.values()):
-            return True
-        owner = reads[int(y // core), int(x // core)]
-        edges = np.array([[owner.top, owner.left, owner.bottom, owner.right]])
-        return bool(self.cuts(box[None], edges).any())
+        for row in {int((y - slack_y) // core), int(y // core), int((y + slack_y) // core)}:
+            for column in {int((x - slack_x) // core), int(x // core), int((x + slack_x) // core)}:
+                span = self.read_of(row, column)
+                if (span.top, span.left, span.bottom, span.right) == own:
+                    return True
+        return False
 
 
 class Joiner:

@@ -31,7 +31,7 @@ from rsgeo_train.card_facts import CardFacts
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.detectors import Detector, OneImage
 from rsgeo_train.errors import ExportError
-from rsgeo_train.evaluate.average_precision import as_detections, best_score
+from rsgeo_train.evaluate.average_precision import as_detections, best_score, matched
 from rsgeo_train.export import (
     PARITY_LIMIT,
     Exported,
@@ -47,6 +47,7 @@ from rsgeo_train.export import (
     start_of,
     stretch_of,
 )
+from rsgeo_train.instances import Objects as Found
 from rsgeo_train.instances import objects_of
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe, Stretch
@@ -56,6 +57,7 @@ from rsgeo_train.tasks.detection import DetectionTask
 from rsgeo_train.training import build, input_of, load_best, make_data
 
 _COMPARED = 24  # held-out samples that graph and network are compared on
+_AGAIN = 0.9  # overlap of a box that was found again
 _STORED = 8  # objects of the self-test at most
 _SELFTEST_SIDE = 128
 _COMMON = 95  # per cent of the training objects that a tile is sure to see whole
@@ -128,7 +130,9 @@ def export_detector(
         model = onnx_graph.halved(model)
     tell("comparing it with the network")
     feeds = _feeds(samples, taken, stretch, network.multiple, told=task.takes_missing)
-    parity, answers = _agreement(model, feeds, after, before, names, weights, 2 * recipe.method.detection.least_score)
+    parity, answers = _agreement(
+        model, feeds, after, before, names, weights, 2 * recipe.method.detection.least_score, score
+    )
     known = known_facts(facts, samples, taken, {raw_input(taken, stretch)[0]: _batch(feeds)}, stretch)
     classes = tuple(
         ClassInfo(value=i + 1, name=entry.name, color=entry.color) for i, entry in enumerate(samples.header.classes)
@@ -229,20 +233,23 @@ def _agreement(
     names: Sequence[str],
     weights: str,
     least: float,
+    score: float,
 ) -> tuple[Parity, list[Detections]]:
     """How the graph compares with the network, and what it finds in the samples.
 
-    Objects of a score from `least` on are compared, boxes as a share of the image's side.
+    Objects of a score from `least` on are compared with those of the network of the same weights, boxes as a share of
+    the image's side. Of the network as trained those from `score` on are looked for again.
     """
     session = onnx_graph.open_session(model)
-    answers, worst, trained = [], 0.0, 0.0
+    answers, worst, again = [], 0.0, []
     for feed in feeds:
         answer = as_arrays(names, session.run(list(names), feed))
         side = float(max(next(iter(feed.values())).shape[-2:]))
         values = [torch.from_numpy(array) for array in feed.values()]
         same, first = (as_detections(dict(zip(names, one(*values), strict=True))) for one in (after, before))
         worst = max(worst, difference(same, answer, side, least), difference(answer, same, side, least))
-        trained = max(trained, difference(first, answer, side, max(least, 0.3)))
+        sure = first.take(first.scores >= score)
+        again += matched(sure, _as_there(answer), _AGAIN).tolist()
         answers.append(answer)
     if not worst <= PARITY_LIMIT:
         raise ExportError(
@@ -250,13 +257,20 @@ def _agreement(
             "expected."
         )
     parity = Parity(
-        max_abs_difference=trained if np.isfinite(trained) else worst,
-        against="trained" if np.isfinite(trained) else "rounded",
+        max_abs_difference=worst,
+        against="rounded",
+        argmax_agreement=float(np.mean(again)) if again else None,
         samples=len(feeds),
         weights=weights,
         versions={name: version(name) for name in ("torch", "torchvision", "onnx", "onnxruntime")},
     )
     return parity, answers
+
+
+def _as_there(found: Detections) -> Found:
+    """What was found as what is to be found."""
+    none = torch.zeros(len(found), dtype=torch.bool)
+    return Found(torch.from_numpy(found.boxes), torch.from_numpy(found.labels), none[:, None, None], none)
 
 
 def as_arrays(names: Sequence[str], arrays: Sequence[np.ndarray]) -> Detections:

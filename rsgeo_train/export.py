@@ -71,8 +71,18 @@ class Exported:
         """The export in words."""
         card, parity = self.card, self.card.parity
         reach = card.context.receptive_field
+        first = f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB"
+        if (found := card.outputs[0].objects) is not None:
+            share = "none" if parity.argmax_agreement is None else f"{parity.argmax_agreement:.1%}"
+            return [
+                first,
+                f"parity: the network of the same weights is {parity.max_abs_difference:.2g} off over {parity.samples} "
+                f"samples; of the objects of the network as trained {share} are found again",
+                f"score from {found.min_score:g}; objects up to {found.largest} px are seen whole; halo: "
+                f"{card.context.halo} px",
+            ]
         return [
-            f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB",
+            first,
             f"parity: the network of the same weights is at most {PARITY_LIMIT:g} off; the network as trained "
             f"{parity.max_abs_difference:.2g} over {parity.samples} samples"
             + (f", same class {parity.argmax_agreement:.2%}" if parity.argmax_agreement is not None else ""),

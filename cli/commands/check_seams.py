@@ -65,6 +65,11 @@ def command(
         output = card.output(name=layer)
     except KeyError as error:
         raise RequestError(f"{error.args[0]}.") from None
+    if output.objects is not None:
+        raise RequestError(
+            f"{card.name} finds objects, each told once however the scene is tiled; seams are of maps.",
+            "Compare two runs with other tiles: rsgeo infer SCENE -o objects.gpkg --tile N",
+        )
     if not output.dense:
         why = (
             f"{card.name} classifies windows of {card.inputs[0].tile_size} pixels, each on its own: "

@@ -277,6 +277,8 @@ def test_several_scenes_become_vector_files_of_their_names(tmp_path: Path) -> No
         ],
     )
     assert done.exit_code == 0, done.output
+    seams = CliRunner().invoke(cli, ["check-seams", str(model), str(tmp_path / "a.tif")])
+    assert isinstance(seams.exception, RequestError) or "finds objects" in seams.output
     assert sorted(path.name for path in (tmp_path / "out").glob("*.gpkg")) == ["a.gpkg", "b.gpkg"]
 
 

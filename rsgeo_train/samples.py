@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.instances import padded_layers
 from rsgeo_train.labels import StoredLabels
 from rsgeo_train.rasters import brought
+from rsgeo_train.sample_objects import padded_layers
 from rsgeo_train.sources import StoredImages
 
 

@@ -15,7 +15,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from rsgeo_core.detections import INSIDE, Detections, ious, sizes
 from rsgeo_core.grid import Span
 from rsgeo_train.evaluate.intervals import Measure, drawn
-from rsgeo_train.instances import Objects
+from rsgeo_train.sample_objects import Objects
 
 FIGURES = {"AP": "map", "AP50": "map_50", "AP75": "map_75"}
 """Names of the figures, and torchmetrics': the mean over overlaps from 0.5 to 0.95, at 0.5, at 0.75."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from rsgeo_core.detections import Detections
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.evaluate.floors import PIXELS_PER_SAMPLE, fit, regression
-from rsgeo_train.instances import objects_of
+from rsgeo_train.sample_objects import objects_of
 from rsgeo_train.samples import Samples
 
 _LEAST = 16  # pixels of an area of one colour that counts as an object

@@ -17,7 +17,7 @@ from rsgeo_train.evaluate.examples import of_many_places
 from rsgeo_train.evaluate.object_floors import areas_of_colour, grid_of_boxes
 from rsgeo_train.evaluate.prints import BestPrints
 from rsgeo_train.evaluate.sheets import FAINT, Sheet, Word, shortened
-from rsgeo_train.instances import Objects, objects_of
+from rsgeo_train.sample_objects import Objects, objects_of
 from rsgeo_train.samples import Samples
 from rsgeo_train.tasks.detection import DetectionTask
 

@@ -12,9 +12,9 @@ from rsgeo_train.augment import augment
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.detectors import Detector
 from rsgeo_train.evaluate.average_precision import Precision, as_detections
-from rsgeo_train.instances import objects_of
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.sample_objects import objects_of
 from rsgeo_train.samples import Sample
 from rsgeo_train.tasks.supervised import SupervisedTask
 

@@ -32,12 +32,13 @@ from rsgeo_train.detectors import MASK_SIDE, cut_masks
 from rsgeo_train.evaluate.average_precision import Precision, ap50_measure, best_score, matched
 from rsgeo_train.evaluate.object_floors import areas_of_colour, grid_of_boxes
 from rsgeo_train.export import export
-from rsgeo_train.instances import Instance, Objects, objects_of
+from rsgeo_train.instances import Instance
 from rsgeo_train.learner import schedule_factor
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import normalisation_of, stacked
 from rsgeo_train.randomness import generator
 from rsgeo_train.recipe import AugmentBlock, NormaliseBlock, Recipe, load_recipe, shipped_recipes
+from rsgeo_train.sample_objects import Objects, objects_of
 from rsgeo_train.samples import Samples
 from rsgeo_train.tasks.detection import DetectionTask
 

@@ -14,10 +14,10 @@ from scipy import ndimage
 
 from rsgeo_train.catalog import Catalog, CatalogClass, read_catalog
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.instances import objects_of
 from rsgeo_train.packing import NAME, pack
 from rsgeo_train.prepare import coco, masks, objects
 from rsgeo_train.prepare.scenes import LabelClass
+from rsgeo_train.sample_objects import objects_of
 from rsgeo_train.samples import Samples, collate
 
 

@@ -25,14 +25,14 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
 
     Args:
         images: (B, C, H, W) float32, raw values.
-        labels: (B,) or (B, H, W) int64; dense labels move with the pixels.
+        labels: (B,), (B, H, W) or (B, L, H, W) int64; dense labels and layers of objects move with the pixels.
         config: the amounts.
         random: CPU generator.
 
     Returns:
         Images and labels; without flips, turns and crops the shapes are those given.
     """
-    dense = labels if labels.ndim == 3 else None
+    dense = labels if labels.ndim >= 3 else None
     if config.crop is not None and config.crop_area is not None:
         images, dense = _resized_crop(images, dense, config.crop, config.crop_area, random)
     elif config.crop is not None:
@@ -86,7 +86,8 @@ def crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generato
     places = list(zip(tops, lefts, strict=True))
     cut = torch.stack([image[:, t : t + side, x : x + side] for image, (t, x) in zip(images, places, strict=True)])
     if dense is not None:
-        dense = torch.stack([label[t : t + side, x : x + side] for label, (t, x) in zip(dense, places, strict=True)])
+        cuts = zip(dense, places, strict=True)
+        dense = torch.stack([label[..., t : t + side, x : x + side] for label, (t, x) in cuts])
     return cut, dense
 
 
@@ -149,8 +150,9 @@ def _sampled(images: Tensor, dense: Tensor | None, theta: Tensor, size: Sequence
     """Images and dense labels under affine maps (B, 2, 3) of torch's grid, on H × W pixels."""
     grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
     if dense is not None:
-        shifted = F.grid_sample((dense[:, None] - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
-        dense = shifted[:, 0].round().long() + IGNORED
+        planes = dense if dense.ndim == 4 else dense[:, None]
+        shifted = F.grid_sample((planes - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
+        dense = (shifted.round().long() + IGNORED).reshape(*dense.shape[:-2], *size)
     return F.grid_sample(images, grid, "bilinear", "reflection", align_corners=False), dense
 
 

@@ -4,10 +4,10 @@ Columns: id, split, place, date, label (class index, -1 where the label is a ras
 null), and per sensor `<sensor>_path` (null where the sample lacks it) with an optional `<sensor>_window` (column, row,
 width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the files are to be warped onto the sample's
 grid, and an optional `<sensor>_offset` that is added to what the files hold; `labels` (class indices) where a sample
-has several classes; `label_path` for label rasters and polygons, with an optional `label_grid`; `scene` in packed
-catalogs: the file that a sample was cut from. Paths are relative to the catalog; a member of a ZIP is
-`archive.zip!member`, and `sources` lists the other forms. The header (sensors, classes, statistics) is JSON under
-`rsgeo_catalog` in the Parquet schema's metadata.
+has several classes; `instances` where it has objects (see `instances`); `label_path` for label rasters and polygons,
+with an optional `label_grid`; `scene` in packed catalogs: the file that a sample was cut from. Paths are relative to
+the catalog; a member of a ZIP is `archive.zip!member`, and `sources` lists the other forms. The header (sensors,
+classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class CatalogHeader(_Model):
     Attributes:
         split_by: how the split was made, in words; reports repeat it.
         label_kind: `class` (one class a sample), `multilabel` (any number of them), `raster` (values of a label
-            raster), `palette` (colours of a label picture) or `polygons` (a class column of a vector file).
+            raster), `palette` (colours of a label picture), `polygons` (a class column of a vector file) or
+            `instances` (objects with masks).
         label_column: the class column of polygon labels.
         notes: what was found out or decided while preparing, for people.
     """
@@ -88,14 +89,14 @@ class CatalogHeader(_Model):
     sensors: dict[str, CatalogSensor]
     classes: list[CatalogClass]
     split_by: str
-    label_kind: Literal["class", "multilabel", "raster", "palette", "polygons"] = "class"
+    label_kind: Literal["class", "multilabel", "raster", "palette", "polygons", "instances"] = "class"
     label_column: str | None = None
     notes: list[str] = []
 
     @property
     def is_dense(self) -> bool:
         """Whether labels are maps of classes."""
-        return self.label_kind not in ("class", "multilabel")
+        return self.label_kind not in ("class", "multilabel", "instances")
 
 
 class Catalog:

@@ -240,6 +240,8 @@ def schedule_factor(step: int, total: int, config: ScheduleBlock, steps_per_epoc
         return (step + 1) / (warm + 1)
     if config.name in ("constant", "plateau"):
         return 1.0
+    if config.name == "step" and config.step_at:
+        return config.gamma ** sum(step >= turn for turn in config.step_at)
     if config.name == "step":
         every = config.step_every or float(config.step_every_epochs or 1) * steps_per_epoch
         return config.gamma ** int((step - warm) // every)

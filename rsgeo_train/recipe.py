@@ -132,6 +132,34 @@ class LossBlock(_Block):
         return self
 
 
+class DetectionBlock(_Block):
+    """Of detection: Faster R-CNN, with masks Mask R-CNN.
+
+    Attributes:
+        masks: draw the mask of each box too.
+        width: channels of the feature pyramid and of the mask head; hidden: of the box head.
+        mask_layers: convolutions of the mask head.
+        anchor: side of the anchors in cells of their level, 4 pixels a cell on the finest: 8 starts at 32 pixels.
+        ratios: height over width of the anchors.
+        proposals: regions of each level, then of each image, that the heads look at.
+        samples: of these, those of an image that the heads learn from.
+        nms: overlap (intersection over union) beyond which the surer one of two boxes of a class is kept.
+        least_score, found: lowest score and largest number of what is found in an image.
+    """
+
+    masks: bool = True
+    width: int = Field(default=256, gt=0)
+    hidden: int = Field(default=1024, gt=0)
+    mask_layers: int = Field(default=4, gt=0)
+    anchor: float = Field(default=8.0, gt=0)
+    ratios: list[float] = Field(default=[0.5, 1.0, 2.0], min_length=1)
+    proposals: int = Field(default=1000, gt=0)
+    samples: int = Field(default=512, gt=0)
+    nms: float = Field(default=0.5, gt=0, lt=1)
+    least_score: float = Field(default=0.05, ge=0, lt=1)
+    found: int = Field(default=100, gt=0)
+
+
 class MethodBlock(_Block):
     """The task's own settings.
 
@@ -154,6 +182,7 @@ class MethodBlock(_Block):
         batch_norm: of the hypercolumn, bring every channel to one scale first.
         probe: of the hypercolumn, train the head alone, over the encoder as it is.
         loss: a name, or several with their weights: `{cross_entropy: 1, dice: 0.5}`.
+        detection: of detection.
     """
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -170,6 +199,7 @@ class MethodBlock(_Block):
     batch_norm: bool = True
     probe: bool = False
     loss: LossBlock = LossBlock(cross_entropy=1)
+    detection: DetectionBlock = DetectionBlock()
 
     @model_validator(mode="before")
     @classmethod
@@ -340,8 +370,8 @@ class ScheduleBlock(_Block):
 
     Attributes:
         name: `cosine` falls to `final_fraction` of the rate in half a cosine, `constant` stays, `step` multiplies by
-            `gamma` every `step_every` steps or `step_every_epochs` epochs, `plateau` whenever more than `patience`
-            epochs have passed without a better selection score.
+            `gamma` every `step_every` steps or `step_every_epochs` epochs or at the steps `step_at`, `plateau` whenever
+            more than `patience` epochs have passed without a better selection score.
         warmup_fraction: length of the warm-up as a share of the run; `warmup_steps` or `warmup_epochs` replace it.
     """
 
@@ -354,13 +384,15 @@ class ScheduleBlock(_Block):
     step_every: int | None = Field(default=None, gt=0)
     step_every_epochs: float | None = Field(default=None, gt=0)
     patience: int = Field(default=2, ge=0)
+    step_at: list[int] = []
 
     @model_validator(mode="after")
     def _one_length(self) -> ScheduleBlock:
         if self.warmup_steps is not None and self.warmup_epochs is not None:
             raise ValueError("warmup_steps and warmup_epochs are both set; expected one of them")
-        if self.name == "step" and (self.step_every is None) == (self.step_every_epochs is None):
-            raise ValueError("name: step needs either step_every (steps) or step_every_epochs")
+        ways = [self.step_every is not None, self.step_every_epochs is not None, bool(self.step_at)]
+        if self.name == "step" and sum(ways) != 1:
+            raise ValueError("name: step needs either step_every (steps), step_every_epochs or step_at")
         return self
 
 

@@ -388,7 +388,6 @@ def _check_devices(recipe: Recipe) -> None:
 
 def _check_labels(kind: str, catalog: Catalog) -> None:
     """Refuse a task whose labels the catalog does not have; methods need none."""
-    has_classes = catalog.header.label_kind == "class"
     if is_method(kind):
         return
     if not catalog.header.classes:
@@ -398,12 +397,22 @@ def _check_labels(kind: str, catalog: Catalog) -> None:
             f"The catalog has several classes a sample; {kind} takes one.",
             "Pretrain on it, or prepare a catalog with one class a sample.",
         )
-    if (kind == "classification") != has_classes:
-        has = "one class a sample" if has_classes else "label rasters or polygons"
-        other = "classification" if has_classes else "segmentation"
-        raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", f"Type: --task {other}")
+    needed = _task_of(catalog)
+    if kind != needed:
+        has = {"classification": "one class a sample", "detection": "objects"}.get(needed, "label rasters or polygons")
+        hint = f"Type: --task {needed}"
+        if kind == "detection" and needed == "segmentation":
+            hint += ", or make objects of a class: rsgeo-train prepare objects --data CATALOG --class NAME"
+        raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", hint)
     if kind == "classification":
         _check_classes(catalog)
+
+
+def _task_of(catalog: Catalog) -> str:
+    """The task that a catalog's labels are for."""
+    if catalog.header.is_dense:
+        return "segmentation"
+    return "detection" if catalog.header.label_kind == "instances" else "classification"
 
 
 def _check_classes(catalog: Catalog) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsgeo_cli.train_commands.prepare_options import output_option, root_option, seed_option, written
+from rsgeo_cli.train_commands.prepare_options import by_key, output_option, root_option, seed_option, written
 
 
 @click.command()
@@ -334,8 +334,79 @@ def images(
     written(catalog, output)
 
 
+@click.command()
+@root_option
+@output_option
+@seed_option
+@click.option(
+    "--annotations",
+    multiple=True,
+    metavar="SPLIT=FILE",
+    help="JSON of a split (train, val or test) below ROOT; repeatable.  [default: SPLIT/annotation.json, or "
+    "annotations/instances_SPLIT*.json]",
+)
+@click.option(
+    "--images",
+    multiple=True,
+    metavar="SPLIT=FOLDER",
+    help="Folder of its pictures below ROOT; repeatable.  [default: images beside the JSON]",
+)
+@click.option("--sensor", help="Sensor key of the pictures; rgb8 for three 8-bit bands where left out.")
+@click.option("--bands", help="Bands, comma-separated, in file order where the files do not name theirs.")
+def coco(
+    root: Path,
+    output: Path,
+    seed: int,
+    annotations: tuple[str, ...],
+    images: tuple[str, ...],
+    sensor: str | None,
+    bands: str | None,
+) -> None:
+    """Objects in COCO's format, for detection; the CrowdAI Mapping Challenge by its own layout.
+
+    Polygons with all their rings, run lengths, crowds, and boxes alone.
+
+    \b
+    rsgeo-train prepare coco --root CROWDAI -o crowdai.parquet
+    rsgeo-train prepare coco --root DATA --annotations train=a.json --images train=jpg -o objects.parquet
+    """
+    from rsgeo_train.prepare import coco as adapter
+
+    catalog = adapter.prepare(
+        root,
+        output,
+        annotations=by_key(annotations, "--annotations train=a.json"),
+        images=by_key(images, "--images train=pictures"),
+        seed=seed,
+        sensor=sensor,
+        bands=[name.strip() for name in bands.split(",")] if bands else None,
+    )
+    written(catalog, output)
+
+
+@click.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="A catalog whose labels are maps of classes."
+)
+@output_option
+@click.option("--class", "classes", multiple=True, required=True, metavar="NAME", help="Class to take; repeatable.")
+@click.option(
+    "--min-pixels", type=click.IntRange(1), default=16, show_default=True, help="Smaller areas are no objects."
+)
+def objects(data: Path, output: Path, classes: tuple[str, ...], min_pixels: int) -> None:
+    """Objects with boxes and masks out of the maps of another catalog: connected areas of a class.
+
+    \b
+    rsgeo-train prepare objects --data chips.parquet --class Building -o buildings.parquet
+    """
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.prepare import objects as adapter
+
+    written(adapter.prepare(read_catalog(data), output, classes=classes, least=min_pixels), output)
+
+
 DATASETS = (
     *(eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord),
-    *(spacenet7, fmow, floodnet, isprs, masks, images),
+    *(spacenet7, fmow, floodnet, isprs, masks, images, coco, objects),
 )
 """The commands, for the group."""

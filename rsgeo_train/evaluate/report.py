@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import epoch_records
 from rsgeo_train.samples import Samples, collate
+from rsgeo_train.tasks.detection import DetectionTask
 from rsgeo_train.tasks.supervised import SupervisedTask, count
 from rsgeo_train.training import input_of, make_data
 
@@ -30,6 +32,11 @@ _CLASS_WORDS = (
     f"By class up to {RIGHT} right answers, drawn at random (green), then up to {WRONG} errors, those that the network "
     "was surest of (red): true class → answer (probability)."
 )
+_OBJECT_WORDS = (
+    "Samples of different places where it can be, with what is found from the score of the best F1 on: green where an "
+    "object is, red where none is; yellow what was missed."
+)
+_COLUMNS = {"f1": "F1", "iou": "IoU"}
 _DRAWN = 6  # held-out samples with dense labels in the report
 
 
@@ -39,8 +46,9 @@ class Assessment:
 
     metrics: list[Metric]
     floors: list[Metric]
-    confusion: NDArray[np.int64]
+    confusion: NDArray[np.int64] | None
     examples: bytes
+    by_class: dict[str, Sequence[float]]
 
 
 def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder: Path) -> str:
@@ -57,12 +65,18 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     rows = _labelled(task, recipe, catalog, taken)
     train = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     data = f"{catalog.header.name}, {split} split"
-    found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
+    words = _DENSE_WORDS if task.dense else _CLASS_WORDS
+    if isinstance(task, DetectionTask):
+        found, words = _objects(task, train, held, data), _OBJECT_WORDS
+    else:
+        found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
     report = folder / "report"
     report.mkdir(exist_ok=True)
     names = [entry.name for entry in catalog.header.classes]
     log = epoch_records(folder)
-    pictures = {"Confusion matrix": plots.confusion_picture(found.confusion, names)}
+    pictures = {}
+    if found.confusion is not None:
+        pictures["Confusion matrix"] = plots.confusion_picture(found.confusion, names)
     if log:
         pictures["Curves"] = plots.curves_picture(log)
     best = folder / "checkpoints" / "best.ckpt"
@@ -92,10 +106,9 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "metrics": [m.model_dump(exclude_none=True) for m in found.metrics],
         "floors": [m.model_dump(exclude_none=True) for m in found.floors],
         "per_class": {
-            key: [None if np.isnan(v) else round(float(v), 4) for v in values]
-            for key, values in scores.class_scores(found.confusion).items()
+            key: [None if np.isnan(v) else round(float(v), 4) for v in values] for key, values in found.by_class.items()
         },
-        "confusion": found.confusion.tolist(),
+        **({} if found.confusion is None else {"confusion": found.confusion.tolist()}),
         "sensors": taken.bands,
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
@@ -104,9 +117,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "checkpoint_sha256": checkpoint,
     }
     put(report / "metrics.json", json.dumps(facts, indent=1))
-    _page(folder.name, facts, found, pictures, _DENSE_WORDS if task.dense else _CLASS_WORDS).write(
-        report / "index.html"
-    )
+    _page(folder.name, facts, found, pictures, words).write(report / "index.html")
     main = found.metrics[0]
     floor = ", ".join(f"{m.name} {m.value:.4f}" for m in found.floors)
     interval = "no interval" if main.low is None else f"95 %: {main.low:.4f} to {main.high:.4f}"
@@ -143,6 +154,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
         ],
         confusion,
         classes_examples(held.catalog, rows, held.bands, truth, shares),
+        scores.class_scores(confusion),
     )
 
 
@@ -150,7 +162,8 @@ def _labelled(task: SupervisedTask, recipe: Recipe, catalog: Catalog, taken: Inp
     """The rows of train whose labels the run was given: the floors are given the same ones."""
     if recipe.data.label_fraction == 1:
         return catalog.rows("train")
-    data = make_data("segmentation" if task.dense else "classification", recipe, catalog, taken, processes=1)
+    kind = "detection" if isinstance(task, DetectionTask) else "segmentation" if task.dense else "classification"
+    data = make_data(kind, recipe, catalog, taken, processes=1)
     return np.unique([*data.train.rows, *data.selection.rows])
 
 
@@ -220,7 +233,15 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
         ],
         confusion,
         answers_picture(held.catalog, held.bands, kept),
+        scores.class_scores(confusion),
     )
+
+
+def _objects(task: DetectionTask, train: Samples, held: Samples, data: str) -> Assessment:
+    from rsgeo_train.evaluate.object_report import judged
+
+    listed, floors_met, by_class, picture = judged(task, train, held, data)
+    return Assessment(listed, floors_met, None, picture, by_class)
 
 
 def _mean_iou(name: str, confusion: NDArray[np.int64], data: str) -> Metric:
@@ -264,9 +285,9 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
         page.picture(name, png)
     page.picture("Held-out samples", found.examples, words)
     page.heading("By class")
-    columns = ("precision", "recall", "f1", "iou")
+    columns = list(facts["per_class"])
     page.table(
-        ("class", "precision", "recall", "F1", "IoU"),
+        ("class", *(_COLUMNS.get(key, key) for key in columns)),
         [
             (name, *("" if (v := facts["per_class"][key][i]) is None else f"{v:.3f}" for key in columns))
             for i, name in enumerate(facts["classes"])

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from rsgeo_train.learner import Learner
     from rsgeo_train.normalisation import Normalisation
 
-TASKS = {"classification": "one class a sample", "segmentation": "one class a pixel"}
+TASKS = {
+    "classification": "one class a sample",
+    "segmentation": "one class a pixel",
+    "detection": "boxes and masks of single objects",
+}
 METHODS = {
     "csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen",
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
@@ -104,6 +108,10 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
         from rsgeo_train.tasks.segmentation import SegmentationTask
 
         return SegmentationTask(recipe, taken, classes)
+    if kind == "detection":
+        from rsgeo_train.tasks.detection import DetectionTask
+
+        return DetectionTask(recipe, taken, classes)
     if kind == "csmae":
         from rsgeo_train.methods.csmae import Csmae, CsmaeRecipe
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsgeo_train.randomness import Draws, forked
-from rsgeo_train.recipe import AugmentBlock
+from rsgeo_train.settings.feed import AugmentBlock
 
 _NOISE = (10**0.5 / 255, 50**0.5 / 255)  # deviations, of 0..1: variances of 10 to 50 grey values squared
 _SHARPENED = (0.2, 0.5)

@@ -17,7 +17,7 @@ from torch import Tensor
 from rsgeo_train.appearance import appearance, changes_appearance
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.randomness import integers, uniform
-from rsgeo_train.recipe import AugmentBlock
+from rsgeo_train.settings.feed import AugmentBlock
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.Generator) -> tuple[Tensor, Tensor]:

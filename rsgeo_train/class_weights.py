@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.methods.registry import Input, is_method
-from rsgeo_train.recipe import MethodBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.network import MethodBlock
 
 _COUNTED = 1000  # samples with dense labels that are read, spread over all
 

@@ -48,11 +48,12 @@ from rsgeo_train.export import (
     stretch_of,
 )
 from rsgeo_train.methods.registry import Input
-from rsgeo_train.recipe import Recipe, Stretch
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.runs import read_run
 from rsgeo_train.sample_objects import Objects as Found
 from rsgeo_train.sample_objects import objects_of
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.sensors import Stretch
 from rsgeo_train.tasks.detection import DetectionTask
 from rsgeo_train.training import build, input_of, load_best, make_data
 

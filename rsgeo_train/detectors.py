@@ -25,8 +25,9 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.methods.registry import Input
-from rsgeo_train.recipe import DetectionBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.sample_objects import Objects
+from rsgeo_train.settings.network import DetectionBlock
 from rsgeo_train.tasks.network import TaskNetwork
 
 MASK_SIDE = 28

@@ -39,9 +39,10 @@ from rsgeo_train.export_samples import Feeds, first_whole, raw_images, spread_im
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
-from rsgeo_train.recipe import Recipe, Stretch
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.sensors import Stretch
 from rsgeo_train.tasks.network import SeveralInputs, Trunk
 from rsgeo_train.tasks.supervised import SupervisedTask
 from rsgeo_train.training import build, input_of, load_best

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.methods.registry import METHODS, recipe_kind
-from rsgeo_train.recipe import EncoderBlock, GroupBlock, MethodBlock, Recipe, load_recipe
+from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.runs import recipe_of, run_around
+from rsgeo_train.settings.loop import GroupBlock
+from rsgeo_train.settings.network import EncoderBlock, MethodBlock
 
 _SHAPE = ("name", "channels", "options")
 """What says which network an encoder is."""

@@ -28,8 +28,9 @@ from rsgeo_train.encoders import Encoder, TimmEncoder, create_backbone
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.learner import Learner
-from rsgeo_train.recipe import EncoderBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.runs import read_run, recipe_of, run_around
+from rsgeo_train.settings.network import EncoderBlock
 from rsgeo_train.weights import Match, bands_of, match, read_weights
 
 Bands = Mapping[str, Sequence[str]]

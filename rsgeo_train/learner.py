@@ -16,8 +16,9 @@ from rsgeo_train.encoders import Encoder, Features
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.optimisers import freeze, new_optimizer, still
 from rsgeo_train.plateau import Plateau
-from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
+from rsgeo_train.settings.loop import OptimizerBlock, ScheduleBlock
 
 Sums = dict[str, list[Any]]
 """What was noted, by name: total and count."""

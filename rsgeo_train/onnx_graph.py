@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rsgeo_train.recipe import Stretch
+from rsgeo_train.settings.sensors import Stretch
 
 PRESENT = "present"  # as rsgeo_core.session calls it
 SMALLEST_HALVED = 256  # weights of fewer elements stay float32: they weigh nothing

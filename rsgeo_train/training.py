@@ -43,10 +43,12 @@ from rsgeo_train.methods.registry import COMPARES_DATES, Input, is_method, new_l
 from rsgeo_train.normalisation import normalisation_of, stacked
 from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.processes import is_first, is_launched, run_together
-from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import check_loggers
 from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.loop import TrainerBlock
+from rsgeo_train.settings.sensors import NormaliseBlock
 from rsgeo_train.stages import start_from
 from rsgeo_train.value_ranges import with_ranges
 

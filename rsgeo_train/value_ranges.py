@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from rsgeo_train.appearance import changes_appearance
 from rsgeo_train.catalog import Catalog, CatalogSensor
 from rsgeo_train.methods.registry import Input
-from rsgeo_train.recipe import AugmentBlock, Recipe
+from rsgeo_train.recipe import Recipe
+from rsgeo_train.settings.feed import AugmentBlock
 
 _SPREADS = 3.0
 

@@ -18,8 +18,9 @@ from rsgeo_train.evaluate.sheets import FAINT, INK, Sheet, Word, letters, shorte
 from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, shown_bands
 from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.normalisation import Normalise
-from rsgeo_train.recipe import AugmentBlock, Recipe, load_recipe
+from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.settings.feed import AugmentBlock
 from rsgeo_train.training import input_of
 from rsgeo_train.value_ranges import with_ranges
 from rsgeo_train.views import ViewBlock, scale_of, view

@@ -9,7 +9,7 @@ from rsgeo_train.catalog import IGNORED
 from rsgeo_train.losses.boundary import boundary_loss
 from rsgeo_train.losses.dice import dice_loss
 from rsgeo_train.losses.focal import focal_loss
-from rsgeo_train.recipe import LossBlock
+from rsgeo_train.settings.network import LossBlock
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:

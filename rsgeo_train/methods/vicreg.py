@@ -23,8 +23,9 @@ from rsgeo_train.learner import SelfSupervised
 from rsgeo_train.losses.vicreg import Form, vicreg
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.projector import Projector
-from rsgeo_train.recipe import AugmentBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
+from rsgeo_train.settings.feed import AugmentBlock
 
 _ROWS = 4096
 """Embeddings of the selection samples that are looked at for a collapse."""

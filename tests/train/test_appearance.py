@@ -8,7 +8,7 @@ import torch
 from rsgeo_train import randomness
 from rsgeo_train.appearance import appearance
 from rsgeo_train.augment import augment
-from rsgeo_train.recipe import AugmentBlock
+from rsgeo_train.settings.feed import AugmentBlock
 
 ALL = {"jitter": (0.4, 0.4, 0.2, 0.1), "grey": 0.3, "blur": 0.5, "solarise": 0.3, "flip": False, "quarter_turns": False}
 

@@ -37,9 +37,11 @@ from rsgeo_train.learner import schedule_factor
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import normalisation_of, stacked
 from rsgeo_train.randomness import generator
-from rsgeo_train.recipe import AugmentBlock, NormaliseBlock, Recipe, load_recipe, shipped_recipes
+from rsgeo_train.recipe import Recipe, load_recipe, shipped_recipes
 from rsgeo_train.sample_objects import Objects, objects_of
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.feed import AugmentBlock
+from rsgeo_train.settings.sensors import NormaliseBlock
 from rsgeo_train.tasks.detection import DetectionTask
 
 TINY = (

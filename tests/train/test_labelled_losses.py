@@ -18,8 +18,9 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.losses.dice import dice_loss
 from rsgeo_train.losses.focal import focal_loss
 from rsgeo_train.losses.labelled import cross_entropy, labelled_loss
-from rsgeo_train.recipe import LossBlock, load_recipe, write_recipe
+from rsgeo_train.recipe import load_recipe, write_recipe
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.network import LossBlock
 
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 0.25])
 

@@ -16,8 +16,9 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.export import export
 from rsgeo_train.normalisation import Normalisation, Normalise, normalisation_of, shifted, stacked
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
-from rsgeo_train.recipe import NormaliseBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.sensors import NormaliseBlock
 from rsgeo_train.views import masked
 
 BYTES = CatalogSensor(bands=["red", "green", "blue"], dtype="uint8", mean=[90, 100, 110], std=[20, 30, 40])

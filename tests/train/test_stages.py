@@ -16,7 +16,8 @@ from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.finetuning import plan
 from rsgeo_train.methods.registry import recipe_kind
-from rsgeo_train.recipe import LossBlock, load_recipe, shipped_recipes
+from rsgeo_train.recipe import load_recipe, shipped_recipes
+from rsgeo_train.settings.network import LossBlock
 
 QUICK = (
     "trainer.max_steps=2",

@@ -19,7 +19,8 @@ from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.learner import schedule_factor
-from rsgeo_train.recipe import ScheduleBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.settings.loop import ScheduleBlock
 from rsgeo_train.tasks.supervised import count
 
 SMALL = [

@@ -23,7 +23,8 @@ from rsgeo_train.losses.vicreg import vicreg
 from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.methods.vicreg import Vicreg, VicregNetwork, VicregRecipe
 from rsgeo_train.normalisation import shifted
-from rsgeo_train.recipe import AugmentBlock, load_recipe, shipped_recipes
+from rsgeo_train.recipe import load_recipe, shipped_recipes
+from rsgeo_train.settings.feed import AugmentBlock
 from rsgeo_train.value_ranges import with_ranges
 
 SMALL = [

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in glibc's malloc.h
-_LARGE = 1 << 20
+_LARGE = 1 << 17  # what glibc begins with; a block of one band of 256 pixels and floats is twice as large
 _USUAL = 32 << 20  # where glibc's own threshold ends once blocks of that size have been freed (mallopt(3))
 
 
 @contextmanager
 def large_blocks_given_back() -> Iterator[None]:
-    """What was freed before, and freed blocks of a megabyte and more from here on, go back to the system at once.
+    """What was freed before, and freed blocks of 128 kB and more from here on, go back to the system at once.
 
     For the whole process. glibc otherwise keeps such blocks in its heap once it has seen one freed. GDAL's COG driver
     allocates whole blocks of all bands and their compressed form in several threads; kept in the heap they leave gaps,

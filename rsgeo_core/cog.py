@@ -91,6 +91,7 @@ def _intermediate(path: Path, count: int, height: int, width: int, dtype: str) -
     )
 
 
+@large_blocks_given_back()
 def build(
     parts: Sequence[Part],
     product: Product,
@@ -146,7 +147,7 @@ def build(
         if product.nbits:
             options["NBITS"] = product.nbits
         target.unlink(missing_ok=True)
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), large_blocks_given_back():
+        with rasterio.Env(GDAL_PAM_ENABLED="NO"):
             rasterio.shutil.copy(str(base), str(target), driver="COG", **options)
         _check_whole(target)
         _verify(target, grid, is_point)

@@ -287,7 +287,10 @@ def test_rsgeo_infers_without_a_whole_sensor(pairs: Path, tmp_path: Path) -> Non
     answer = onnx_graph.run(model.read_bytes(), feeds)[0]
     np.testing.assert_allclose(found, answer, atol=1e-6)  # the map's vectors are normalised once more
     assert any("No file of s1 was given" in text for text in told)
-    for wrong, words in (({"dem": tmp_path / "s2.tif"}, "given: dem"), (tmp_path / "s2.tif", "which of them")):
+    for wrong, words in (
+        ({"dem": tmp_path / "s2.tif"}, "no sensor dem; it takes s2, s1"),
+        (tmp_path / "s2.tif", "which of them"),
+    ):
         with pytest.raises(SceneError, match=words):
             infer(wrong, tmp_path / "no.tif", model)
     assert not (tmp_path / "no.tif").exists()

@@ -20,9 +20,7 @@ _MEMORY = 512 << 20  # bytes that similarities of some queries may take
 _EACH = 18  # bytes a similarity takes while it is ordered
 _CHECKED = 200  # queries by which the graph's recall is measured
 _WANTED_RECALL = 0.95  # a graph is looked at more widely until it has this
-_PARITY = (
-    750  # vectors that the exact search looks at in the time of a graph's candidate (benchmarks/retrieval_search.py)
-)
+_PARITY = 750  # vectors that the exact search looks at in the time of a candidate (benchmarks/retrieval_search.py)
 
 Vectors = NDArray[np.float32]
 Positions = NDArray[np.int64]

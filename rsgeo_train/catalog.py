@@ -137,6 +137,20 @@ class Catalog:
         files = self.table[f"{sensor}_path"]
         return (self.table["scene"].fillna(files) if "scene" in self.table else files).to_numpy()
 
+    def moved(self, catalog: str | Path) -> Catalog:
+        """The same samples as another file has them, to whose folder paths are then relative."""
+        table = self.table.copy()
+        for column in table.columns:
+            if column.endswith("_path") or column == "scene":
+                table[column] = [self._moved(path, catalog) for path in self.column(column)]
+        return Catalog(self.header, table, Path(catalog).resolve().parent)
+
+    def _moved(self, path: str | None, catalog: str | Path) -> str | None:
+        if path is None:
+            return None
+        file, mark, member = path.partition("!")
+        return relative_path(self.root / file, catalog) + mark + member
+
     def write(self, path: str | Path) -> None:
         """Write the catalog as GeoParquet with its header; the file appears only when whole."""
         path = Path(path)

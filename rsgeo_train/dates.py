@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -22,13 +23,9 @@ class Dates:
 
     def __init__(self, catalog: Catalog, rows: Sequence[int] | NDArray[np.int64]) -> None:
         table = catalog.table.iloc[np.asarray(rows, np.int64)]
-        windows = ["piece"] if "piece" in table else [column for column in table if column.endswith("_window")]
         known = table["place"].notna().to_numpy() & table["date"].notna().to_numpy()
-        names = table["place"].astype(str).to_numpy(object)
-        for column in windows:  # a place's images are cut alike on each date
-            names = names + table[column].map(str).to_numpy(object)
-        names = np.where(known, names, [f"\0{number}" for number in range(len(table))])
-        _, place = np.unique(names.astype(str), return_inverse=True)
+        names = np.where(known, grounds_of(table), [f"\0{number}" for number in range(len(table))])
+        _, place = np.unique(names, return_inverse=True)
         _, date = np.unique(table["date"].astype(str).to_numpy(str), return_inverse=True)
         self._order = np.lexsort((date, place))
         place, both = place[self._order], np.stack([place, date])[:, self._order]
@@ -53,6 +50,18 @@ class Dates:
         result = np.empty(len(found), np.int64)
         result[self._order] = self._order[found]
         return result
+
+
+def grounds_of(table: pd.DataFrame) -> NDArray[np.str_]:
+    """The piece of ground that each sample of a catalog's table shows, (N,): its place and its piece (or window) there.
+
+    A place's images are cut alike on each date.
+    """
+    cut = ["piece"] if "piece" in table else sorted(column for column in table if column.endswith("_window"))
+    names = table["place"].astype(str).to_numpy(object)
+    for column in cut:
+        names = names + " " + table[column].map(str).to_numpy(object)
+    return names.astype(str)
 
 
 def _bounds(starts: NDArray[np.intp], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -405,8 +405,32 @@ def objects(data: Path, output: Path, classes: tuple[str, ...], min_pixels: int)
     written(adapter.prepare(read_catalog(data), output, classes=classes, least=min_pixels), output)
 
 
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A catalog with places.")
+@output_option
+@seed_option
+@click.option(
+    "--split",
+    "parts",
+    multiple=True,
+    metavar="NAME",
+    help="Split to take; repeatable.  [default: all but train]",
+)
+def places(data: Path, output: Path, seed: int, parts: tuple[str, ...]) -> None:
+    """Places that were held out as classes of their own, to ask how well features tell what nobody has learned.
+
+    \b
+    rsgeo-train prepare places --data sn7.parquet -o unseen.parquet
+    rsgeo-train evaluate RUN --data unseen.parquet --protocol knn --protocol kmeans -o unseen
+    """
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.prepare import place_labels as adapter
+
+    written(adapter.prepare(read_catalog(data), output, parts=parts, seed=seed), output)
+
+
 DATASETS = (
     *(eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord),
-    *(spacenet7, fmow, floodnet, isprs, masks, images, coco, objects),
+    *(spacenet7, fmow, floodnet, isprs, masks, images, coco, objects, places),
 )
 """The commands, for the group."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.evaluate.clustering import k_means
-from rsgeo_train.evaluate.crossval import CrossValidation, Design, HeldOut, answers
+from rsgeo_train.evaluate.crossval import CrossValidation, Design, HeldOut, answers, neighbour_answers
 from rsgeo_train.evaluate.intervals import Drawn, Estimate, Measure, drawn, mean_over
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.probes import Probe
@@ -30,6 +30,7 @@ from rsgeo_train.evaluate.protocol import (
     placeless,
     places_of,
     seen_places,
+    voting,
 )
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
@@ -172,7 +173,7 @@ class Examination:
             name = "linear" if whole else few("linear", fraction, "labels")
             self._probe(name, "linear", Asked("linear" if whole else "fewshot", self.truth.metric, min(fraction, 1.0)))
         if "knn" in ask:
-            self._probe("5 nearest neighbours", "knn", Asked("knn", self.truth.metric))
+            self._votes()
             self._neighbours()
         if "kmeans" in ask:
             self._clusters()
@@ -280,12 +281,30 @@ class Examination:
         return answer(self.features(subject, member, keep))
 
     def _repeated(self, probe: Probe, fraction: float, features: NDArray[np.float32]) -> NDArray[Any]:
-        found = self._answers(features, probe, fraction)
-        return found.astype(np.int16) if found.dtype == np.int64 else found
+        return _small(self._answers(features, probe, fraction))
 
     def _probe(self, name: str, probe: Probe, asked: Asked) -> None:
         answer = partial(self._repeated, probe, asked.fraction)
-        both = self._asked(["answers", probe, asked.fraction], self.subjects, answer)
+        self._judged(name, self._asked(["answers", probe, asked.fraction], self.subjects, answer), asked)
+
+    def _votes(self) -> None:
+        """The vote of each sample's nearest neighbours in its training part, of several numbers of them."""
+        fewest = min(len(train) for train, _, _ in self.design.parts())
+        ks, distance = [k for k in sorted(set(self.protocol.votes)) if k <= fewest], self.protocol.distance
+
+        def answer(features: NDArray[np.float32]) -> NDArray[Any]:
+            return _small(np.stack(neighbour_answers(features, self.labels, self.design, ks, distance)))
+
+        if not ks:
+            self.findings.notes.append(f"votes: no part has {min(self.protocol.votes)} samples to vote: not asked")
+            return
+        found = self._asked(["votes", ks, distance], self.subjects, answer)
+        for number, k in enumerate(ks):
+            of_k = {name: [values[number] for values in several] for name, several in found.items()}
+            self._judged(voting(k), of_k, Asked("knn", self.truth.metric))
+
+    def _judged(self, name: str, both: dict[str, list[NDArray[Any]]], asked: Asked) -> None:
+        """Record what the subjects answered, beside the most frequent class."""
         both["majority class"] = [self._answers(np.zeros((len(self.labels), 1), np.float32), "majority", 1.0)]
         if name == "linear" and isinstance(self.truth, OneClass):
             self.findings.confusions = {
@@ -414,6 +433,10 @@ class Examination:
 
     def _say(self, measure: str, scores: Mapping[str, Estimate]) -> None:
         self.tell(f"{measure}: " + ", ".join(f"{name} {found}" for name, found in scores.items()))
+
+
+def _small(answers: NDArray[Any]) -> NDArray[Any]:
+    return answers.astype(np.int16) if answers.dtype == np.int64 else answers
 
 
 def _mean(measures: Sequence[Measure]) -> Measure:

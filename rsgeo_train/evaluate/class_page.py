@@ -15,7 +15,7 @@ from rsgeo_train.evaluate.class_examination import Findings
 from rsgeo_train.evaluate.drawing import Look, groups_of
 from rsgeo_train.evaluate.files import put, stem_of
 from rsgeo_train.evaluate.page import Page
-from rsgeo_train.evaluate.protocol import Protocol, spread_over
+from rsgeo_train.evaluate.protocol import Protocol, spread_over, voting
 from rsgeo_train.evaluate.retrieval_page import add_retrieval, facts_of
 from rsgeo_train.evaluate.scores_file import write_scores
 from rsgeo_train.evaluate.sections import (
@@ -80,6 +80,10 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     up = f"linear, {found.metric}"
     if curves := share_curves(found.scores, protocol.fractions, "linear", "labels"):
         save("Few labels", plots.lines_picture(curves, "share of the labels, %", up, is_log=True, grey=floors))
+    voted = {float(k): found.scores[voting(k)] for k in protocol.votes if voting(k) in found.scores}
+    if len(voted) > 1:
+        across = f"nearest neighbours that vote, by {protocol.distance}"
+        save("Votes", plots.lines_picture(turned(voted), across, found.metric, is_log=True, grey=floors))
     if len(found.bands) > 1:
         lines = turned(found.bands)
         words = (

@@ -26,7 +26,7 @@ from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, default_co
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.instances import Instance
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.prepare.masks import SPLITS
+from rsgeo_train.prepare.name_patterns import SPLITS
 from rsgeo_train.prepare.scenes import sensor_of
 
 _EXPECTED = "Expected train/annotation.json with pictures in train/images, and the same of val."

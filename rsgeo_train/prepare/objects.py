@@ -5,7 +5,6 @@ What the pixels cannot say stays unsaid: houses that touch are one object.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,12 +62,9 @@ def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: in
         kept.append(row)
     if not counts["objects"]:
         raise DatasetError(f"No area of {', '.join(classes)} has {least} pixels.", "Type a smaller --min-pixels")
-    root = output.resolve().parent
-    table = catalog.table.iloc[kept].reset_index(drop=True)
+    table = catalog.moved(output).table.iloc[kept].reset_index(drop=True)
     table = table.drop(columns=["label_path", "label_grid"], errors="ignore")
     table[instances.COLUMN] = found
-    for column in [*(f"{sensor}_path" for sensor in header.sensors), *(["scene"] if "scene" in table else [])]:
-        table[column] = [_moved(path, catalog.root, root) for path in table[column].tolist()]
     told = [f"{counts['objects']} objects from areas of {', '.join(classes)}; areas that touch are one object"]
     told += [f"{counts['small']} areas of fewer than {least} pixels: left out"] if counts["small"] else []
     told += [f"{counts['unlabelled']} samples without labels: left out"] if counts["unlabelled"] else []
@@ -80,7 +76,7 @@ def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: in
             "notes": [*header.notes, *told],
         }
     )
-    return Catalog(facts, table, root)
+    return Catalog(facts, table, output.resolve().parent)
 
 
 def areas(label: NDArray[np.integer], wanted: Sequence[int], least: int) -> tuple[list[Instance], int]:
@@ -95,11 +91,3 @@ def areas(label: NDArray[np.integer], wanted: Sequence[int], least: int) -> tupl
             else:
                 found.append(Instance(number, instances.packed_mask(marked == area)))
     return found, small
-
-
-def _moved(path: str | None, before: Path, now: Path) -> str | None:
-    """A path relative to one folder as one relative to another; members of archives and records keep their names."""
-    if not isinstance(path, str):
-        return None
-    file, mark, member = path.partition("!")
-    return Path(os.path.relpath(before / file, now)).as_posix() + mark + member

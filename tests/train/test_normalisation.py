@@ -232,7 +232,7 @@ def test_a_dense_model_by_the_maximum_is_no_part_of_a_larger_whole(scenes: Path,
     assert not card.context.tile_invariant and card.context.receptive_field is None
     assert not card.inputs[0].dynamic_size and card.inputs[0].tile_size == 32
     assert any("depends on the whole tile of 32 pixels" in caution for caution in card.cautions)
-    assert any("maximum sees the whole tile" in line for line in said)
+    assert any("own values sees the whole tile" in line for line in said)
 
 
 def test_bounds_outlive_the_running_average() -> None:

@@ -137,7 +137,7 @@ def truth_of(catalog: Catalog, excluded: Sequence[str]) -> tuple[Rows, Truth]:
     raise DatasetError(
         f"{catalog.header.name} has labels of kind {catalog.header.label_kind}; one or several classes a sample are "
         "needed.",
-        "Give a catalog with classes, or one with label rasters.",
+        "Give a catalog with classes, or one with label rasters; what a detector is worth stands in its run's report.",
     )
 
 

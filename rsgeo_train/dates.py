@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from rsgeo_train.catalog import Catalog
+from rsgeo_train.grounds import grounds_of
 from rsgeo_train.randomness import uniform
 
 
@@ -50,18 +50,6 @@ class Dates:
         result = np.empty(len(found), np.int64)
         result[self._order] = self._order[found]
         return result
-
-
-def grounds_of(table: pd.DataFrame) -> NDArray[np.str_]:
-    """The piece of ground that each sample of a catalog's table shows, (N,): its place and its piece (or window) there.
-
-    A place's images are cut alike on each date.
-    """
-    cut = ["piece"] if "piece" in table else sorted(column for column in table if column.endswith("_window"))
-    names = table["place"].astype(str).to_numpy(object)
-    for column in cut:
-        names = names + " " + table[column].map(str).to_numpy(object)
-    return names.astype(str)
 
 
 def _bounds(starts: NDArray[np.intp], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

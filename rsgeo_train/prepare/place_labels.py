@@ -9,8 +9,8 @@ import numpy as np
 
 from rsgeo_train import instances
 from rsgeo_train.catalog import Catalog, CatalogClass, default_color
-from rsgeo_train.dates import grounds_of
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.grounds import grounds_of
 from rsgeo_train.prepare import splits
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from rsgeo_core.detections import INSIDE, Detections, Floats, pixels_of, sizes
+from rsgeo_core.detections import INSIDE, Detections, Floats, ious, pixels_of, sizes
 from rsgeo_core.grid import Span
 from rsgeo_core.tiling import Layout
 
@@ -221,6 +221,7 @@ class Joiner:
         pairs = np.stack([first[fitting], second[fitting]], axis=1)
         alike = self._alike(boxes, every.reads, pairs)
         taken: set[tuple[int, int]] = set()
+        left: list[tuple[int, int]] = []
         for number in np.argsort(-alike, kind="stable"):
             one, other = (int(value) for value in pairs[number])
             if not whole[one] and not whole[other]:
@@ -232,6 +233,14 @@ class Joiner:
                 if not taken.intersection(told):
                     taken.update(told)
                     yield one, other
+                else:
+                    left.append((one, other))
+        # What only one of two tiles tells of twice is one object: the other's suppression would have left one.
+        for one, other in left:
+            is_alone = (one, int(tiles[other])) not in taken or (other, int(tiles[one])) not in taken
+            is_alone &= bool(whole[one] and whole[other])
+            if is_alone and ious(boxes[[one]], boxes[[other]])[0, 0] >= self._iou:
+                yield one, other
 
     @staticmethod
     def _alike(boxes: Floats, reads: NDArray[np.int64], pairs: NDArray[np.intp]) -> Floats:

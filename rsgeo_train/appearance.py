@@ -52,7 +52,7 @@ def appearance(images: Tensor, config: AugmentBlock, random: torch.Generator) ->
     with forked(seed, "appearance", rank), torch.autocast(images.device.type, enabled=False):
         values = (images.float() - low) / (high - low)
         for change in _changes(
-            images.shape[1],
+            images.shape[1] == 3 and config.colours is not False,
             config.jitter,
             config.jitter_share,
             config.grey,
@@ -140,7 +140,7 @@ class Within(nn.Module):
 
 @functools.lru_cache(maxsize=8)
 def _changes(
-    bands: int,
+    has_colours: bool,
     jitter: tuple[float, float, float, float],
     share: float,
     grey: float,
@@ -156,7 +156,7 @@ def _changes(
     found: list[nn.Module] = []
     if noise:
         found.append(Noise(noise, _NOISE))
-    if any(jitter) and bands == 3:
+    if any(jitter) and has_colours:
         found.append(Within(K.ColorJitter(*jitter, p=share)))
     elif any(jitter):
         found.append(BandJitter(jitter[0], jitter[1], share))

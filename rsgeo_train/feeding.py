@@ -137,11 +137,19 @@ class TrainingData(L.LightningDataModule):
 
     def cautions(self) -> list[str]:
         """What a user should know of the samples before the first step."""
+        found = []
+        warm = self.recipe.schedule.warmup(self.total_steps, self.steps_per_epoch)
+        if warm >= self.total_steps:
+            found.append(
+                f"the warm-up takes {warm:g} steps and the run has {self.total_steps}: the rate rises to the end and "
+                "never reaches optimizer.lr"
+            )
         if self._dates is None or not self._dates.alone:
-            return []
+            return found
         return [
+            *found,
             f"{self._dates.alone} of {len(self.train)} samples have no other date: both of their views are of the one "
-            "they have"
+            "they have",
         ]
 
     def train_dataloader(self) -> Batches:
@@ -204,6 +212,10 @@ class TrainingData(L.LightningDataModule):
         pinned = torch.cuda.is_available() and self.recipe.trainer.accelerator != "cpu"
         return Batches(samples, own, config.workers, config.prefetch, pinned=pinned)
 
+    def _enough(self) -> float:
+        """A share of the samples that leaves enough to select by."""
+        return min(0.5, round(4 * self.processes / (len(self.train) + len(self.selection)), 2))
+
     def _check(self, size: int, accumulate: int) -> None:
         if size % self.processes:
             near = max(self.processes, size - size % self.processes)
@@ -219,6 +231,12 @@ class TrainingData(L.LightningDataModule):
                 f"{len(self.train)} samples are left to train on; a step needs {size * accumulate} "
                 f"(data.batch_size {size}{several}).",
                 f"Type: --set data.batch_size={fitting}",
+            )
+        if self.drops_last and len(self.selection) < 2 * self.processes:
+            raise RecipeError(
+                f"{len(self.selection)} samples are there to select by; a method compares samples with each other and "
+                f"needs {2 * self.processes} at least.",
+                f"Type: --set data.selection_fraction={self._enough()}, or 0 to select on what is trained on",
             )
         if len(self.selection) < self.processes:
             raise RecipeError(

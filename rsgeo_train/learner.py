@@ -232,11 +232,7 @@ def schedule_factor(step: int, total: int, config: ScheduleBlock, steps_per_epoc
         config: the recipe's block.
         steps_per_epoch: for lengths in epochs.
     """
-    warm: float = config.warmup_fraction * total
-    if config.warmup_steps is not None:
-        warm = config.warmup_steps
-    elif config.warmup_epochs is not None:
-        warm = config.warmup_epochs * steps_per_epoch
+    warm = config.warmup(total, steps_per_epoch)
     if step < warm:
         return (step + 1) / (warm + 1)
     if config.name in ("constant", "plateau"):

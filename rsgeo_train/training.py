@@ -90,7 +90,7 @@ def selection_rows(
             held = random.permutation(names)[: max(1, round(fraction * len(names)))]
             chosen = np.isin(files, held)
     if not chosen.any() and len(rows) > 1:  # one file, or one place
-        count = 1 if catalog.header.classes else max(1, round(fraction * len(rows)))
+        count = max(1, round(fraction * len(rows)))
         chosen[random.permutation(len(rows))[:count]] = True
     return rows[~chosen], rows[chosen] if chosen.any() else rows
 

@@ -133,8 +133,10 @@ def best_score(found: Sequence[Detections], there: Sequence[Objects], overlap: f
     for one, known in zip(found, there, strict=True):
         wanted = known.take(~known.crowd)
         total += len(wanted.boxes)
-        scores.append(one.scores)
-        hits.append(matched(one, wanted, overlap))
+        hit = matched(one, wanted, overlap)
+        counts = hit | ~_in_crowd(one, known)
+        scores.append(one.scores[counts])
+        hits.append(hit[counts])
     sure, right = np.concatenate([[], *scores]), np.concatenate([[], *hits])
     if not total or not len(sure):
         return 0.5

@@ -254,8 +254,9 @@ class Examination:
         def answer(features: NDArray[np.float32]) -> NDArray[Any]:
             return _small(np.stack(neighbour_answers(features, self.labels, self.design, ks, distance)))
 
+        if more := [str(k) for k in sorted(set(self.protocol.votes)) if k > fewest]:
+            self.findings.notes.append(f"the vote of {', '.join(more)} neighbours: a part has {fewest}: not asked")
         if not ks:
-            self.findings.notes.append(f"votes: no part has {min(self.protocol.votes)} samples to vote: not asked")
             return
         found = self._asked(["votes", ks, distance], self.subjects, answer)
         for number, k in enumerate(ks):

@@ -10,7 +10,7 @@ import numpy as np
 from rsgeo_train import instances
 from rsgeo_train.catalog import Catalog, CatalogClass, default_color
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.grounds import grounds_of
+from rsgeo_train.grounds import SITE, grounds_of
 from rsgeo_train.prepare import splits
 
 
@@ -57,7 +57,7 @@ def prepare(
     kept = np.isin(place, names)
     table, place, ground = table[kept].reset_index(drop=True), place[kept], ground[kept]
     table["label"] = np.searchsorted(names, place)
-    table["place"] = ground
+    table["place"], table[SITE] = ground, place
     side = splits.stratified(dict(zip(ground.tolist(), table["label"].tolist(), strict=True)), seed, share)
     table["split"] = [side[name] for name in ground.tolist()]
     unit = "pieces of ground" if has_pieces else "samples (other dates of the same ground may be on both sides)"
@@ -67,10 +67,10 @@ def prepare(
             "classes": [CatalogClass(name=name, color=default_color(number)) for number, name in enumerate(names)],
             "label_kind": "class",
             "label_column": None,
-            "split_by": f"{unit}, {share:.0%} of each place, seed {seed}",
+            "split_by": f"{unit}, {share:.0%} of each place, seed {seed}; its places were split by: "
+            f"{catalog.header.split_by}",
             "notes": [
-                f"classes are the {len(names)} places of {' and '.join(taken)} of {catalog.header.name}, whose split "
-                f"is by: {catalog.header.split_by}",
+                f"classes are the {len(names)} places of {' and '.join(taken)} of {catalog.header.name}",
                 *([f"{lonely} places of a single piece or sample: left out"] if lonely else []),
             ],
         }

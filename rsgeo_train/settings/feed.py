@@ -23,8 +23,9 @@ class AugmentBlock(BaseModel, extra="forbid"):
         haze: path reflectance per band, in the catalog's units, of which a random share is taken off, as atmospheric
             correction does; a network that has seen both takes top-of-atmosphere and surface reflectance.
         haze_share: share of the samples that are treated so.
-        jitter: brightness, contrast, saturation and hue of three bands, by kornia; of another number of bands a gain
-            and an offset each, from the first two.
+        jitter: brightness, contrast, saturation and hue of red, green and blue, by kornia; of other bands a gain and an
+            offset each, from the first two.
+        colours: whether three bands are red, green and blue; as the catalog's names say where left out.
         jitter_share, grey, blur, solarise: share of the samples that are jittered, made grey (the mean of the bands in
             each), blurred (3×3, σ from 0.1 to 2), solarised (what lies above the middle of the range is inverted).
         noise, sharpen, motion_blur: share of the samples with white noise (its deviation from 0.012 to 0.028 of the
@@ -48,6 +49,7 @@ class AugmentBlock(BaseModel, extra="forbid"):
     haze: list[float] = []
     haze_share: float = Field(default=0.6, ge=0, le=1)
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    colours: bool | None = None
     jitter_share: float = Field(default=0.8, ge=0, le=1)
     grey: float = Field(default=0.0, ge=0, le=1)
     blur: float = Field(default=0.0, ge=0, le=1)

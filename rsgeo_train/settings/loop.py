@@ -75,6 +75,12 @@ class ScheduleBlock(BaseModel, extra="forbid"):
     patience: int = Field(default=2, ge=0)
     step_at: list[int] = []
 
+    def warmup(self, total: int, steps_per_epoch: int) -> float:
+        """Steps of the warm-up of a run of `total` steps."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return self.warmup_fraction * total if self.warmup_epochs is None else self.warmup_epochs * steps_per_epoch
+
     @model_validator(mode="after")
     def _one_length(self) -> ScheduleBlock:
         if self.warmup_steps is not None and self.warmup_epochs is not None:

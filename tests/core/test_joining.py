@@ -131,3 +131,25 @@ def test_memory_holds_no_more_than_what_may_be_continued() -> None:
         )
         held.append(0 if joiner._open is None else len(joiner._open))
     assert max(held) <= 40 < len(boxes) / 8
+
+
+def test_what_only_one_tile_tells_twice_is_one_object() -> None:
+    """Two tiles see the same ground; the second has two boxes where the first's suppression left one."""
+    layout = dense_layout(64, 24, 1, 1, "exact", (64, 112))
+    scene = Span(0, 0, 64, 112)
+    reads = [tile.read.intersection(scene) for tile in next(iter(plan(scene, layout))).tiles][1:3]
+
+    def count(first: list[list[float]], second: list[list[float]]) -> int:
+        boxes = np.array(first + second)
+        which = np.array([0] * len(first) + [1] * len(second))
+        objects = Detections(
+            boxes, np.linspace(0.9, 0.5, len(boxes)).astype(np.float32), np.zeros(len(boxes), int), None
+        )
+        seen = np.array([[reads[n].top, reads[n].left, reads[n].bottom, reads[n].right] for n in which], np.int64)
+        joiner = Joiner(Rules(layout, scene), 0.5)
+        return len([*joiner.feed(Found(objects, seen, which), 200), *joiner.finish()])
+
+    one, left, right = [26, 10, 46, 30], [20, 10, 41, 30], [31, 10, 52, 30]
+    assert count([one], [left, right]) == 1
+    assert count([left, right], [left, right]) == 2  # both tiles tell of two
+    assert count([[26, 10, 46, 30], [70, 0, 80, 9]], [one]) == 2

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rsgeo_train import training
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.evaluate.subjects import of_runs
+from rsgeo_train.methods.vicreg import VicregRecipe
 from rsgeo_train.prepare import images, place_labels
+from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
 
 
@@ -42,6 +46,27 @@ def test_held_out_places_are_classes_and_no_ground_is_on_both_sides(towns: Catal
     means = np.array([float(pixels[row].images.mean()) for row in range(16)])
     assert np.array_equal(np.asarray(means > 144), found.table["label"].to_numpy() == 1)
     assert found.header.notes[0].startswith("classes are the 2 places of val of")
+
+
+def test_what_a_run_has_learned_of_the_places_is_told(towns: Catalog, tmp_path: Path) -> None:
+    """Split by piece, every place is on both sides: the rule is repeated, and samples of places that were met count."""
+    towns.table["split"] = ["val" if name.endswith("0-0") else "train" for name in towns.table["id"]]
+    towns.header.split_by = "LEAKY, pieces at random"
+    path = tmp_path / "all" / "leaky.parquet"
+    towns.write(path)
+    unseen = place_labels.prepare(read_catalog(path), tmp_path / "u.parquet", parts=["val", "train"])
+    held = place_labels.prepare(read_catalog(path), tmp_path / "v.parquet", parts=["train"])
+    assert "its places were split by: LEAKY" in unseen.header.split_by
+    settings = ["encoder.name=compact", "encoder.channels=[4]", "data.batch_size=8", "trainer.max_steps=1"]
+    settings += ["method.expander=[4]", "trainer.threads=1"]
+    recipe = load_recipe(None, [*settings, "data.selection_fraction=0", "trainer.accelerator=cpu"], VicregRecipe)
+    training.train("vicreg", recipe, read_catalog(path), tmp_path / "run", tell=str, source=path)
+    (subject,) = of_runs([tmp_path / "run"], unseen)
+    total, met = len(unseen), len(held)
+    assert 0 < met < total and subject.caution(np.arange(total)) == (
+        f"run met {met} of the {total} samples in training, without their labels; "
+        f"{total - met} of the {total} samples are of places that run has trained on"
+    )
 
 
 def test_which_places_is_what_was_asked(towns: Catalog, tmp_path: Path) -> None:

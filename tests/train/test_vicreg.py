@@ -12,6 +12,7 @@ from pictures import write_raster
 from resumption import resumed
 
 from rsgeo_train import randomness, training
+from rsgeo_train.appearance import changes_appearance
 from rsgeo_train.augment import augment
 from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, read_catalog, relative_path
@@ -248,6 +249,8 @@ def test_shipped_changes_give_numbers_within_the_range_on_values_of_any_sensor(k
     images = middle + spread * torch.randn(16, bands, 300 if "fmow" in name else 48, 48)
     images[0], images[1, :, ::2], images[2] = middle, middle + 50 * spread, 0.0
     for block in (settings.augment, settings.method.second or settings.augment):
+        if not changes_appearance(block):
+            continue
         assert block.value_range is not None and len(block.value_range[0]) == bands
         low, high = (torch.tensor(end).view(-1, 1, 1) for end in block.value_range)
         for step in range(4):
@@ -255,6 +258,47 @@ def test_shipped_changes_give_numbers_within_the_range_on_values_of_any_sensor(k
             assert torch.isfinite(made).all() and made.std() > 0
             if block.jitter_share == 1:
                 assert (made >= low - 1e-3 * spread).all() and (made <= high + 1e-3 * spread).all()
+
+
+def test_colours_are_told_by_the_names_of_the_bands() -> None:
+    """Hue and saturation are of red, green and blue; three other bands get a gain and an offset each."""
+    found = {}
+    for sensor, names in {
+        "rgb8": ["red", "green", "blue"],
+        "s2": ["B02", "B03", "B04"],
+        "swir": ["B11", "B08", "B03"],
+        "four": ["red", "green", "blue", "nir"],
+    }.items():
+        facts = CatalogSensor(bands=names, dtype="uint8", mean=[90.0] * len(names), std=[9.0] * len(names))
+        header = CatalogHeader(name="x", sensors={sensor: facts}, classes=[], split_by="")
+        taken = Input({sensor: names}, shifted([90.0] * len(names), [9.0] * len(names)), 8)
+        settings = with_ranges(recipe("augment.jitter=[0, 0, 0, 0.5]"), Catalog(header, new_table([]), Path()), taken)
+        images = torch.full((4, len(names), 8, 8), 90.0)
+        images[:, 0] = 200
+        turned, _ = augment(images, torch.zeros(4), settings.augment, randomness.generator(0, "augment", 0))
+        found[sensor] = settings.augment.colours, bool(((turned - images).abs() > 5).any())
+    assert found == {"rgb8": (True, True), "s2": (True, True), "swir": (False, False), "four": (False, False)}
+
+
+def test_a_method_needs_two_samples_to_select_by(dated: Path) -> None:
+    catalog = read_catalog(dated)
+    catalog.table = catalog.table.iloc[:10].reset_index(drop=True)
+    settings = recipe("data.batch_size=4", "data.selection_fraction=0.1")
+    with pytest.raises(RecipeError, match="1 samples are there to select by; a method compares") as error:
+        training.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
+    assert "data.selection_fraction=0.4" in error.value.hint
+
+
+def test_a_warm_up_longer_than_the_run_is_told(dated: Path) -> None:
+    catalog = read_catalog(dated)
+
+    def told(*settings: str) -> str:
+        asked = recipe("data.batch_size=4", "trainer.max_epochs=2", *settings)
+        data = training.make_data("vicreg", asked, catalog, training.input_of("vicreg", asked, catalog))
+        return " ".join(data.cautions())
+
+    assert "never reaches optimizer.lr" in told("schedule.warmup_epochs=2", "trainer.max_steps=null")
+    assert "never reaches" not in told("schedule.warmup_epochs=1", "trainer.max_steps=null")
 
 
 def test_black_and_white_are_told_by_the_catalog_band_by_band() -> None:

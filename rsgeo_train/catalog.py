@@ -1,6 +1,6 @@
 """The catalog: one GeoParquet file that says where every sample of a dataset lies, its label, place and split.
 
-Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be
+Columns: id, split, place, date, label (class index, -1 for none or a raster), geometry (EPSG:4326, may be
 null), and per sensor `<sensor>_path` (null where the sample lacks it) with an optional `<sensor>_window` (column, row,
 width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the files are to be warped onto the sample's
 grid, and an optional `<sensor>_offset` that is added to what the files hold; `labels` (class indices) where a sample
@@ -113,6 +113,12 @@ class Catalog:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Positions of the rows of a split, in table order."""
         return np.flatnonzero(self.table["split"].to_numpy() == split)
+
+    def labelled(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some rows that a task can learn from: where samples have one class, those that have it (not -1)."""
+        if self.header.label_kind != "class" or not self.header.classes:
+            return rows
+        return rows[self.table["label"].to_numpy()[rows] != -1]
 
     def splits(self) -> dict[str, int]:
         """Number of samples per split."""

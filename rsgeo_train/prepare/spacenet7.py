@@ -171,11 +171,24 @@ def _pieces(path: Path, chip: int, blank: float) -> tuple[list[tuple[int, tuple[
 
 
 def _given(path: Path) -> dict[str, str]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"aoi", "label"} <= rows[0].keys():
+    """The labels of a CSV by AOI; one in UTF-8, with or without the mark that spreadsheets put before it."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+            names = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} is no CSV in UTF-8: {error}", "Save it as CSV, UTF-8.") from None
+    if not {"aoi", "label"} <= set(names):
         raise DatasetError(f"{path} has no columns aoi and label.", "Its first line must be: aoi,label")
-    return {row["aoi"]: row["label"] for row in rows}
+    found: dict[str, str] = {}
+    for line, row in rows:
+        aoi, label = row["aoi"], row["label"]
+        if label is None or aoi is None:
+            raise DatasetError(f"{path}, line {line}: {aoi} has no label.", "Write AOI,LABEL, or AOI, for none.")
+        if found.setdefault(aoi.strip(), label.strip()) != label.strip():
+            raise DatasetError(f"{path}, line {line}: {aoi} is {label.strip()} here and {found[aoi.strip()]} before.")
+    return found
 
 
 def _named(
@@ -188,7 +201,7 @@ def _named(
                 f"{source} lacks {len(lacking)} of {len(aois)} AOIs, such as {lacking[0]}.",
                 "Add a line for each; an empty label leaves one out of the classes.",
             )
-        return {aoi: given[aoi].strip() for aoi in aois}
+        return {aoi: given[aoi] for aoi in aois}
     placed = [aoi for aoi in aois if aoi in centres]
     found = dict(zip(placed, countries_of([centres[aoi] for aoi in placed]), strict=True))
     return {aoi: found.get(aoi) or "" for aoi in aois}

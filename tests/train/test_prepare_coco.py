@@ -104,6 +104,39 @@ def test_what_cannot_be_taken_is_counted_and_left_out(tmp_path: Path) -> None:
         assert words in notes, (words, notes)
 
 
+def test_what_no_file_should_hold_is_counted_and_ends_nothing(tmp_path: Path) -> None:
+    good = annotation(0, 0, [square(2, 2, 9)])
+    annotations = [
+        good,
+        {**good, "id": 1, "category_id": [100]},
+        {**good, "id": 2, "image_id": [0]},
+        None,
+        annotation(4, 0, {"size": [30, 30], "counts": [-5, 905]}),
+        annotation(5, 0, {"size": [30, 30], "counts": [899.5, 0.5]}),
+        annotation(6, 0, [[1e300, 0, 5, 5, 9, 9]]),
+        annotation(7, 0, [], bbox=[0, 0, "wide", None]),
+    ]
+    path = write_split(tmp_path, "train", {"a.jpg": drawn([], (30, 30), 0)}, annotations)
+    content = json.loads(path.read_text())
+    first = content["images"][0]
+    content["images"] += [first, {**first, "id": 9}, {**first, "id": [1]}, {**first, "id": None}, None, "a.jpg"]
+    path.write_text(json.dumps(content))
+    catalog = coco.prepare(tmp_path, tmp_path / "c.parquet")
+    notes = "\n".join(catalog.header.notes)
+    assert len(catalog) == 1 and "1 objects in 1 pictures" in notes
+    for words in (
+        "1 objects are of a category that is not listed",
+        "2 objects are of no picture that is listed",
+        "4 objects have no outline and no box that can be read",
+        "2 entries of images repeat an id or a file_name, such as 0 with a.jpg: left out",
+        "4 entries of images have no id or file_name",
+    ):
+        assert words in notes, (words, notes)
+    path.write_text(json.dumps({**content, "categories": [{"id": float("inf"), "name": "building"}]}))
+    with pytest.raises(DatasetError, match="is no category with an id"):
+        coco.prepare(tmp_path, tmp_path / "c.parquet")
+
+
 def test_broken_files_are_refused_with_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no annotations") as refused:
         coco.prepare(tmp_path, tmp_path / "c.parquet")

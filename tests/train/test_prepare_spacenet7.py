@@ -122,6 +122,24 @@ def test_labels_of_ones_own(root: Path, tmp_path: Path) -> None:
         spacenet7.prepare(root, tmp_path / "c.parquet", labels=table)
 
 
+def test_labels_as_spreadsheets_write_them(root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    lines = "aoi,label\r\n" + "".join(f"{aoi},{'é' if n % 2 else 'a'}\r\n" for n, aoi in enumerate(PLACES))
+    table.write_bytes(lines.encode("utf-8-sig"))
+    catalog = spacenet7.prepare(root, tmp_path / "c.parquet", chip=16, labels=table)
+    assert [entry.name for entry in catalog.header.classes] == ["a", "é"]
+    for content, words in (
+        (lines.encode("latin-1"), "labels.csv is no CSV in UTF-8"),
+        (lines.encode("utf-16"), "labels.csv is no CSV in UTF-8"),
+        (b"aoi,label\nL15-1203E\n", "line 2: L15-1203E has no label"),
+        (b"aoi,label\nx,a\n\nx,b\n", "line 4: x is b here and a before"),
+        (b"", "no columns aoi and label"),
+    ):
+        table.write_bytes(content)
+        with pytest.raises(DatasetError, match=words):
+            spacenet7.prepare(root, tmp_path / "c.parquet", chip=16, labels=table)
+
+
 def test_what_is_no_spacenet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected AOI/images/global_monthly"):
         spacenet7.prepare(tmp_path, tmp_path / "c.parquet")

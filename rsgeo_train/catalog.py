@@ -60,6 +60,7 @@ class CatalogSensor(_Model):
             another order, or the name of its tensor or channel; see `sources`.
         side: pixels that images of any size are brought to when they are read: their shorter side, bilinear, of which
             the middle square is taken; None leaves them as they are.
+        masked: whether pixels that a raster's own mask or alpha band rules out have no data, whatever they hold.
     """
 
     bands: list[str]
@@ -70,6 +71,7 @@ class CatalogSensor(_Model):
     std: list[float] = []
     files: list[str] = []
     side: int | None = None
+    masked: bool = False
 
 
 class CatalogHeader(_Model):

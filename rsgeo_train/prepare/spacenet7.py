@@ -119,7 +119,7 @@ def prepare(
         record |= {"split": "val" if in_val else "train", "label": names.index(name) if name else -1}
     header = CatalogHeader(
         name="SpaceNet 7",
-        sensors={SENSOR: CatalogSensor(bands=BANDS, dtype="uint8", gsd=_GSD, files=["1", "2", "3"])},
+        sensors={SENSOR: CatalogSensor(bands=BANDS, dtype="uint8", gsd=_GSD, files=["1", "2", "3"], masked=True)},
         classes=[CatalogClass(name=name, color=default_color(i)) for i, name in enumerate(names)],
         split_by=said,
         notes=notes,
@@ -155,8 +155,7 @@ def _pieces(path: Path, chip: int, blank: float) -> tuple[list[tuple[int, tuple[
             pixels = source.read([1, 2, 3])
             grid = Grid(source.height, source.width, source.transform, source.crs)
             dark = (pixels == 0).all(axis=0)
-            if source.count > 3:
-                dark |= source.read(4) == 0
+            dark |= (source.read_masks([1, 2, 3]) == 0).any(axis=0)  # transparent, as samples are read too
     except RasterioIOError as error:
         raise DatasetError(f"{path} cannot be read: {error}", "Fetch it again; it may be cut off.") from None
     columns = -(-grid.width // chip)

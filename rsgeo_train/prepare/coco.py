@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from rsgeo_train import instances
 from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, default_color, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.instances import Instance
-from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.prepare import georeference, splits, torn_files
 from rsgeo_train.prepare.name_patterns import SPLITS
 from rsgeo_train.prepare.scenes import sensor_of
 
@@ -244,7 +241,7 @@ def _records(
         if not path.is_file():
             faults.add(f"pictures of {part.split} are not there", path.relative_to(root).as_posix())
             continue
-        size = _size(path)
+        size = torn_files.size_of(path)
         if size is None:
             faults.add(f"pictures of {part.split} cannot be read", path.relative_to(root).as_posix())
             continue
@@ -281,17 +278,6 @@ def _records(
 def _number(value: Any) -> int | float | str | None:
     """What can tell pictures or categories apart; None for anything else that broken files have there."""
     return value if isinstance(value, (int, float, str)) else None
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """Height and width of a picture; None where it cannot be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                return source.height, source.width
-        except RasterioError:
-            return None
 
 
 def _instance(entry: dict[str, Any], index: dict[int, int], size: tuple[int, int], faults: _Faults) -> Instance | None:

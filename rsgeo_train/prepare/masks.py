@@ -20,6 +20,7 @@ from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.prepare.name_patterns import by_fields, matching, said, split_of
 from rsgeo_train.prepare.scenes import LabelClass, class_value, picture_facts, sensor_of, windows
+from rsgeo_train.prepare.torn_files import without_torn
 
 FIELDS = ("id", "split", "place")
 
@@ -62,7 +63,7 @@ def prepare(
 
     Returns:
         Without `{split}` whole places, or without `{place}` whole pictures, are held out. Notes count pictures without
-        a mask, masks without a picture, and pairs of different sizes; none of them is taken.
+        a mask, masks without a picture, torn files, and pairs of different sizes; none of them is taken.
 
     Raises:
         DatasetError: a pattern is wrong, nothing matches, or no picture has a mask.
@@ -81,7 +82,14 @@ def prepare(
             f"{first} is {said(next(iter(pictures)), FIELDS)}, {second} is {said(next(iter(labels)), FIELDS)}.",
             "Let {id} stand in both patterns for what a picture and its mask have in common.",
         )
+    torn: list[str] = []
+    whole = without_torn([pictures[one][0] for one in both], root, "pictures", torn)
+    whole |= without_torn([labels[one][0] for one in both], root, "masks", torn)
+    both = [one for one in both if pictures[one][0] in whole and labels[one][0] in whole]
+    if not both:
+        raise DatasetError(f"No pair of {root} can be read: {'; '.join(torn)}.", "Fetch them again.")
     key, facts, notes = sensor_of([pictures[one][0] for one in both], sensor, bands)
+    notes = [*notes, *torn]
     kind = "palette" if any(entry.mask for entry in classes) else "raster"
     records: list[dict[str, Any]] = []
     unequal, gsds = [], []

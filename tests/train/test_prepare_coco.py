@@ -70,7 +70,8 @@ def test_all_rings_run_lengths_boxes_and_crowds_are_taken(tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_taken_is_counted_and_left_out(tmp_path: Path) -> None:
-    pictures = {name: drawn([], (30, 30), 0) for name in ("good.jpg", "gone.jpg", "torn.jpg", "other.jpg")}
+    names = ("good.jpg", "gone.jpg", "torn.jpg", "other.jpg", "cut off.jpg")
+    pictures = {name: drawn([], (30, 30), 0) for name in names}
     annotations = [
         annotation(0, 0, [square(2, 2, 9)]),
         annotation(1, 0, [[1, 2, 3, 4]]),  # two points
@@ -87,13 +88,15 @@ def test_what_cannot_be_taken_is_counted_and_left_out(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     (tmp_path / "train/images/gone.jpg").unlink()
     (tmp_path / "train/images/torn.jpg").write_bytes(b"\xff\xd8 no picture")
+    cut = tmp_path / "train/images/cut off.jpg"
+    cut.write_bytes(cut.read_bytes()[:-50])
     catalog = coco.prepare(tmp_path, tmp_path / "c.parquet")
     assert catalog.table["id"].tolist() == ["train/good"]
     notes = "\n".join(catalog.header.notes)
     for words in (
         "1 objects in 1 pictures",
         "1 pictures of train are not there, such as train/images/gone.jpg: left out",
-        "1 pictures of train cannot be read",
+        "2 pictures of train cannot be read",
         "other.jpg with 30 × 30 instead of 30 × 31 pixels",
         "3 objects have no outline and no box that can be read",
         "1 objects cover no pixel, such as annotation 2 of image 0",

@@ -71,6 +71,16 @@ def test_gaps_are_counted_and_left_out(root: Path, tmp_path: Path) -> None:
     assert "1 masks have no picture" in notes and "1 pairs left out" in notes and "(16, 16) pixels" in notes
 
 
+def test_torn_files_are_left_out_counted_and_named(root: Path, tmp_path: Path) -> None:
+    for name, rest in (("north/masks/0_truth", -30), ("south/masks/9_truth", 0), ("south/pictures/7_rgb", -3000)):
+        path = root / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:rest])
+    catalog = masks.prepare(root, tmp_path / "c.parquet", images=IMAGES, masks=MASKS, classes=TWO)
+    assert len(catalog) == 7
+    assert "1 of 10 pictures are torn or empty, such as south/pictures/7_rgb.png: left out" in catalog.header.notes
+    assert "2 of 10 masks are torn or empty, such as north/masks/0_truth.png: left out" in catalog.header.notes
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

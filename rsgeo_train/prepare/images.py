@@ -56,7 +56,7 @@ def prepare(
 
     Returns:
         Without `{split}` whole places are held out, told by `{place}` or else by where the files lie; without either,
-        files at random. A note counts the places of two dates or more, and another one files that are torn, which are left out.
+        files at random. Notes count the places of two dates or more, and files that are torn, which are left out.
 
     Raises:
         DatasetError: the pattern is wrong or nothing matches, no file can be read, or a part of a name is no date.

@@ -242,6 +242,10 @@ def test_objects_need_maps_of_a_class_that_is_there(chips: Catalog, tmp_path: Pa
     with pytest.raises(DatasetError, match="--class Barn: no such class") as refused:
         objects.prepare(chips, tmp_path / "o.parquet", classes=["Barn"])
     assert refused.value.hint == "The catalog has House, Ground"
+    chips.header.classes[1].name = "ground, wet"
+    with pytest.raises(DatasetError, match='--class "ground, dry": no such class') as refused:
+        objects.prepare(chips, tmp_path / "o.parquet", classes=["ground, dry"])
+    assert refused.value.hint == 'The catalog has House, "ground, wet"'
     with pytest.raises(DatasetError, match="No area of House has 9999 pixels"):
         objects.prepare(chips, tmp_path / "o.parquet", classes=["House"], least=9999)
     chips.header.label_kind, chips.header.classes = "class", [CatalogClass(name="House", color="#ff0000")]

@@ -107,13 +107,23 @@ def test_floodnet(tmp_path: Path, layout: str) -> None:
             if layout == "v1.0":
                 image, mask = root / split / f"{split}-org-img", root / split / f"{split}-label-img"
             else:
-                image, mask = (root / "Train/Labeled/Flooded" / kind for kind in ("image", "mask"))
+                side = "Flooded" if number else "Non-Flooded"
+                image, mask = (root / "Train/Labeled" / side / kind for kind in ("image", "mask"))
             name = f"{len(split)}{split[0]}{number}"
             picture(image / f"{name}.jpg", noise(seed=number))
             picture(mask / f"{name}_lab.png", blocks(classes=10))
     catalog = floodnet.prepare(root, tmp_path / "c.parquet", chip=None)
-    expected = {"train": 3, "val": 2, "test": 1} if layout == "v1.0" else {"train": 6}
+    expected = {"train": 3, "val": 2, "test": 1} if layout == "v1.0" else {"train": 4, "val": 2}
     assert catalog.splits() == expected and len(catalog.header.classes) == 10
+    assert catalog.table["place"].nunique() == 6  # flooded or not is no place: every picture stands alone
+    if layout == "challenge":  # one of each kind is held out, with chips whole pictures are
+        held = catalog.table.loc[catalog.table["split"] == "val", "id"]
+        assert sorted(name.split("/")[1] for name in held) == ["Flooded", "Non-Flooded"]
+        assert catalog.header.split_by.startswith("picture, 80/20 of each of Flooded and Non-Flooded, seed 0")
+        cut = floodnet.prepare(root, tmp_path / "c.parquet", chip=24, held_out=["Train/Flooded/3v1"])
+        assert set(cut.table.loc[cut.table["split"] == "val", "place"]) == {"Train/Flooded/3v1"}
+        with pytest.raises(DatasetError, match="--hold-out Flooded: no such picture; there are Train/Flooded/"):
+            floodnet.prepare(root, tmp_path / "c.parquet", held_out=["Flooded"])
     sample = Samples(catalog, [0], {"rgb8": ["red", "green", "blue"]})[0]
     assert np.array_equal(sample.labels.numpy(), blocks(classes=10))
     with pytest.raises(DatasetError, match="expected train/train-org-img"):
@@ -135,6 +145,7 @@ def test_isprs(tmp_path: Path, area: str) -> None:
             picture(root / "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE" / name, colours[truth])
     catalog = isprs.prepare(root, tmp_path / "c.parquet", chip=None)
     assert catalog.splits() == {"test": 1, "train": 2, "val": 1} and catalog.header.name == f"ISPRS {area.title()}"
+    assert catalog.header.split_by.endswith("; test: 1 pictures that the source tests by")
     sensor = "rgb8" if area == "potsdam" else "rgbn8"
     assert catalog.header.sensors[sensor].bands == (
         ["red", "green", "blue"] if area == "potsdam" else ["nir", "red", "green"]

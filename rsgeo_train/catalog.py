@@ -1,6 +1,6 @@
 """The catalog: one GeoParquet file that says where every sample of a dataset lies, its label, place and split.
 
-Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be
+Columns: id, split, place, date, label (class index, -1 for none or a raster), geometry (EPSG:4326, may be
 null), and per sensor `<sensor>_path` (null where the sample lacks it) with an optional `<sensor>_window` (column, row,
 width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the files are to be warped onto the sample's
 grid, and an optional `<sensor>_offset` that is added to what the files hold; `labels` (class indices) where a sample
@@ -60,6 +60,7 @@ class CatalogSensor(_Model):
             another order, or the name of its tensor or channel; see `sources`.
         side: pixels that images of any size are brought to when they are read: their shorter side, bilinear, of which
             the middle square is taken; None leaves them as they are.
+        masked: whether pixels that a raster's own mask or alpha band rules out have no data, whatever they hold.
     """
 
     bands: list[str]
@@ -70,6 +71,7 @@ class CatalogSensor(_Model):
     std: list[float] = []
     files: list[str] = []
     side: int | None = None
+    masked: bool = False
 
 
 class CatalogHeader(_Model):
@@ -113,6 +115,12 @@ class Catalog:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Positions of the rows of a split, in table order."""
         return np.flatnonzero(self.table["split"].to_numpy() == split)
+
+    def labelled(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some rows that a task can learn from: where samples have one class, those that have it (not -1)."""
+        if self.header.label_kind != "class" or not self.header.classes:
+            return rows
+        return rows[self.table["label"].to_numpy()[rows] != -1]
 
     def splits(self) -> dict[str, int]:
         """Number of samples per split."""
@@ -204,6 +212,11 @@ def new_table(records: Iterable[dict[str, Any]]) -> gpd.GeoDataFrame:
 def relative_path(path: str | Path, catalog: str | Path) -> str:
     """`path` as the catalog stores it: relative to the catalog's folder, with forward slashes."""
     return Path(os.path.relpath(Path(path).resolve(), Path(catalog).resolve().parent)).as_posix()
+
+
+def told_names(names: Iterable[str]) -> str:
+    """Names of classes for people, those with a comma in quotes."""
+    return ", ".join(f'"{name}"' if "," in name else name for name in names)
 
 
 PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")

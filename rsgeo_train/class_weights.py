@@ -44,7 +44,7 @@ def with_class_weights(kind: str, recipe: Recipe, catalog: Catalog, taken: Input
 
 def _counts(catalog: Catalog, taken: Input, classes: int) -> NDArray[np.int64]:
     """Labelled samples, or pixels, of each class in the train split."""
-    rows = catalog.rows("train")
+    rows = catalog.labelled(catalog.rows("train"))
     if catalog.header.label_kind == "class":
         labels = catalog.table["label"].to_numpy()[rows]
         return np.bincount(labels, minlength=classes)[:classes]

@@ -54,6 +54,7 @@ def read_window(
     files: Sequence[str] = (),
     grid: str | None = None,
     nodata: float | None = None,
+    masked: bool = False,
 ) -> NDArray[Any]:
     """An image's pixels, (C, H, W) in its stored dtype; float32 with NaN for no data on another grid.
 
@@ -65,6 +66,8 @@ def read_window(
         grid: the image's grid, as `warping.grid_text` gives it, where the pixels lie on another one; rasters only. The
             window is not looked at then.
         nodata: stored value without data, for `grid`; the file's own where left out.
+        masked: pixels that a raster's own mask or alpha band rules out are missing: then float32, with NaN there. On
+            another grid they always are.
 
     Raises:
         DatasetError: the file is missing, damaged, or not what the path says.
@@ -77,7 +80,9 @@ def read_window(
         else:
             image = _raw_bytes(match["file"], int(match["index"]), files, bands)
     else:
-        return read_rasters(path, window, bands, files) if grid is None else _warped(path, bands, files, grid, nodata)
+        if grid is not None:
+            return _warped(path, bands, files, grid, nodata)
+        return read_rasters(path, window, bands, files, masked=masked)
     if grid is not None:
         raise DatasetError(f"{path} has no coordinates, so it cannot be brought to another grid.")
     if window is None:
@@ -98,7 +103,7 @@ class StoredImages:
         facts = catalog.header.sensors[sensor]
         self.sensor = sensor
         self.files = tuple(facts.files)
-        self._nodata, self._side = facts.nodata, facts.side
+        self._nodata, self._side, self._masked = facts.nodata, facts.side, facts.masked
         self._catalog = catalog
         self._names = catalog.column("id")
         self._paths, self._windows, self._grids, offsets = (
@@ -174,7 +179,13 @@ class StoredImages:
             raise DatasetError(f"Sample {self._names[row]} has no {self.sensor}.")
         try:
             image = read_window(
-                self.path(row), self.window(row), bands, files=self.files, grid=self.grid(row), nodata=self._nodata
+                self.path(row),
+                self.window(row),
+                bands,
+                files=self.files,
+                grid=self.grid(row),
+                nodata=self._nodata,
+                masked=self._masked,
             )
         except DatasetError as error:
             raise DatasetError(f"Sample {self._names[row]}: {error.args[0]}", error.hint) from None

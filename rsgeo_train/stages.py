@@ -92,7 +92,7 @@ def check_unseen(
     def cut(one: Catalog, settings: Recipe) -> tuple[str, NDArray[np.int64], NDArray[np.int64]]:
         sensor = next(iter(settings.sensors or one.header.sensors))
         data = settings.data
-        return sensor, *selection_rows(one, sensor, data.selection_fraction, settings.seed, data.splits)
+        return sensor, *selection_rows(one, sensor, data.selection_fraction, settings.seed, data.splits, labelled=True)
 
     if all(known.column(key) == catalog.column(key) for key in ("id", "split", "place")):
         return  # with one seed they are cut alike; chips that overlap are no matter of stages
@@ -103,7 +103,7 @@ def check_unseen(
     def met(rows: NDArray[np.int64]) -> list[int]:
         return [row for row in rows if any(_meet(at, seen[file]) for file, at in _places(catalog, sensor, [row]))]
 
-    held = np.concatenate([catalog.rows("val"), catalog.rows("test")])
+    held = catalog.labelled(np.concatenate([catalog.rows("val"), catalog.rows("test")]))
     if again := met(held):
         raise RunFolderError(
             f"{run} has trained on {len(again)} of the {len(held)} samples that this run is judged on, among them "

@@ -54,12 +54,22 @@ from rsgeo_train.value_ranges import with_ranges
 
 
 def selection_rows(
-    catalog: Catalog, sensor: str, fraction: float, seed: int, splits: Sequence[str] = ("train",)
+    catalog: Catalog,
+    sensor: str,
+    fraction: float,
+    seed: int,
+    splits: Sequence[str] = ("train",),
+    *,
+    labelled: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The train split (or several splits) cut in two: for training and for selection, seeded.
 
     Stratified by class. Whole places go to one side where any are known (a sample without one counts as a place of
-    its own), whole files for labels by pixel. Without a fraction selection is on train.
+    its own), whole files for labels by pixel. Without a fraction selection is on train. With `labelled`, samples whose
+    class is not known are left out before.
+
+    Raises:
+        DatasetError: there is no such split, or it has no label where labels are asked for.
     """
     rows = np.sort(np.concatenate([catalog.rows(split) for split in splits]))
     if len(rows) == 0:
@@ -68,6 +78,13 @@ def selection_rows(
             f"The catalog has no {' or '.join(splits)} split; it has {found}.",
             "Name one of them with --set data.splits=[…], or prepare the catalog again.",
         )
+    if labelled:
+        count, rows = len(rows), catalog.labelled(rows)
+        if len(rows) == 0:
+            raise DatasetError(
+                f"None of the {count} samples of {' and '.join(splits)} has a label.",
+                "Prepare the catalog again with labels, or pretrain on it: rsgeo-train pretrain",
+            )
     if not fraction:
         return rows, rows
     table = catalog.table.iloc[rows]
@@ -208,7 +225,7 @@ def train(
     for samples in (data.train, data.selection):
         samples.check_files()
     if not is_method(kind):  # its report is about the held-out split
-        held = next((rows for name in ("test", "val") if len(rows := catalog.rows(name))), ())
+        held = next((rows for name in ("test", "val") if len(rows := catalog.labelled(catalog.rows(name)))), ())
         Samples(catalog, held, taken.bands, cache=False, with_labels=False, fills=taken.fills).check_files()
     if is_first():
         build(kind, recipe, catalog, taken)  # the same of the network
@@ -256,7 +273,7 @@ def _train_part(
         audience.tell(f"resumed at step {task.step} of {task.total_steps}")
     counts = f"{len(data.train)} samples to train on, {len(data.selection)} to select by"
     audience.tell(f"{counts}, {task.total_steps} steps")
-    for line in (*data.cautions(), *task.cautions()):
+    for line in (*_unlabelled(kind, catalog), *data.cautions(), *task.cautions()):
         audience.tell(line)
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
@@ -319,8 +336,11 @@ def make_data(
         processes: how many there are; those of the recipe where left out.
     """
     sensor = next(iter(taken.bands))
-    first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed, recipe.data.splits)
     labelled = not is_method(kind)
+    data = recipe.data
+    first, second = selection_rows(
+        catalog, sensor, data.selection_fraction, recipe.seed, data.splits, labelled=labelled
+    )
     by_class = labelled and catalog.header.label_kind == "class"
     first = label_shares.share(catalog, first, recipe.data.label_fraction, recipe.seed, by_class=by_class)
     if labelled:  # the samples that select are looked at with their labels too
@@ -417,11 +437,26 @@ def _task_of(catalog: Catalog) -> str:
     return "detection" if catalog.header.label_kind == "instances" else "classification"
 
 
+def _unlabelled(kind: str, catalog: Catalog) -> list[str]:
+    """What is to be told of samples without a label, which a task leaves out."""
+    left_out = (
+        {}
+        if is_method(kind)
+        else {
+            name: len(rows) - len(catalog.labelled(rows))
+            for name in catalog.splits()
+            if len(rows := catalog.rows(name))
+        }
+    )
+    parts = [f"{count} of {name}" for name, count in left_out.items() if count]
+    return [f"samples without a label, in no training, selection or score: {', '.join(parts)}"] if parts else []
+
+
 def _check_classes(catalog: Catalog) -> None:
-    """Refuse class indices that the catalog's header has no class for."""
+    """Refuse class indices that the catalog's header has no class for; -1 is no label."""
     names = [entry.name for entry in catalog.header.classes]
-    table = catalog.table.iloc[catalog.rows("train")]
-    wrong = table[~table["label"].between(0, len(names) - 1)]
+    table = catalog.table
+    wrong = table[~table["label"].between(-1, len(names) - 1)]
     if len(wrong):
         raise DatasetError(
             f"{len(wrong)} samples have a label outside the catalog's {len(names)} classes (0 to {len(names) - 1}), "

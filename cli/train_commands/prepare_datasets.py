@@ -195,13 +195,18 @@ _step_option = click.option(
 @click.command()
 @root_option
 @output_option
+@seed_option
 @_chip_option
 @_step_option
-def floodnet(root: Path, output: Path, chip: int, step: int | None) -> None:
-    """FloodNet: drone pictures after a hurricane, with flooded and dry buildings and roads."""
+@click.option("--hold-out", multiple=True, metavar="PICTURE", help="Picture kept for the val split; repeatable.")
+def floodnet(root: Path, output: Path, seed: int, chip: int, step: int | None, hold_out: tuple[str, ...]) -> None:
+    """FloodNet: drone pictures after a hurricane, with flooded and dry buildings and roads.
+
+    The challenge's layout has labels for train alone: a fifth of its pictures is held out, flooded and others alike.
+    """
     from rsgeo_train.prepare import floodnet as adapter
 
-    written(adapter.prepare(root, output, chip=chip or None, step=step), output)
+    written(adapter.prepare(root, output, chip=chip or None, step=step, seed=seed, held_out=hold_out), output)
 
 
 @click.command()
@@ -256,7 +261,8 @@ def masks(
     """Pictures with masks by two patterns.
 
     {id} stands for what a picture and its mask have in common, {split} for train, val or test, {place} for what must
-    not be on both sides of the split, * for anything else.
+    not be on both sides of the split, {kind} for what a split that is made has its share of each of, * for anything
+    else.
 
     \b
     rsgeo-train prepare masks --root DATA --classes c.yaml -o chips.parquet \\

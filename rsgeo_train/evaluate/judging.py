@@ -50,6 +50,9 @@ def judging_of(catalog: Catalog, protocol: Protocol) -> Judging:
     """
     rows, truth = truth_of(catalog, protocol.exclude)
     excluded, notes = list(protocol.exclude), []
+    unlabelled = len(catalog) - len(catalog.labelled(np.arange(len(catalog))))
+    if unlabelled:
+        notes.append(f"{unlabelled} of {len(catalog)} samples have no label: not judged")
     held = _held(catalog, rows, protocol)
     if not held and (lonely := _lonely(catalog, rows, truth.labels)):
         excluded += lonely

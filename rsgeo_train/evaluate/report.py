@@ -59,9 +59,11 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     Returns:
         One line that says the score.
     """
-    split = next(name for name in ("test", "val", "train") if len(catalog.rows(name)))
+    split = next(name for name in ("test", "val", "train") if len(catalog.labelled(catalog.rows(name))))
     taken = input_of("classification", recipe, catalog)
-    held = Samples(catalog, catalog.rows(split), taken.bands, cache=recipe.data.cache, fills=taken.fills)
+    rows = catalog.labelled(catalog.rows(split))
+    unlabelled = len(catalog.rows(split)) - len(rows)
+    held = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     rows = _labelled(task, recipe, catalog, taken)
     train = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     data = f"{catalog.header.name}, {split} split"
@@ -113,6 +115,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
         "labelled_samples": len(train),
+        "unlabelled_samples": unlabelled,
         "selection_score": max((line["score"] for line in log), default=None),
         "checkpoint_sha256": checkpoint,
     }
@@ -161,7 +164,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
 def _labelled(task: SupervisedTask, recipe: Recipe, catalog: Catalog, taken: Input) -> NDArray[np.int64]:
     """The rows of train whose labels the run was given: the floors are given the same ones."""
     if recipe.data.label_fraction == 1:
-        return catalog.rows("train")
+        return catalog.labelled(catalog.rows("train"))
     kind = "detection" if isinstance(task, DetectionTask) else "segmentation" if task.dense else "classification"
     data = make_data(kind, recipe, catalog, taken, processes=1)
     return np.unique([*data.train.rows, *data.selection.rows])
@@ -260,6 +263,7 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
         f"Scored once on the {facts['split']} split; split by: {facts['split_by']}. The epoch was chosen on "
         + (f"a part cut from train ({chosen})." if chosen is not None else "nothing.")
         + (f" {facts['label_fraction']:.3g} of the labels were used." if facts["label_fraction"] < 1 else "")
+        + (f" {facts['unlabelled_samples']} of its samples have no label." if facts["unlabelled_samples"] else "")
         + " Floors in grey."
     )
     listed = [*found.metrics, *found.floors]

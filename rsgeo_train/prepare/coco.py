@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,18 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from rsgeo_train import instances
 from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, default_color, new_table, relative_path
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.instances import Instance
-from rsgeo_train.prepare import georeference, splits
+from rsgeo_train.prepare import georeference, splits, torn_files
 from rsgeo_train.prepare.name_patterns import SPLITS
 from rsgeo_train.prepare.scenes import sensor_of
 
+_FARTHEST = 1e6  # pixels; rings are drawn point by point, however far they reach
 _EXPECTED = "Expected train/annotation.json with pictures in train/images, and the same of val."
 
 
@@ -201,7 +199,7 @@ def _classes(contents: Sequence[tuple[_Part, dict[str, list[dict[str, Any]]]]]) 
         for entry in content["categories"]:
             try:
                 number, name = int(entry["id"]), str(entry.get("name", entry["id"]))
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 raise DatasetError(f"{part.annotations}: {str(entry)[:60]} is no category with an id.") from None
             if found.setdefault(number, name) != name:
                 raise DatasetError(
@@ -224,22 +222,26 @@ def _records(
     """A record a picture of a split."""
     by_picture: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for entry in content["annotations"]:
-        by_picture[entry.get("image_id") if isinstance(entry, dict) else None].append(entry)
+        by_picture[_number(entry.get("image_id")) if isinstance(entry, dict) else None].append(entry)
     index = {number: place for place, number in enumerate(names)}
     found: list[tuple[Path, dict[str, Any]]] = []
-    known = set()
+    known, taken = set(), set()
     for facts in content["images"]:
-        try:
-            number, name = facts["id"], str(facts["file_name"])
-        except (KeyError, TypeError):
+        number, name = (facts.get("id"), facts.get("file_name")) if isinstance(facts, dict) else (None, None)
+        if _number(number) is None or not isinstance(name, str):
             faults.add("entries of images have no id or file_name", str(facts)[:60])
             continue
+        if number in known or name in taken:
+            known.add(number)
+            faults.add("entries of images repeat an id or a file_name", f"{number} with {name}")
+            continue
         known.add(number)
+        taken.add(name)
         path = part.pictures / name
         if not path.is_file():
             faults.add(f"pictures of {part.split} are not there", path.relative_to(root).as_posix())
             continue
-        size = _size(path)
+        size = torn_files.size_of(path)
         if size is None:
             faults.add(f"pictures of {part.split} cannot be read", path.relative_to(root).as_posix())
             continue
@@ -273,21 +275,16 @@ def _records(
     return found
 
 
-def _size(path: Path) -> tuple[int, int] | None:
-    """Height and width of a picture; None where it cannot be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                return source.height, source.width
-        except RasterioError:
-            return None
+def _number(value: Any) -> int | float | str | None:
+    """What can tell pictures or categories apart; None for anything else that broken files have there."""
+    return value if isinstance(value, (int, float, str)) else None
 
 
 def _instance(entry: dict[str, Any], index: dict[int, int], size: tuple[int, int], faults: _Faults) -> Instance | None:
     """An object; None where its annotation cannot be taken."""
     said = f"annotation {entry.get('id')} of image {entry.get('image_id')}"
-    label = index.get(entry.get("category_id"))
+    category = _number(entry.get("category_id"))
+    label = None if category is None else index.get(category)
     if label is None:
         faults.add("objects are of a category that is not listed", said)
         return None
@@ -316,19 +313,20 @@ def _packed(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any] | No
             shape = [[x, y, x + w, y, x + w, y + h, x, y + h]]
         if isinstance(shape, list):
             rings = [[float(value) for value in ring] for ring in shape if len(ring) >= 6 and len(ring) % 2 == 0]
-            if not rings or not np.isfinite(np.concatenate(rings)).all():
+            if not rings or not (np.abs(np.concatenate(rings)) < _FARTHEST).all():  # NaN is not less
                 return None
             packed = coco.merge(coco.frPyObjects(rings, height, width))
         elif list(shape["size"]) != [height, width]:
             return None
         elif isinstance(shape["counts"], list):
-            if sum(shape["counts"]) != height * width:
+            runs = [int(length) for length in shape["counts"]]
+            if runs != shape["counts"] or min(runs) < 0 or sum(runs) != height * width:
                 return None
-            packed = coco.frPyObjects(shape, height, width)
+            packed = coco.frPyObjects({"size": [height, width], "counts": runs}, height, width)
         else:
             packed = {"size": [height, width], "counts": str(shape["counts"]).encode()}
             if int(coco.decode(packed).sum()) != int(coco.area(packed)):
                 return None
         return {"counts": packed["counts"].decode(), "area": int(coco.area(packed))}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -1,11 +1,12 @@
 """FloodNet (Rahnemoonfar et al., IEEE Access 2021) to a catalog: drone pictures after a hurricane, ten classes.
 
 Official layout: `{train,val,test}/{split}-org-img/ID.jpg` and `{split}-label-img/ID_lab.png`, whose values are the
-classes; or that of the challenge, `Train/Labeled/{Flooded,Non-Flooded}/{image,mask}`.
+classes; or that of the challenge, `Train/Labeled/{Flooded,Non-Flooded}/{image,mask}`, which has no other labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rsgeo_train.catalog import Catalog
@@ -34,11 +35,19 @@ CLASSES = tuple(
 _LAYOUTS = (
     ("*/{split}-org-img/{id}.jpg", "*/{split}-label-img/{id}_lab.png"),
     ("{split}-org-img/{id}.jpg", "{split}-label-img/{id}_lab.png"),
-    ("{split}/Labeled/{place}/image/{id}.jpg", "{split}/Labeled/{place}/mask/{id}_lab.png"),
+    ("{split}/Labeled/{kind}/image/{id}.jpg", "{split}/Labeled/{kind}/mask/{id}_lab.png"),
 )
 
 
-def prepare(root: Path, output: Path, *, chip: int | None = 512, step: int | None = None) -> Catalog:
+def prepare(
+    root: Path,
+    output: Path,
+    *,
+    chip: int | None = 512,
+    step: int | None = None,
+    seed: int = 0,
+    held_out: Sequence[str] = (),
+) -> Catalog:
     """The catalog of FloodNet; see `masks.prepare`.
 
     Args:
@@ -46,14 +55,26 @@ def prepare(root: Path, output: Path, *, chip: int | None = 512, step: int | Non
         output: path of the catalog.
         chip: side of the chips, pixels; None takes the pictures of 4000 × 3000 whole.
         step: from one chip to the next, pixels.
+        seed: of the split, where there are labels for train alone, as in the challenge: whole pictures, flooded and
+            other ones alike.
+        held_out: names of the pictures that are held out then.
 
     Raises:
-        DatasetError: neither layout is found.
+        DatasetError: neither layout is found, or there is no picture to hold out.
     """
     for images, labels in _LAYOUTS:
-        if next(root.glob(images.format(split="*", id="*", place="*")), None) is not None:
+        if next(root.glob(images.format(split="*", id="*", kind="*")), None) is not None:
             return masks.prepare(
-                root, output, images=images, masks=labels, classes=CLASSES, name="FloodNet", chip=chip, step=step
+                root,
+                output,
+                images=images,
+                masks=labels,
+                classes=CLASSES,
+                name="FloodNet",
+                chip=chip,
+                step=step,
+                seed=seed,
+                held_out=held_out,
             )
     raise DatasetError(
         f"{root} holds no FloodNet: expected train/train-org-img/10165.jpg and train/train-label-img/10165_lab.png, or "

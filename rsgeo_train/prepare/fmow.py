@@ -24,6 +24,7 @@ from rsgeo_train.catalog import (
     relative_path,
 )
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.prepare.torn_files import without_torn
 
 SENSOR = "rgb8"
 BANDS = ["red", "green", "blue"]
@@ -42,10 +43,10 @@ def prepare(root: Path, output: Path, *, side: int = 448) -> Catalog:
 
     Returns:
         Visits of one place share its `place` and have their `date`; a note counts those whose JSON is missing or
-        broken, which have none.
+        broken, which have none, and another one pictures that are torn, which are left out.
 
     Raises:
-        DatasetError: no pictures are found.
+        DatasetError: no pictures are found, or all of them are torn.
     """
     found = [
         (split, path, match)
@@ -58,6 +59,11 @@ def prepare(root: Path, output: Path, *, side: int = 448) -> Catalog:
             f"{root} holds no fMoW-RGB: expected train/airport/airport_0/airport_0_0_rgb.jpg and the like, with "
             "airport_0_0_rgb.json beside it."
         )
+    notes: list[str] = []
+    whole = without_torn([path for _, path, _ in found], root, "pictures", notes)
+    found = [entry for entry in found if entry[1] in whole]
+    if not found:
+        raise DatasetError(f"No picture of {root} can be read: {notes[0]}.", "Fetch them again.")
     names = sorted({path.parts[-3] for _, path, _ in found})
     records: list[dict[str, Any]] = []
     silent = 0
@@ -75,12 +81,14 @@ def prepare(root: Path, output: Path, *, side: int = 448) -> Catalog:
                 "geometry": geometry,
             }
         )
+    if silent:
+        notes.append(f"{silent} of {len(records)} pictures have no readable JSON, so no date")
     header = CatalogHeader(
         name="fMoW-RGB",
         sensors={SENSOR: CatalogSensor(bands=BANDS, dtype="uint8", side=side)},
         classes=[CatalogClass(name=name, color=default_color(i)) for i, name in enumerate(names)],
         split_by="the source's own split, by place",
-        notes=[f"{silent} of {len(records)} pictures have no readable JSON, so no date"] if silent else [],
+        notes=notes,
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     for key, facts in header.sensors.items():

@@ -20,6 +20,7 @@ from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.prepare.folder import SUFFIXES
 from rsgeo_train.prepare.name_patterns import matching, split_of
 from rsgeo_train.prepare.scenes import picture_facts, sensor_of, windows
+from rsgeo_train.prepare.torn_files import without_torn
 
 FIELDS = ("id", "place", "date", "split")
 ALL = "**/{id}"
@@ -55,10 +56,10 @@ def prepare(
 
     Returns:
         Without `{split}` whole places are held out, told by `{place}` or else by where the files lie; without either,
-        files at random. A note counts the places of two dates or more.
+        files at random. Notes count the places of two dates or more, and files that are torn, which are left out.
 
     Raises:
-        DatasetError: the pattern is wrong or nothing matches, a file cannot be read, or a part of a name is no date.
+        DatasetError: the pattern is wrong or nothing matches, no file can be read, or a part of a name is no date.
     """
     own = [field for field in FIELDS if f"{{{field}}}" in images]
     files = matching(root, images, "--images", FIELDS)
@@ -67,7 +68,13 @@ def prepare(
         raise DatasetError(
             f"None of {len(files)} files of {images} below {root} is one of {', '.join(sorted(SUFFIXES))}."
         )
+    torn: list[str] = []
+    whole = without_torn(chosen, root, "files", torn)
+    chosen = {path: told for path, told in chosen.items() if path in whole}
+    if not chosen:
+        raise DatasetError(f"No picture below {root} can be read: {torn[0]}.", "Fetch them again.")
     key, facts, notes = sensor_of(list(chosen), sensor, bands)
+    notes = [*notes, *torn]
     names = {path: path.relative_to(root).with_suffix("").as_posix() for path in chosen}
     place, side, split_by = _split(chosen, names, own, seed, held_out)
     records: list[dict[str, Any]] = []

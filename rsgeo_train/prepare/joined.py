@@ -86,7 +86,7 @@ def _check(catalog: Catalog, first: Catalog, sensors: dict[str, CatalogSensor], 
         )
     for key, facts in header.sensors.items():
         known = sensors.setdefault(key, facts.model_copy(deep=True))
-        told = [(f.bands, f.dtype, f.nodata, f.files) for f in (known, facts)]
+        told = [(f.bands, f.dtype, f.nodata, f.files, f.masked) for f in (known, facts)]
         if told[0] != told[1]:
             raise DatasetError(
                 f"{header.name} has {key} as {', '.join(facts.bands)} ({facts.dtype}), another catalog as "

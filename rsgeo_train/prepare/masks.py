@@ -1,14 +1,14 @@
 """Pictures with masks, wherever they lie and however they are named, to a catalog of chips.
 
 Two patterns say where: `{id}` stands for what a picture and its mask have in common, `{split}` and `{place}` for
-folders or parts of names that tell the split and the place. FloodNet, ISPRS and the like are such patterns with a
-class list.
+folders or parts of names that tell the split and the place, `{kind}` for what a split that is made has its share of each
+of. FloodNet, ISPRS and the like are such patterns with a class list.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
 from rsgeo_train.prepare.name_patterns import by_fields, matching, said, split_of
 from rsgeo_train.prepare.scenes import LabelClass, class_value, picture_facts, sensor_of, windows
+from rsgeo_train.prepare.torn_files import without_torn
 
-FIELDS = ("id", "split", "place")
+FIELDS = ("id", "split", "place", "kind")
 
 
 def prepare(
@@ -52,8 +53,8 @@ def prepare(
         name: of the dataset; the folder's where left out.
         chip: side of the chips, pixels; None takes pictures whole.
         step: from one chip to the next, pixels; `chip` where left out.
-        seed: of the split, where the patterns have none.
-        held_out: places of the val split, where the patterns have no split.
+        seed: of the split, where the patterns have none or find train alone.
+        held_out: places of the val split, where one is made; a picture's name where the patterns have no place.
         tested: the ids of the test split, where the patterns have no split.
         sensor: sensor key; `rgb8` for three 8-bit bands where left out.
         bands: names of the bands wanted, or, where the files do not name theirs, of all in file order.
@@ -61,11 +62,12 @@ def prepare(
             the other; pictures that it lacks are left out.
 
     Returns:
-        Without `{split}` whole places, or without `{place}` whole pictures, are held out. Notes count pictures without
-        a mask, masks without a picture, and pairs of different sizes; none of them is taken.
+        Without `{split}`, or where there is train alone, whole places, or without `{place}` whole pictures, are held
+        out, of each `{kind}` alike. Notes count pictures without
+        a mask, masks without a picture, torn files, and pairs of different sizes; none of them is taken.
 
     Raises:
-        DatasetError: a pattern is wrong, nothing matches, or no picture has a mask.
+        DatasetError: a pattern is wrong, nothing matches, no picture has a mask, or there is no place to hold out.
     """
     shared = [field for field in FIELDS if f"{{{field}}}" in images and f"{{{field}}}" in masks]
     pictures, labels = (
@@ -81,10 +83,18 @@ def prepare(
             f"{first} is {said(next(iter(pictures)), FIELDS)}, {second} is {said(next(iter(labels)), FIELDS)}.",
             "Let {id} stand in both patterns for what a picture and its mask have in common.",
         )
+    torn: list[str] = []
+    whole = without_torn([pictures[one][0] for one in both], root, "pictures", torn)
+    whole |= without_torn([labels[one][0] for one in both], root, "masks", torn)
+    both = [one for one in both if pictures[one][0] in whole and labels[one][0] in whole]
+    if not both:
+        raise DatasetError(f"No pair of {root} can be read: {'; '.join(torn)}.", "Fetch them again.")
     key, facts, notes = sensor_of([pictures[one][0] for one in both], sensor, bands)
+    notes = [*notes, *torn]
     kind = "palette" if any(entry.mask for entry in classes) else "raster"
     records: list[dict[str, Any]] = []
     unequal, gsds = [], []
+    kinds: dict[str, str] = {}
     for one in both:
         (picture, fields), mask = pictures[one], labels[one][0]
         try:
@@ -94,7 +104,9 @@ def prepare(
             continue
         gsds.append(gsd)
         cuts = [None] if chip is None else windows(height, width, chip, step or chip)
-        stem = "/".join(part for part in (fields.get("split"), fields.get("place"), fields["id"]) if part)
+        parts = (fields.get("split"), fields.get("place"), fields.get("kind"), fields["id"])
+        stem = "/".join(part for part in parts if part)
+        kinds[fields.get("place") or stem] = fields.get("kind") or ""
         for window in cuts:
             records.append(
                 {
@@ -117,15 +129,14 @@ def prepare(
     split_by = "the source's own split"
     if like is not None:
         records, split_by = _as_in(like, records, f"{key}_path", output, notes)
-    elif "{split}" not in images:
-        rest = [record["place"] for record in records if record["split"] != "test"]
-        side = splits.by_place(rest, seed, held_out)
+    elif "{split}" not in images or {record["split"] for record in records} == {"train"}:
+        rest = {record["place"]: kinds[record["place"]] for record in records if record["split"] != "test"}
+        side, split_by = _made(rest, "place" if "{place}" in images else "picture", seed, held_out)
+        tests = len({record["label_path"] for record in records if record["split"] == "test"})
         for record in records:
-            record["split"] = record["split"] or side[record["place"]]
-        split_by = f"{'place' if '{place}' in images else 'picture'}, " + (
-            f"held out: {', '.join(held_out)}" if held_out else f"80/20, seed {seed}"
-        )
-        split_by += f"; test: {len(tested)} pictures that the source tests by" if tested else ""
+            record["split"] = "test" if record["split"] == "test" else side[record["place"]]
+        split_by += f"; test: {tests} pictures that the source tests by" if tests else ""
+        split_by += "; the source has labels of train alone" if "{split}" in images else ""
     header = CatalogHeader(
         name=name or root.resolve().name,
         sensors={key: facts.model_copy(update={"gsd": None if None in gsds else float(np.median(gsds))})},
@@ -141,6 +152,22 @@ def prepare(
     facts = header.sensors[key]
     facts.mean, facts.std = statistics(catalog, key, catalog.rows("train"), limit=400)
     return catalog
+
+
+def _made(kinds: Mapping[str, str], unit: str, seed: int, held_out: Sequence[str]) -> tuple[dict[str, str], str]:
+    """`train` or `val` by place, whose kinds are given, and the rule in words."""
+    if unknown := [name for name in held_out if name not in kinds]:
+        raise DatasetError(
+            f"--hold-out {unknown[0]}: no such {unit}; there are {', '.join(sorted(kinds)[:8])}"
+            + (f" and {len(kinds) - 8} more." if len(kinds) > 8 else ".")
+        )
+    if held_out:
+        return splits.by_place(list(kinds), seed, held_out), f"{unit}, held out: {', '.join(held_out)}"
+    names = sorted(set(kinds.values()))
+    if len(names) < 2:
+        return splits.by_place(list(kinds), seed), f"{unit}, 80/20, seed {seed}"
+    side = splits.stratified({place: names.index(kind) for place, kind in kinds.items()}, seed)
+    return side, f"{unit}, 80/20 of each of {' and '.join(names)}, seed {seed}"
 
 
 def _as_in(

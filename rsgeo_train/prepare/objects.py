@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rsgeo_train import instances
-from rsgeo_train.catalog import IGNORED, Catalog
+from rsgeo_train.catalog import IGNORED, Catalog, told_names
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.instances import Instance
 from rsgeo_train.labels import StoredLabels
@@ -45,7 +45,7 @@ def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: in
         )
     names = [entry.name for entry in header.classes]
     if unknown := [name for name in classes if name not in names]:
-        raise DatasetError(f"--class {unknown[0]}: no such class.", f"The catalog has {', '.join(names)}")
+        raise DatasetError(f"--class {told_names(unknown[:1])}: no such class.", f"The catalog has {told_names(names)}")
     wanted = [names.index(name) for name in classes]
     labels, sensors = StoredLabels(catalog), [StoredImages(catalog, sensor) for sensor in header.sensors]
     found, kept, counts = [], [], Counter()

@@ -119,7 +119,7 @@ def prepare(
         record |= {"split": "val" if in_val else "train", "label": names.index(name) if name else -1}
     header = CatalogHeader(
         name="SpaceNet 7",
-        sensors={SENSOR: CatalogSensor(bands=BANDS, dtype="uint8", gsd=_GSD, files=["1", "2", "3"])},
+        sensors={SENSOR: CatalogSensor(bands=BANDS, dtype="uint8", gsd=_GSD, files=["1", "2", "3"], masked=True)},
         classes=[CatalogClass(name=name, color=default_color(i)) for i, name in enumerate(names)],
         split_by=said,
         notes=notes,
@@ -155,8 +155,7 @@ def _pieces(path: Path, chip: int, blank: float) -> tuple[list[tuple[int, tuple[
             pixels = source.read([1, 2, 3])
             grid = Grid(source.height, source.width, source.transform, source.crs)
             dark = (pixels == 0).all(axis=0)
-            if source.count > 3:
-                dark |= source.read(4) == 0
+            dark |= (source.read_masks([1, 2, 3]) == 0).any(axis=0)  # transparent, as samples are read too
     except RasterioIOError as error:
         raise DatasetError(f"{path} cannot be read: {error}", "Fetch it again; it may be cut off.") from None
     columns = -(-grid.width // chip)
@@ -171,11 +170,24 @@ def _pieces(path: Path, chip: int, blank: float) -> tuple[list[tuple[int, tuple[
 
 
 def _given(path: Path) -> dict[str, str]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"aoi", "label"} <= rows[0].keys():
+    """The labels of a CSV by AOI; one in UTF-8, with or without the mark that spreadsheets put before it."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+            names = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} is no CSV in UTF-8: {error}", "Save it as CSV, UTF-8.") from None
+    if not {"aoi", "label"} <= set(names):
         raise DatasetError(f"{path} has no columns aoi and label.", "Its first line must be: aoi,label")
-    return {row["aoi"]: row["label"] for row in rows}
+    found: dict[str, str] = {}
+    for line, row in rows:
+        aoi, label = row["aoi"], row["label"]
+        if label is None or aoi is None:
+            raise DatasetError(f"{path}, line {line}: {aoi} has no label.", "Write AOI,LABEL, or AOI, for none.")
+        if found.setdefault(aoi.strip(), label.strip()) != label.strip():
+            raise DatasetError(f"{path}, line {line}: {aoi} is {label.strip()} here and {found[aoi.strip()]} before.")
+    return found
 
 
 def _named(
@@ -188,7 +200,7 @@ def _named(
                 f"{source} lacks {len(lacking)} of {len(aois)} AOIs, such as {lacking[0]}.",
                 "Add a line for each; an empty label leaves one out of the classes.",
             )
-        return {aoi: given[aoi].strip() for aoi in aois}
+        return {aoi: given[aoi] for aoi in aois}
     placed = [aoi for aoi in aois if aoi in centres]
     found = dict(zip(placed, countries_of([centres[aoi] for aoi in placed]), strict=True))
     return {aoi: found.get(aoi) or "" for aoi in aois}

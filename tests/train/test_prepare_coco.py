@@ -70,7 +70,8 @@ def test_all_rings_run_lengths_boxes_and_crowds_are_taken(tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_taken_is_counted_and_left_out(tmp_path: Path) -> None:
-    pictures = {name: drawn([], (30, 30), 0) for name in ("good.jpg", "gone.jpg", "torn.jpg", "other.jpg")}
+    names = ("good.jpg", "gone.jpg", "torn.jpg", "other.jpg", "cut off.jpg")
+    pictures = {name: drawn([], (30, 30), 0) for name in names}
     annotations = [
         annotation(0, 0, [square(2, 2, 9)]),
         annotation(1, 0, [[1, 2, 3, 4]]),  # two points
@@ -87,13 +88,15 @@ def test_what_cannot_be_taken_is_counted_and_left_out(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     (tmp_path / "train/images/gone.jpg").unlink()
     (tmp_path / "train/images/torn.jpg").write_bytes(b"\xff\xd8 no picture")
+    cut = tmp_path / "train/images/cut off.jpg"
+    cut.write_bytes(cut.read_bytes()[:-50])
     catalog = coco.prepare(tmp_path, tmp_path / "c.parquet")
     assert catalog.table["id"].tolist() == ["train/good"]
     notes = "\n".join(catalog.header.notes)
     for words in (
         "1 objects in 1 pictures",
         "1 pictures of train are not there, such as train/images/gone.jpg: left out",
-        "1 pictures of train cannot be read",
+        "2 pictures of train cannot be read",
         "other.jpg with 30 × 30 instead of 30 × 31 pixels",
         "3 objects have no outline and no box that can be read",
         "1 objects cover no pixel, such as annotation 2 of image 0",
@@ -102,6 +105,39 @@ def test_what_cannot_be_taken_is_counted_and_left_out(tmp_path: Path) -> None:
         "1 entries of images have no id or file_name",
     ):
         assert words in notes, (words, notes)
+
+
+def test_what_no_file_should_hold_is_counted_and_ends_nothing(tmp_path: Path) -> None:
+    good = annotation(0, 0, [square(2, 2, 9)])
+    annotations = [
+        good,
+        {**good, "id": 1, "category_id": [100]},
+        {**good, "id": 2, "image_id": [0]},
+        None,
+        annotation(4, 0, {"size": [30, 30], "counts": [-5, 905]}),
+        annotation(5, 0, {"size": [30, 30], "counts": [899.5, 0.5]}),
+        annotation(6, 0, [[1e300, 0, 5, 5, 9, 9]]),
+        annotation(7, 0, [], bbox=[0, 0, "wide", None]),
+    ]
+    path = write_split(tmp_path, "train", {"a.jpg": drawn([], (30, 30), 0)}, annotations)
+    content = json.loads(path.read_text())
+    first = content["images"][0]
+    content["images"] += [first, {**first, "id": 9}, {**first, "id": [1]}, {**first, "id": None}, None, "a.jpg"]
+    path.write_text(json.dumps(content))
+    catalog = coco.prepare(tmp_path, tmp_path / "c.parquet")
+    notes = "\n".join(catalog.header.notes)
+    assert len(catalog) == 1 and "1 objects in 1 pictures" in notes
+    for words in (
+        "1 objects are of a category that is not listed",
+        "2 objects are of no picture that is listed",
+        "4 objects have no outline and no box that can be read",
+        "2 entries of images repeat an id or a file_name, such as 0 with a.jpg: left out",
+        "4 entries of images have no id or file_name",
+    ):
+        assert words in notes, (words, notes)
+    path.write_text(json.dumps({**content, "categories": [{"id": float("inf"), "name": "building"}]}))
+    with pytest.raises(DatasetError, match="is no category with an id"):
+        coco.prepare(tmp_path, tmp_path / "c.parquet")
 
 
 def test_broken_files_are_refused_with_what_to_type(tmp_path: Path) -> None:
@@ -206,6 +242,10 @@ def test_objects_need_maps_of_a_class_that_is_there(chips: Catalog, tmp_path: Pa
     with pytest.raises(DatasetError, match="--class Barn: no such class") as refused:
         objects.prepare(chips, tmp_path / "o.parquet", classes=["Barn"])
     assert refused.value.hint == "The catalog has House, Ground"
+    chips.header.classes[1].name = "ground, wet"
+    with pytest.raises(DatasetError, match='--class "ground, dry": no such class') as refused:
+        objects.prepare(chips, tmp_path / "o.parquet", classes=["ground, dry"])
+    assert refused.value.hint == 'The catalog has House, "ground, wet"'
     with pytest.raises(DatasetError, match="No area of House has 9999 pixels"):
         objects.prepare(chips, tmp_path / "o.parquet", classes=["House"], least=9999)
     chips.header.label_kind, chips.header.classes = "class", [CatalogClass(name="House", color="#ff0000")]

@@ -76,6 +76,21 @@ def test_pictures_of_any_size_meet_in_a_batch(root: Path, tmp_path: Path) -> Non
         assert (image[:, :, :13] - image[:, :, 19:] > 60).all()
 
 
+def test_torn_pictures_are_left_out_counted_and_named(root: Path, tmp_path: Path) -> None:
+    torn = root / "train/airport/airport_0/airport_0_1_rgb.jpg"
+    torn.write_bytes(torn.read_bytes()[:-60])  # still opens, and is grey below
+    (root / "val/airport/airport_0/airport_0_2_rgb.jpg").write_bytes(b"")
+    catalog = fmow.prepare(root, tmp_path / "c.parquet", side=32)
+    assert catalog.splits() == {"train": 5, "val": 2}
+    assert catalog.header.notes[0] == (
+        "2 of 9 pictures are torn or empty, such as train/airport/airport_0/airport_0_1_rgb.jpg: left out"
+    )
+    for path in root.glob("*/*/*/*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"No picture of .* can be read: 9 of 9 pictures are torn"):
+        fmow.prepare(root, tmp_path / "c.parquet")
+
+
 def test_what_is_no_fmow_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected train/airport"):
         fmow.prepare(tmp_path, tmp_path / "c.parquet")

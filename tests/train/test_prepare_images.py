@@ -95,6 +95,15 @@ def test_splits_of_the_folders_and_places_held_out(dates: Path, tmp_path: Path) 
     assert sorted(catalog.table["split"]) == ["train", "val"] and "own split" in catalog.header.split_by
 
 
+def test_torn_files_are_left_out_counted_and_named(dates: Path, tmp_path: Path) -> None:
+    for name, rest in (("oslo/2019-01-05", -100), ("ulm/2020-05-01", 50)):
+        path = dates / f"{name}.tif"
+        path.write_bytes(path.read_bytes()[:rest])
+    catalog = prepare(dates, tmp_path / "c.parquet", images="{place}/{date}.tif")
+    assert len(catalog) == 11
+    assert "2 of 13 files are torn or empty, such as oslo/2019-01-05.tif: left out" in catalog.header.notes
+
+
 @pytest.mark.parametrize(
     ("pattern", "words"), [("{month}.tif", "no field"), ("none/*.tif", "No file"), ("*/*.txt", "None of 1 files")]
 )

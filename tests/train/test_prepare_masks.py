@@ -71,6 +71,16 @@ def test_gaps_are_counted_and_left_out(root: Path, tmp_path: Path) -> None:
     assert "1 masks have no picture" in notes and "1 pairs left out" in notes and "(16, 16) pixels" in notes
 
 
+def test_torn_files_are_left_out_counted_and_named(root: Path, tmp_path: Path) -> None:
+    for name, rest in (("north/masks/0_truth", -30), ("south/masks/9_truth", 0), ("south/pictures/7_rgb", -3000)):
+        path = root / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:rest])
+    catalog = masks.prepare(root, tmp_path / "c.parquet", images=IMAGES, masks=MASKS, classes=TWO)
+    assert len(catalog) == 7
+    assert "1 of 10 pictures are torn or empty, such as south/pictures/7_rgb.png: left out" in catalog.header.notes
+    assert "2 of 10 masks are torn or empty, such as north/masks/0_truth.png: left out" in catalog.header.notes
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -97,13 +107,23 @@ def test_floodnet(tmp_path: Path, layout: str) -> None:
             if layout == "v1.0":
                 image, mask = root / split / f"{split}-org-img", root / split / f"{split}-label-img"
             else:
-                image, mask = (root / "Train/Labeled/Flooded" / kind for kind in ("image", "mask"))
+                side = "Flooded" if number else "Non-Flooded"
+                image, mask = (root / "Train/Labeled" / side / kind for kind in ("image", "mask"))
             name = f"{len(split)}{split[0]}{number}"
             picture(image / f"{name}.jpg", noise(seed=number))
             picture(mask / f"{name}_lab.png", blocks(classes=10))
     catalog = floodnet.prepare(root, tmp_path / "c.parquet", chip=None)
-    expected = {"train": 3, "val": 2, "test": 1} if layout == "v1.0" else {"train": 6}
+    expected = {"train": 3, "val": 2, "test": 1} if layout == "v1.0" else {"train": 4, "val": 2}
     assert catalog.splits() == expected and len(catalog.header.classes) == 10
+    assert catalog.table["place"].nunique() == 6  # flooded or not is no place: every picture stands alone
+    if layout == "challenge":  # one of each kind is held out, with chips whole pictures are
+        held = catalog.table.loc[catalog.table["split"] == "val", "id"]
+        assert sorted(name.split("/")[1] for name in held) == ["Flooded", "Non-Flooded"]
+        assert catalog.header.split_by.startswith("picture, 80/20 of each of Flooded and Non-Flooded, seed 0")
+        cut = floodnet.prepare(root, tmp_path / "c.parquet", chip=24, held_out=["Train/Flooded/3v1"])
+        assert set(cut.table.loc[cut.table["split"] == "val", "place"]) == {"Train/Flooded/3v1"}
+        with pytest.raises(DatasetError, match="--hold-out Flooded: no such picture; there are Train/Flooded/"):
+            floodnet.prepare(root, tmp_path / "c.parquet", held_out=["Flooded"])
     sample = Samples(catalog, [0], {"rgb8": ["red", "green", "blue"]})[0]
     assert np.array_equal(sample.labels.numpy(), blocks(classes=10))
     with pytest.raises(DatasetError, match="expected train/train-org-img"):
@@ -125,6 +145,7 @@ def test_isprs(tmp_path: Path, area: str) -> None:
             picture(root / "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE" / name, colours[truth])
     catalog = isprs.prepare(root, tmp_path / "c.parquet", chip=None)
     assert catalog.splits() == {"test": 1, "train": 2, "val": 1} and catalog.header.name == f"ISPRS {area.title()}"
+    assert catalog.header.split_by.endswith("; test: 1 pictures that the source tests by")
     sensor = "rgb8" if area == "potsdam" else "rgbn8"
     assert catalog.header.sensors[sensor].bands == (
         ["red", "green", "blue"] if area == "potsdam" else ["nir", "red", "green"]

@@ -12,6 +12,7 @@ from pyproj import Transformer
 
 from rsgeo_train.dates import Dates
 from rsgeo_train.errors import DatasetError
+from rsgeo_train.packing import pack
 from rsgeo_train.prepare import spacenet7
 from rsgeo_train.prepare.countries import countries_of
 from rsgeo_train.samples import Samples
@@ -84,6 +85,32 @@ def test_pieces_are_read_in_place_with_their_country_month_and_number(root: Path
     assert image.shape == (3, 16, 16) and np.allclose(image[:, 15], mean[:, None]) and (image[:, :15] >= 1).all()
 
 
+def test_transparent_pixels_are_missing_and_black_ones_are_not(tmp_path: Path) -> None:
+    for number, aoi in enumerate(list(PLACES)[:2]):
+        path = mosaic(tmp_path / "sn7", aoi, 1, 64 - number)  # one of them with pieces on a grid
+        with rasterio.open(path, "r+") as target:
+            pixels = target.read()
+            pixels[:] = np.array([50, 100, 150, 255], np.uint8)[:, None, None]
+            pixels[:, :, 3:7] = 0  # transparent
+            pixels[:3, :, 9] = 0  # black
+            target.write(pixels)
+    catalog = spacenet7.prepare(tmp_path / "sn7", tmp_path / "c.parquet", chip=16)
+    facts = catalog.header.sensors["planet_sn7"]
+    whole, black = 60, 1  # columns that have data, and those of them that are black
+    for band, value in enumerate((50, 100, 150)):
+        share = (whole - black) / whole
+        assert facts.mean[band] == pytest.approx(value * share, abs=1e-3)
+        assert facts.std[band] == pytest.approx(value * (share * (1 - share)) ** 0.5, abs=1e-3)
+    row = int(np.flatnonzero(catalog.table["piece"] == 0)[0])
+    image = Samples(catalog, [row], {"planet_sn7": spacenet7.BANDS})[0].images
+    assert np.allclose(image[:, :, 3:7], np.array(facts.mean, np.float32)[:, None, None])
+    assert (image[:, :, 9] == 0).all() and (image[0, :, 10:] == 50).all()
+    packed = pack(catalog, tmp_path / "packed", tell=lambda line: None)
+    rows, bands = range(len(catalog)), {"planet_sn7": spacenet7.BANDS}
+    for one, other in zip(Samples(catalog, rows, bands), Samples(packed, rows, bands), strict=True):
+        assert np.array_equal(one.images, other.images)
+
+
 def test_splits_are_by_area_and_single_areas_are_counted(root: Path, tmp_path: Path) -> None:
     catalog = spacenet7.prepare(root, tmp_path / "c.parquet", chip=16)
     sides = catalog.table.groupby("place")["split"].unique()
@@ -120,6 +147,24 @@ def test_labels_of_ones_own(root: Path, tmp_path: Path) -> None:
     table.write_text("area,label\n")
     with pytest.raises(DatasetError, match="no columns aoi and label"):
         spacenet7.prepare(root, tmp_path / "c.parquet", labels=table)
+
+
+def test_labels_as_spreadsheets_write_them(root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    lines = "aoi,label\r\n" + "".join(f"{aoi},{'é' if n % 2 else 'a'}\r\n" for n, aoi in enumerate(PLACES))
+    table.write_bytes(lines.encode("utf-8-sig"))
+    catalog = spacenet7.prepare(root, tmp_path / "c.parquet", chip=16, labels=table)
+    assert [entry.name for entry in catalog.header.classes] == ["a", "é"]
+    for content, words in (
+        (lines.encode("latin-1"), "labels.csv is no CSV in UTF-8"),
+        (lines.encode("utf-16"), "labels.csv is no CSV in UTF-8"),
+        (b"aoi,label\nL15-1203E\n", "line 2: L15-1203E has no label"),
+        (b"aoi,label\nx,a\n\nx,b\n", "line 4: x is b here and a before"),
+        (b"", "no columns aoi and label"),
+    ):
+        table.write_bytes(content)
+        with pytest.raises(DatasetError, match=words):
+            spacenet7.prepare(root, tmp_path / "c.parquet", chip=16, labels=table)
 
 
 def test_what_is_no_spacenet_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Pictures with masks, wherever they lie and however they are named, to a catalog of chips.
 
 Two patterns say where: `{id}` stands for what a picture and its mask have in common, `{split}` and `{place}` for
-folders or parts of names that tell the split and the place, `{kind}` for what a split that is made has its share of each
-of. FloodNet, ISPRS and the like are such patterns with a class list.
+folders or parts of names that tell the split and the place, `{kind}` for what a split that is made has its share
+of each. FloodNet, ISPRS and the like are such patterns with a class list.
 """
 
 from __future__ import annotations

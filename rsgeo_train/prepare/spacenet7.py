@@ -33,7 +33,7 @@ from rsgeo_train.catalog import (
 )
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import georeference, splits
-from rsgeo_train.prepare.countries import countries_of
+from rsgeo_train.prepare.countries import OFFSHORE_KM, countries_of
 from rsgeo_train.warping import grid_text
 
 SENSOR = "planet_sn7"
@@ -109,9 +109,10 @@ def prepare(
             )
     if not records:
         raise DatasetError(f"All {dropped} pieces of {root} are blank.", "Type a larger --blank, at most 1.")
-    named = _named(sorted({record["place"] for record in records}), centres, given, labels)
+    named, told = _named(sorted({record["place"] for record in records}), centres, given, labels)
     names = sorted(set(named.values()) - {""})
     held, notes, said = _divided(records, named, split, share, seed)
+    notes += told
     if dropped:
         notes.append(f"{dropped} pieces left out: at least {blank:.0%} of their pixels are blank")
     for record, in_val in zip(records, held, strict=True):
@@ -192,18 +193,25 @@ def _given(path: Path) -> dict[str, str]:
 
 def _named(
     aois: list[str], centres: Mapping[str, tuple[float, float]], given: Mapping[str, str] | None, source: Path | None
-) -> dict[str, str]:
-    """The label of each AOI; empty where none is known."""
+) -> tuple[dict[str, str], list[str]]:
+    """The label of each AOI, empty where none is known, and what is to be noted."""
     if given is not None:
         if lacking := [aoi for aoi in aois if aoi not in given]:
             raise DatasetError(
                 f"{source} lacks {len(lacking)} of {len(aois)} AOIs, such as {lacking[0]}.",
                 "Add a line for each; an empty label leaves one out of the classes.",
             )
-        return {aoi: given[aoi] for aoi in aois}
+        return {aoi: given[aoi] for aoi in aois}, []
     placed = [aoi for aoi in aois if aoi in centres]
     found = dict(zip(placed, countries_of([centres[aoi] for aoi in placed]), strict=True))
-    return {aoi: found.get(aoi) or "" for aoi in aois}
+    near = [f"{aoi} ({country.name})" for aoi, country in found.items() if country.name and not country.is_inside]
+    notes = []
+    if near:
+        notes.append(
+            f"{len(near)} AOIs lie in no country of the table, whose borders are coarse; they have that of the nearest "
+            f"coast within {OFFSHORE_KM:g} km: {', '.join(near)}"
+        )
+    return {aoi: (found[aoi].name or "") if aoi in found else "" for aoi in aois}, notes
 
 
 def _divided(

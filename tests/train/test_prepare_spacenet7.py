@@ -55,7 +55,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_points_lie_in_their_countries() -> None:
     points = [(32.5, 1.2), (-3.9, 40.2), (138.4, 36.1), (5.3, 43.2), (-150.0, -40.0)]  # off Marseille; the open sea
-    assert countries_of(points) == ["Uganda", "Spain", "Japan", "France", None] and countries_of([]) == []
+    names, inside = zip(*countries_of(points), strict=True)
+    assert names == ("Uganda", "Spain", "Japan", "France", None) and inside == (True, True, True, False, False)
+    small = [(103.82, 1.36), (14.43, 35.89), (50.55, 26.05), (55.48, -4.68), (57.55, -20.28), (14.45, 50.08)]
+    wanted = ["Singapore", "Malta", "Bahrain", "Seychelles", "Mauritius", "Czechia"]
+    assert [country.name for country in countries_of(small)] == wanted and countries_of([]) == []
+
+
+def test_areas_named_by_the_nearest_coast_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = next(iter(PLACES))
+    monkeypatch.setitem(PLACES, first, (5.3, 43.2))  # off Marseille
+    for aoi in list(PLACES)[:2]:
+        mosaic(tmp_path / "sn7", aoi, 1)
+    catalog = spacenet7.prepare(tmp_path / "sn7", tmp_path / "c.parquet", chip=16)
+    (note,) = [note for note in catalog.header.notes if "nearest coast" in note]
+    assert note.startswith("1 AOIs lie in no country") and note.endswith(f"within 100 km: {first} (France)")
 
 
 def test_pieces_are_read_in_place_with_their_country_month_and_number(root: Path, tmp_path: Path) -> None:

@@ -269,7 +269,8 @@ def test_what_was_met_is_counted_among_what_is_judged(runs: list[Path], pairs: P
     protocol = QUICK.model_copy(update={"judge": "split"})
     subjects = of_runs(runs[:1], catalog)
     found = Examination(subjects, catalog, protocol, Store(tmp_path, 0), lambda line: None).findings
-    assert found.cautions == {"a": "a met 12 of the 16 samples in training, without their labels"}
+    near = "4 of the 16 samples are of places that a has trained on"
+    assert found.cautions == {"a": f"a met 12 of the 16 samples in training, without their labels; {near}"}
     whole = QUICK.model_copy(update={"judge": "crossval"})
     found = Examination(subjects, catalog, whole, Store(tmp_path, 0), lambda line: None).findings
     assert found.cautions["a"].startswith("a met 36 of the 48 samples")

@@ -51,8 +51,8 @@ def tuned(
     shutil.rmtree(out, ignore_errors=True)
     settings = [
         f"seed={seed}",
-        "method.head=hypercolumn",
-        "method.dice=0.5",
+        "method.decoder=hypercolumn",
+        "method.loss={cross_entropy: 1, dice: 0.5}",
         "data.batch_size=16",
         "data.selection_fraction=0",
         "optimizer.lr=0.0005",

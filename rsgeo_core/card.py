@@ -30,7 +30,7 @@ from rsgeo_core.sensors import Band
 CARD_KEY = "rsgeo_card"
 STAC_KEY = "stac_item"
 
-Task = Literal["classification", "segmentation", "embedding", "regression"]
+Task = Literal["classification", "segmentation", "embedding", "regression", "detection"]
 Resampling = Literal["nearest", "bilinear", "cubic", "average"]
 
 
@@ -109,25 +109,52 @@ class ClassInfo(_Model):
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
 
 
+class Objects(_Model):
+    """How a detector's graph tells what it found in one image, and how tiles of a scene come together.
+
+    Boxes are (n, 4) float32: left, top, right and bottom edge in pixels; pixel (0, 0) reaches from 0 to 1.
+
+    Attributes:
+        scores: name of the graph output (n,) float32, 0 to 1.
+        labels: name of the graph output (n,) int64, class index from 0.
+        masks: name of the graph output (n, m, m) float32, probabilities over the box; None where there are none.
+        min_score: recommended lowest score of an object on a map.
+        nms: overlap (intersection over union) beyond which two boxes of a class are one object.
+        largest: longest side of objects that are sure to be seen whole by one tile, pixels: tiles overlap by as much
+            and a little more; larger ones are joined from parts.
+        most: how many objects a tile can have.
+    """
+
+    scores: str
+    labels: str
+    masks: str | None = None
+    min_score: float = Field(default=0.5, ge=0, le=1)
+    nms: float = Field(default=0.5, gt=0, le=1)
+    largest: int = Field(gt=0)
+    most: int | None = None
+
+
 class Output(_Model):
     """One graph output.
 
     Attributes:
         name: the graph output's name.
         kind: `logits` and `probabilities` have one channel a class (or one channel for two classes),
-            `embedding` one a dimension, `values` one a quantity.
-        dense: True for (N, C, h, w), False for (N, C), one vector a window.
+            `embedding` one a dimension, `values` one a quantity; `detections` are the boxes (n, 4) of a detector,
+            which takes one image at a time.
+        dense: True for (N, C, h, w), False for (N, C), one vector a window, and for detections.
         stride: input pixels per output cell; for window outputs the recommended step between windows.
-        classes: channel i is class i, in this order.
+        classes: channel i is class i, in this order; of detections the label i.
         dimension: number of channels of embeddings and values.
         names: name per channel of `values`.
         unit: unit of `values`.
         scale: factor from the graph's values to `unit`.
         threshold: probability below which Deepness models fall back to the first class.
+        objects: of detections, the outputs beside the boxes, and how they are to be taken.
     """
 
     name: str
-    kind: Literal["logits", "probabilities", "embedding", "values"]
+    kind: Literal["logits", "probabilities", "embedding", "values", "detections"]
     dense: bool
     stride: int = Field(default=1, gt=0)
     classes: tuple[ClassInfo, ...] = ()
@@ -136,12 +163,16 @@ class Output(_Model):
     unit: str | None = None
     scale: float = 1.0
     threshold: float | None = None
+    objects: Objects | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Output:
-        if self.kind in ("logits", "probabilities"):
-            if len(self.classes) < 2:
-                raise ValueError(f"output {self.name}: {self.kind} need at least two classes")
+        if (self.objects is not None) != (self.kind == "detections"):
+            raise ValueError(f"output {self.name}: detections, and they alone, have objects")
+        if self.kind in ("logits", "probabilities", "detections"):
+            least, said = (1, "one class") if self.kind == "detections" else (2, "two classes")
+            if len(self.classes) < least:
+                raise ValueError(f"output {self.name}: {self.kind} need at least {said}")
             if [c.value for c in self.classes] != list(range(1, len(self.classes) + 1)):
                 raise ValueError(f"output {self.name}: class values must be 1…{len(self.classes)} in channel order")
         elif not self.dimension:
@@ -196,7 +227,8 @@ class Parity(_Model):
     Attributes:
         max_abs_difference: largest difference of the outputs.
         against: the network as `trained`, or with its weights `rounded` to how they are stored.
-        argmax_agreement: share of equal classes, against the trained network.
+        argmax_agreement: share of equal classes, against the trained network; of a detector, share of its objects that
+            are found again with a box that overlaps by 0.9.
         samples: number of samples compared.
         weights: how weights are stored.
         versions: of the libraries that took part.
@@ -296,6 +328,8 @@ def served_tasks(output: Output) -> tuple[Task, ...]:
         return ("embedding",)
     if output.kind == "values":
         return ("regression",)
+    if output.kind == "detections":
+        return ("detection",)
     return ("segmentation",) if output.dense else ("classification",)
 
 

@@ -39,11 +39,16 @@ def describe_card(card: ModelCard, path: Path) -> str:
         elif item.missing_bands == "present" and len(item.bands) > 1:
             lines.append("             some of its bands may be missing")
     for output in card.outputs:
-        what = f"{len(output.classes)} classes" if output.classes else f"{output.dimension} values"
-        lines.append(
-            f"output       {output.name}: {output.kind}, {what}, "
-            f"one {'cell' if output.dense else 'window'} per {output.stride} pixels"
+        what = (
+            f"{len(output.classes)} class{'es' * (len(output.classes) > 1)}"
+            if output.classes
+            else f"{output.dimension} values"
         )
+        per = f"one {'cell' if output.dense else 'window'} per {output.stride} pixels"
+        if (found := output.objects) is not None:
+            per = f"score from {found.min_score:g}, {'boxes and masks' if found.masks else 'boxes'}"
+            per += f"; whole up to {found.largest} pixels, larger ones joined from parts"
+        lines.append(f"output       {output.name}: {output.kind}, {what}, {per}")
         lines += [f"             {c.value:3d} {c.color} {c.name}" for c in output.classes]
     context = card.context
     field = f"{context.receptive_field} pixels" if context.receptive_field is not None else "unknown or unbounded"

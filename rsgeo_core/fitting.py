@@ -17,6 +17,8 @@ def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape:
         RequestError: stride, tile or halo cannot be had with this model.
     """
     item = card.inputs[0]
+    if output.objects is not None:
+        return _detector_layout(card, output, request, shape)
     if not output.dense:
         stride = request.stride or output.stride
         if stride > item.tile_size:
@@ -52,6 +54,29 @@ def choose_layout(card: ModelCard, output: Output, request: InferRequest, shape:
             raise RequestError(f"{card.name} takes tiles of {tile} pixels only; --tile {request.tile} is not possible.")
     try:
         return tiling.dense_layout(tile, halo, output.stride, unit, blend, scene)
+    except ValueError as error:
+        raise RequestError(f"{error}.", "Choose a larger --tile or a smaller --halo.") from None
+
+
+def _detector_layout(card: ModelCard, output: Output, request: InferRequest, shape: tuple[int, int]) -> tiling.Layout:
+    """Tiles that overlap by twice the halo, so that objects as large as that are seen whole by one of them.
+
+    The tile is the card's, whatever the memory: how many objects a tile can have is set for it.
+    """
+    item = card.inputs[0]
+    for name in ("stride", "blend"):
+        if getattr(request, name) is not None:
+            raise RequestError(f"{card.name} finds objects: --{name} does not apply.", "Leave it out.")
+    unit, halo = item.size_multiple, card.context.halo if request.halo == "auto" else request.halo
+    tile = item.tile_size
+    if item.dynamic_size:
+        tile = request.tile or max(tile, 3 * halo)
+    elif request.tile not in (None, tile):
+        raise RequestError(f"{card.name} takes tiles of {tile} pixels only; --tile {request.tile} is not possible.")
+    try:
+        return tiling.dense_layout(
+            -(-tile // unit) * unit, halo, 1, unit, "exact", shape if item.dynamic_size else None
+        )
     except ValueError as error:
         raise RequestError(f"{error}.", "Choose a larger --tile or a smaller --halo.") from None
 

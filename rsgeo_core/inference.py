@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from rsgeo_core import __version__, cog, provenance, targets, tiling
 from rsgeo_core.bands import block_cache
 from rsgeo_core.card import Output
+from rsgeo_core.detection_pipeline import DetectionPipeline, joined
 from rsgeo_core.errors import RequestError
 from rsgeo_core.events import CancelToken, Listener, Log, Result, Stage, Warn, WrittenFile, ignore
 from rsgeo_core.grid import Grid, Span
@@ -22,7 +23,7 @@ from rsgeo_core.journal import Journal
 from rsgeo_core.meter import Meter, peak_memory
 from rsgeo_core.onnx_file import sha256
 from rsgeo_core.pipeline import Pipeline
-from rsgeo_core.preparation import prepared
+from rsgeo_core.preparation import Prepared, prepared
 from rsgeo_core.publishing import Publisher, size_and_time
 from rsgeo_core.rasters import (
     Product,
@@ -112,7 +113,7 @@ class _Run:
             layout, region = ready.layout, ready.region
             is_point = scene.reference.is_point
             products = self._products(output)
-            key = self._key(model, files, scene, layout, region)
+            key = self._key(model, output, files, scene, layout, region)
             bands = ready.bands()
             if (finished := self._already_done(key)) is not None:
                 return finished
@@ -127,7 +128,7 @@ class _Run:
                 )
             total = region.height * region.width
             self.tell(Stage(name="map", index=1, count=2, weight=0.95))
-            pipeline = Pipeline(
+            stages = (
                 scene,
                 session,
                 layout,
@@ -140,6 +141,8 @@ class _Run:
                 self.cancel,
                 Meter(self.tell, total, layout.stride, journal, region, layout),
             )
+            least = self._least_score(output)
+            pipeline = Pipeline(*stages) if least is None else DetectionPipeline(least, *stages)
             with block_cache(min(request.memory // 8, scene.row_bytes(layout.tile))):
                 pipeline.run()
             session.close()
@@ -150,7 +153,13 @@ class _Run:
         self.tell(Stage(name="finish", index=2, count=2, weight=0.05))
         grid = ready.cells.sub_grid(region)
         rows = [(row.index, row.finished) for row in tiling.plan(region, layout) if row.finished.height]
-        publisher = self._finish(journal, products, grid, rows, key, is_point)
+        count = None
+        if output.objects is None:
+            publisher = self._finish(journal, products, grid, rows, key, is_point)
+        else:
+            publisher = Publisher(self.out, journal.folder, 1, self.tell, self.cancel)
+            count = publisher.add_objects(self.out, lambda path: self._write_objects(ready, journal, path))
+            self.tell(Log(text=f"{count} objects."))
         seconds = time.perf_counter() - self.began
         megapixels = region.height * region.width * layout.stride**2 / 1e6
         busy = pipeline.busy
@@ -171,6 +180,7 @@ class _Run:
             "blend": layout.blend,
             "stride": layout.stride,
             "bands": bands,
+            **({} if count is None else {"objects": count}),
         }
         item = provenance.map_item(
             self.out,
@@ -204,6 +214,14 @@ class _Run:
         for caution in model.card.cautions:
             self.tell(Warn(code="caution", text=caution))
         context = model.card.context
+        if model.card.task == "detection":  # what several tiles see is told once, whatever they say of it
+            usual = model.card.inputs[0].tile_size
+            if layout.tile > usual:
+                text = (
+                    f"Tiles of {layout.tile} pixels are larger than the model's {usual}, and can have no more objects."
+                )
+                self.tell(Warn(code="tile", text=f"{text} Some may be missed."))
+            return
         if layout.window is None and context.tile_invariant is False:
             self.tell(
                 Warn(
@@ -227,6 +245,8 @@ class _Run:
             raise RequestError(
                 "int8 is AlphaEarth's rule for embeddings; probabilities take uint8, float16 or float32."
             )
+        if output.objects is not None:
+            return []
         if output.kind == "embedding":
             return [embedding_product(output, request.quantisation)]
         if output.kind == "values":
@@ -240,8 +260,21 @@ class _Run:
             products.append(entropy_product(output))
         return products
 
+    def _least_score(self, output: Output) -> float | None:
+        """The score from which on a detector's objects are taken; None for other models."""
+        if output.objects is None:
+            return None
+        asked = self.request.min_score
+        return output.objects.min_score if asked is None else asked
+
     def _key(
-        self, model: Model, files: Mapping[str, Sequence[str]], scene: Scene, layout: tiling.Layout, region: Span
+        self,
+        model: Model,
+        output: Output,
+        files: Mapping[str, Sequence[str]],
+        scene: Scene,
+        layout: tiling.Layout,
+        region: Span,
     ) -> dict[str, Any]:
         """What determines the pixels."""
         request = self.request
@@ -262,6 +295,8 @@ class _Run:
             "products": [n for n in ("probabilities", "confidence", "entropy") if getattr(request, n) is not None],
             "rsgeo": __version__.rsplit(".", 1)[0],
         }
+        if (least := self._least_score(output)) is not None:
+            parameters["min_score"] = least
         if request.layer is not None:
             parameters["layer"] = request.layer
         if request.resampling is not None:
@@ -304,6 +339,16 @@ class _Run:
         return result
 
     # After the run -------------------------------------------------------------------------------------------
+
+    def _write_objects(self, ready: Prepared, journal: Journal, path: Path) -> int:
+        """Join what the rows of tiles found, and write it."""
+        from rsgeo_core.object_layers import write_objects  # geopandas takes half a second to import
+
+        output = ready.output
+        assert output.objects is not None
+        with_masks = output.objects.masks is not None
+        found = joined(ready, journal)
+        return write_objects(found, ready.scene.grid, output.classes, path, with_masks=with_masks)
 
     def _target(self, product: Product) -> Path:
         """The final name of a product."""

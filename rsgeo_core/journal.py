@@ -77,9 +77,9 @@ class Journal:
         fresh.replace(path)
         return True
 
-    def part(self, row: int, role: str) -> Path:
+    def part(self, row: int, role: str, suffix: str = ".tif") -> Path:
         """The file that holds a block row of one product."""
-        return self.folder / f"{role}-{row:06d}.tif"
+        return self.folder / f"{role}-{row:06d}{suffix}"
 
     def record(self, row: int, files: list[Path]) -> None:
         """Note a block row as finished; its files are flushed to disk before the journal names them."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_core.cog import full, write_part
+from rsgeo_core.detections import Detections
 from rsgeo_core.errors import Cancelled
 from rsgeo_core.events import CancelToken
 from rsgeo_core.grid import Span
@@ -34,6 +35,9 @@ from rsgeo_core.tiling import Layout, Tile, TileRow, plan
 if TYPE_CHECKING:
     from rsgeo_core.vectors import Mask
 
+Answer = NDArray[np.float32] | list[Detections]
+"""What the model says of a batch: an array, or of a detector what it found in each image."""
+
 _POLL = 0.05  # seconds between looks at the stop flag while waiting
 
 
@@ -47,7 +51,7 @@ class Busy:
 
 
 @dataclass
-class _Work:
+class Work:
     """A piece for the model: a tile of a dense model, under one set of sensors; or some windows of a tile; or the end
     of a row."""
 
@@ -60,6 +64,8 @@ class _Work:
     is_last: bool = True
     share: float = 0.0  # of the row that is done with this piece
     result: NDArray[np.float32] | None = field(default=None, repr=False)
+    data: NDArray[np.bool_] | None = None  # (h, w) of what the tile sees of the scene: where it has data, for detectors
+    found: Detections | None = field(default=None, repr=False)  # of detectors, in place of the result
 
 
 class _Stopped(Exception):
@@ -108,8 +114,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         depth = max(2, min(batch, 4)) + 1
-        self._to_model: queue.Queue[_Work | None] = queue.Queue(depth)
-        self._to_writer: queue.Queue[_Work | None] = queue.Queue(depth)
+        self._to_model: queue.Queue[Work | None] = queue.Queue(depth)
+        self._to_writer: queue.Queue[Work | None] = queue.Queue(depth)
 
     def run(self) -> None:
         """Do all rows that the journal does not name.
@@ -152,7 +158,7 @@ class Pipeline:
             self._errors.append(error)
             self._stop.set()
 
-    def _put(self, target: queue.Queue[_Work | None], item: _Work | None) -> None:
+    def _put(self, target: queue.Queue[Work | None], item: Work | None) -> None:
         while True:
             self._look()
             try:
@@ -161,7 +167,7 @@ class Pipeline:
             except queue.Full:
                 continue
 
-    def _get(self, source: queue.Queue[_Work | None]) -> _Work | None:
+    def _get(self, source: queue.Queue[Work | None]) -> Work | None:
         while True:
             self._look()
             try:
@@ -183,10 +189,10 @@ class Pipeline:
                 for work in self._works(row, tile):
                     work.share = (number + work.share) / len(row.tiles)
                     self._put(self._to_model, work)
-            self._put(self._to_model, _Work(row))
+            self._put(self._to_model, Work(row))
         self._put(self._to_model, None)
 
-    def _works(self, row: TileRow, tile: Tile) -> Iterator[_Work]:
+    def _works(self, row: TileRow, tile: Tile) -> Iterator[Work]:
         """The pieces of a tile; none where nothing of it is wanted."""
         self._look()
         start = time.perf_counter()
@@ -217,14 +223,14 @@ class Pipeline:
                 batch[PRESENT] = self._presence.of_windows(reading, chosen, self.layout.window, self.layout.stride)
             self.busy.read += time.perf_counter() - start
             done = min(1.0, (first + self.batch) / len(cells))
-            yield _Work(row, tile, batch, valid, chosen, None, first + self.batch >= len(cells), done)
+            yield Work(row, tile, batch, valid, chosen, None, first + self.batch >= len(cells), done)
             start = time.perf_counter()
 
-    def _whole(self, row: TileRow, tile: Tile, reading: Reading, valid: NDArray[np.bool_]) -> list[_Work]:
+    def _whole(self, row: TileRow, tile: Tile, reading: Reading, valid: NDArray[np.bool_]) -> list[Work]:
         """A tile of a dense model: one piece, or one for each set of sensors that its cells have."""
         if not self._presence.is_told:
             batch = {key: self.session.prepare(key, array)[None] for key, array in reading.values.items()}
-            return [_Work(row, tile, batch, valid, share=1.0)]
+            return [Work(row, tile, batch, valid, share=1.0)]
         stride, scene = self.layout.stride, self.scene.grid.span
         patterns = list(self._presence.patterns(reading, valid, tile, stride, scene))
         works = []
@@ -234,15 +240,15 @@ class Pipeline:
             batch[PRESENT] = pattern.present[None]
             where = pattern.cells if len(patterns) > 1 else None
             share = number / len(patterns)
-            works.append(_Work(row, tile, batch, valid, None, where, number == len(patterns), share))
+            works.append(Work(row, tile, batch, valid, None, where, number == len(patterns), share))
         return works
 
     # The model -----------------------------------------------------------------------------------------------
 
     def _infer(self) -> None:
         """Run the model, `workers` pieces at a time; results go on in the order in which they were read."""
-        waiting: list[_Work] = []
-        running: deque[tuple[list[_Work], Future[NDArray[np.float32]] | None]] = deque()
+        waiting: list[Work] = []
+        running: deque[tuple[list[Work], Future[Answer] | None]] = deque()
         with ThreadPoolExecutor(self.workers, "rsgeo-model") as pool:
 
             def start() -> None:
@@ -267,25 +273,27 @@ class Pipeline:
                 self._hand_on(*running.popleft())
         self._put(self._to_writer, None)
 
-    def _run_model(self, works: list[_Work]) -> NDArray[np.float32]:
+    def _run_model(self, works: list[Work]) -> Answer:
         self._look()
         start = time.perf_counter()
         batches = [work.batch for work in works if work.batch is not None]
         joined = (
             batches[0] if len(batches) == 1 else {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
         )
-        result = self.session.run(joined)
+        result = self.session.answer(joined)
         seconds = time.perf_counter() - start
         with self._lock:
             self.model_runs += len(result)
             self.busy.model += seconds / self.workers
         return result
 
-    def _hand_on(self, works: list[_Work], future: Future[NDArray[np.float32]] | None) -> None:
+    def _hand_on(self, works: list[Work], future: Future[Answer] | None) -> None:
         result = future.result() if future is not None else None
         for number, work in enumerate(works):
             work.batch = None
-            if result is not None:
+            if isinstance(result, list):
+                work.found = result[number]
+            elif result is not None:
                 work.result = result if work.cells is not None else result[number]
             self._put(self._to_writer, work)
 
@@ -357,7 +365,7 @@ class Pipeline:
         self.on_progress(row.finished.height * row.finished.width, 1.0)
 
 
-def _same_size(one: _Work, other: _Work) -> bool:
+def _same_size(one: Work, other: Work) -> bool:
     """Whether two tiles can run together: those at the scene's border may be smaller."""
     return one.tile is not None and other.tile is not None and one.tile.read.shape == other.tile.read.shape
 

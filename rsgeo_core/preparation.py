@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rsgeo_core import tiling, zoo
+from rsgeo_core import targets, tiling, zoo
 from rsgeo_core.bands import listed, told_bands
 from rsgeo_core.card import ModelCard, Output, Task
 from rsgeo_core.errors import RequestError, did_you_mean
@@ -155,6 +155,9 @@ def _output(request: InferRequest, model: Model) -> Output:
     for name in ("probabilities", "confidence", "entropy", "vector"):
         if getattr(request, name) is not None and not has_classes:
             raise RequestError(f"--{name} needs a model with classes; {model.card.name} gives {output.kind}.")
+    if request.min_score is not None and output.objects is None:
+        raise RequestError(f"--min-score is of detectors; {model.card.name} gives {output.kind}.", "Leave it out.")
+    targets.check_kind(request, model.card.name, finds_objects=output.objects is not None)
     return output
 
 

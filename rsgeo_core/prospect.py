@@ -121,6 +121,6 @@ def _model_seconds(ready: Prepared, session: Session, tiles: list[tiling.Tile]) 
         with ThreadPoolExecutor(workers) as pool:  # side by side as in a run, where they share the memory's speed
             began = time.perf_counter()
             runs = workers * (1 if layout.window is None else 3)  # a batch of windows is quick
-            list(pool.map(session.run, [batch] * runs))
+            list(pool.map(session.answer, [batch] * runs))
             spent.append((time.perf_counter() - began) / share / runs + reading / workers)
     return min(spent)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rsgeo_core import cog, style
@@ -86,6 +86,16 @@ class Publisher:
         self._sides.append((fresh, final))
         self._vector = beside
         self.written.append(WrittenFile(role="vector", path=str(final), kind="application/octet-stream"))
+
+    def add_objects(self, final: Path, write: Callable[[Path], int]) -> int:
+        """Have a detector's objects written into a file of the final one's name; how many there are."""
+        beside = final.with_name(final.name + ".part") / "objects"
+        beside.mkdir(exist_ok=True)
+        fresh = beside / final.name
+        count = write(fresh)
+        self._sides.append((fresh, final))
+        self.written.append(WrittenFile(role="objects", path=str(final), kind="application/octet-stream"))
+        return count
 
     def sizes(self) -> dict[str, list[int]]:
         """Size and time of each file written so far, by its final name: what `--resume` compares."""

@@ -16,7 +16,7 @@ class InferRequest(BaseModel):
 
     Attributes:
         scene: files of the model's single sensor.
-        out: the map to write.
+        out: the map to write; of a detector the vector file of its objects.
         model: a name or file; None chooses what fits.
         sensors: sensor key to files, for models of several sensors.
         grid: the sensor or raster on whose grid the map lies; None lets rsgeo choose.
@@ -31,6 +31,7 @@ class InferRequest(BaseModel):
         extent, extent_crs: see `vectors.read_extent`.
         mask: polygons to keep.
         probabilities, confidence, entropy, vector: further files to write.
+        min_score: lowest score of the objects of a detector; None for what its card recommends.
         quantisation: how embeddings and probabilities are stored.
         nodata, nodata_rule, value_scale, crs: see `scene.ReadOptions`; nodata and value_scale are of all sensors, or
             by sensor key.
@@ -62,6 +63,7 @@ class InferRequest(BaseModel):
     confidence: str | None = None
     entropy: str | None = None
     vector: str | None = None
+    min_score: float | None = Field(default=None, ge=0, le=1)
     quantisation: Literal["uint8", "int8", "float16", "float32"] = "uint8"
     nodata: float | dict[str, float] | None = None
     nodata_rule: Literal["any", "all"] = "any"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rsgeo_core import __version__
 from rsgeo_core.card import ModelCard, Output
+from rsgeo_core.detections import Detections
 from rsgeo_core.errors import Cancelled, EnvironmentProblem, ModelFileError, RunError
 from rsgeo_core.events import CancelToken, Hello
 
@@ -174,10 +175,11 @@ class Session:
                 )
             self.input_names[item.sensor] = name
         self.output_name = graph_outputs[0] if foreign else output.name
-        if self.output_name not in graph_outputs:
-            raise ModelFileError(
-                f"{path}: the card names output {output.name}; the graph has {', '.join(graph_outputs)}."
-            )
+        also = output.objects
+        self._beside = [] if also is None else [also.scores, also.labels, *([also.masks] if also.masks else [])]
+        for name in (self.output_name, *self._beside):
+            if name not in graph_outputs:
+                raise ModelFileError(f"{path}: the card names output {name}; the graph has {', '.join(graph_outputs)}.")
         first = graph_inputs[self.input_names[self.card.inputs[0].sensor]]
         self.fixed_batch = first.shape[0] if isinstance(first.shape[0], int) else None
         self.fixed_size = first.shape[2] if isinstance(first.shape[2], int) else None
@@ -222,6 +224,54 @@ class Session:
             start = stop
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def answer(self, batch: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | list[Detections]:
+        """The output for a batch as `run` gives it, or of a detector what is found in each image."""
+        return self.detect(batch) if self._output.objects is not None else self.run(batch)
+
+    def detect(self, batch: Mapping[str, NDArray[Any]]) -> list[Detections]:
+        """What a detector finds in each image of a batch, `batch` as for `run`; images are run one by one.
+
+        Raises:
+            ModelFileError: the outputs are not what the card says.
+            RunError: the model fails.
+            Cancelled: the token was raised.
+        """
+        count = len(next(iter(batch.values())))
+        names = [self.output_name, *self._beside]
+        found = []
+        for number in range(count):
+            one = {key: value[number : number + 1] for key, value in batch.items()}
+            found.append(self._found(dict(zip(names, self._outputs(one, names), strict=True))))
+        return found
+
+    def _found(self, arrays: dict[str, NDArray[Any]]) -> Detections:
+        """The arrays of one image, checked against the card."""
+        also = self._output.objects
+        assert also is not None
+        boxes, scores, labels = (arrays[name] for name in (self.output_name, also.scores, also.labels))
+        masks = None if also.masks is None else arrays[also.masks]
+        if masks is not None and masks.ndim == 4 and masks.shape[1] == 1:
+            masks = masks[:, 0]
+        count = len(boxes)
+        shapes = [boxes.shape == (count, 4), scores.shape == (count,), labels.shape == (count,)]
+        if not all(shapes) or (masks is not None and (masks.ndim != 3 or len(masks) != count)):
+            told = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items())
+            raise ModelFileError(
+                f"The model's outputs are {told}; expected boxes (n, 4), scores (n), labels (n) and masks (n, m, m).",
+                "Correct the card (objects), or export the model again.",
+            )
+        if count and (labels.min() < 0 or labels.max() >= len(self._output.classes)):
+            raise ModelFileError(
+                f"The model found label {int(labels.max())}; its card has {len(self._output.classes)} classes from 0.",
+                "Correct the card (classes), or export the model again.",
+            )
+        return Detections(
+            np.asarray(boxes, np.float64),
+            np.asarray(scores, np.float32),
+            np.asarray(labels, np.int64),
+            None if masks is None else np.asarray(masks, np.float32),
+        )
+
     def _run_once(self, batch: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         count = len(next(iter(batch.values())))
         if self.fixed_batch is not None and count < self.fixed_batch:
@@ -229,17 +279,22 @@ class Session:
                 key: np.concatenate([value, np.repeat(value[-1:], self.fixed_batch - count, axis=0)])
                 for key, value in batch.items()
             }
+        (result,) = self._outputs(batch, [self.output_name])
+        self._check_result(result, next(iter(batch.values())).shape)
+        return np.asarray(result[:count], np.float32)
+
+    def _outputs(self, batch: Mapping[str, NDArray[Any]], names: list[str]) -> list[NDArray[Any]]:
+        """Outputs of the graph by name."""
         feed = {self.input_names.get(sensor, sensor): values for sensor, values in batch.items()}
         if self._present is not None and PRESENT not in feed:
             feed[PRESENT] = np.repeat(self._present[None], len(next(iter(feed.values()))), axis=0)
         try:
-            (result,) = self._session.run([self.output_name], feed, self._run_options)
+            found: list[NDArray[Any]] = self._session.run(names, feed, self._run_options)
         except Exception as error:
             if self._cancel is not None and self._cancel.is_cancelled:
                 raise Cancelled("Cancelled.") from None
             raise RunError(f"The model failed on {self.device}: {_first_line(error)}") from None
-        self._check_result(result, next(iter(batch.values())).shape)
-        return np.asarray(result[:count], np.float32)
+        return found
 
     def _check_result(self, result: NDArray[Any], shape: tuple[int, ...]) -> None:
         """Refuse an output that is not what the card says: another count of channels, another size."""

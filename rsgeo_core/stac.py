@@ -17,6 +17,7 @@ _TASKS = {
     "segmentation": "semantic-segmentation",
     "embedding": "similarity-search",
     "regression": "regression",
+    "detection": "object-detection",
 }
 
 
@@ -109,6 +110,8 @@ def _input(item: SensorInput) -> dict[str, Any]:
 
 
 def _output(card: ModelCard, item: Output) -> dict[str, Any]:
+    if item.objects is not None:
+        return _boxes(item) | _classes(item)
     channels = len(item.classes) or int(item.dimension or 1)
     names = ["batch", "classes" if item.classes else "channels"]
     result: dict[str, Any] = {
@@ -121,14 +124,31 @@ def _output(card: ModelCard, item: Output) -> dict[str, Any]:
         },
         "post_processing_function": None,
     }
-    if item.classes:
-        result["classification:classes"] = [
-            {
-                "value": entry.value,
-                "name": re.sub(r"[^0-9A-Za-z_-]+", "_", entry.name),
-                "title": entry.name,
-                "color_hint": entry.color[1:].upper(),
-            }
-            for entry in item.classes
-        ]
-    return result
+    return result | _classes(item)
+
+
+def _boxes(item: Output) -> dict[str, Any]:
+    """The boxes of a detector; its further outputs are told in words."""
+    assert item.objects is not None
+    also = ", ".join(filter(None, (item.objects.scores, item.objects.labels, item.objects.masks)))
+    return {
+        "name": item.name,
+        "tasks": ["object-detection", *(["instance-segmentation"] if item.objects.masks else [])],
+        "result": {"shape": [-1, 4], "dim_order": ["objects", "edges"], "data_type": "float32"},
+        "description": f"Boxes (left, top, right, bottom in pixels) of one image; beside them {also}.",
+        "post_processing_function": None,
+    }
+
+
+def _classes(item: Output) -> dict[str, Any]:
+    """The classes of an output, where it has any."""
+    listed = [
+        {
+            "value": entry.value,
+            "name": re.sub(r"[^0-9A-Za-z_-]+", "_", entry.name),
+            "title": entry.name,
+            "color_hint": entry.color[1:].upper(),
+        }
+        for entry in item.classes
+    ]
+    return {"classification:classes": listed} if listed else {}

@@ -33,10 +33,12 @@ def check(request: InferRequest) -> None:
     paths = [Path(name) for name in named(request)]
     for path in paths:
         is_vector = request.vector is not None and path == Path(request.vector)
-        fitting = _VECTORS if is_vector else _RASTERS
+        is_out = path == Path(request.out)
+        fitting = _VECTORS if is_vector else (*_RASTERS, *_VECTORS) if is_out else _RASTERS
         if path.suffix.lower() not in fitting:
-            what = "polygons are" if is_vector else "a map is a GeoTIFF,"
-            raise OutputError(f"{path}: {what} written as {', '.join(fitting)}.", f"Name it {path.stem}{fitting[0]}")
+            raise _misnamed(
+                path, "polygons are" if is_vector else "a map is a GeoTIFF,", fitting[: len(_RASTERS) + is_vector]
+            )
     if len({path.resolve() for path in paths}) < len(paths):
         raise RequestError("Two outputs have the same name.")
     for path in paths:
@@ -50,9 +52,38 @@ def check(request: InferRequest) -> None:
             raise OutputError(f"{path} is a folder.", f"Name the file: -o {path / 'map.tif'}")
         _check_folder(path.resolve().parent)
     if request.vector is not None:
-        from rsgeo_core.polygons import check_target  # geopandas takes half a second to import
+        from rsgeo_core.features import check_target  # geopandas takes half a second to import
 
         check_target(Path(request.vector))
+
+
+def check_kind(request: InferRequest, model: str, *, finds_objects: bool) -> None:
+    """Refuse an output that is no file of what the model gives: a raster of objects, a vector file of a map.
+
+    Raises:
+        OutputError: it is.
+    """
+    path = Path(request.out)
+    fitting = _VECTORS if finds_objects else _RASTERS
+    if path.suffix.lower() not in fitting:
+        raise _misnamed(
+            path, f"the objects that {model} finds are" if finds_objects else "a map is a GeoTIFF,", fitting
+        )
+    if finds_objects:
+        from rsgeo_core.features import check_target
+
+        check_target(path)
+
+
+def suffix_for(model: str | None) -> str:
+    """How the output of a model by name or file is called where nobody names it."""
+    from rsgeo_core import zoo
+
+    return _VECTORS[0] if model is not None and zoo.find(model).card.task == "detection" else _RASTERS[0]
+
+
+def _misnamed(path: Path, what: str, fitting: tuple[str, ...]) -> OutputError:
+    return OutputError(f"{path}: {what} written as {', '.join(fitting)}.", f"Name it {path.stem}{fitting[0]}")
 
 
 def _check_folder(folder: Path) -> None:

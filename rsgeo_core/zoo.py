@@ -182,6 +182,8 @@ def _unfit(
         return 3, f"serves {', '.join(sorted(serves))}, not {task}", ""
     if task is None and card.task == "embedding":
         return 3, "an embedding model; choose it with --task embedding", ""
+    if task is None and card.task == "detection":
+        return 3, f"a detector; name it with --model {card.name}, and a vector file with -o", ""
     try:
         with Scene(named_files(files, card), card.inputs, options) as scene:
             scene.check()

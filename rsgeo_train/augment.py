@@ -8,6 +8,7 @@ Every draw comes from a generator that the caller seeds by (seed, step); images 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch import Tensor
 from rsgeo_train.appearance import appearance, changes_appearance
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.randomness import integers, uniform
-from rsgeo_train.recipe import AugmentBlock
+from rsgeo_train.settings.feed import AugmentBlock
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -24,15 +25,17 @@ def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.
 
     Args:
         images: (B, C, H, W) float32, raw values.
-        labels: (B,) or (B, H, W) int64; dense labels move with the pixels.
+        labels: (B,), (B, H, W) or (B, L, H, W) int64; dense labels and layers of objects move with the pixels.
         config: the amounts.
         random: CPU generator.
 
     Returns:
         Images and labels; without flips, turns and crops the shapes are those given.
     """
-    dense = labels if labels.ndim == 3 else None
-    if config.crop is not None:
+    dense = labels if labels.ndim >= 3 else None
+    if config.crop is not None and config.crop_area is not None:
+        images, dense = _resized_crop(images, dense, config.crop, config.crop_area, random)
+    elif config.crop is not None:
         images, dense = crop(images, dense, config.crop, random)
     images, dense = symmetries(images, dense, flip=config.flip, quarter_turns=config.quarter_turns, random=random)
     if config.scale != (1.0, 1.0) or config.shift or config.rotate:
@@ -83,8 +86,23 @@ def crop(images: Tensor, dense: Tensor | None, side: int, random: torch.Generato
     places = list(zip(tops, lefts, strict=True))
     cut = torch.stack([image[:, t : t + side, x : x + side] for image, (t, x) in zip(images, places, strict=True)])
     if dense is not None:
-        dense = torch.stack([label[t : t + side, x : x + side] for label, (t, x) in zip(dense, places, strict=True)])
+        cuts = zip(dense, places, strict=True)
+        dense = torch.stack([label[..., t : t + side, x : x + side] for label, (t, x) in cuts])
     return cut, dense
+
+
+def _resized_crop(
+    images: Tensor, dense: Tensor | None, side: int, area: tuple[float, float], random: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """A piece of each image on `side` pixels; bilinear, so that no value leaves the range of those it is made of."""
+    count = len(images)
+    share = _uniform(random, count, *area)
+    ratio = torch.exp(_uniform(random, count, -math.log(4 / 3), math.log(4 / 3)))
+    high, wide = (share / ratio).sqrt().clamp(max=1), (share * ratio).sqrt().clamp(max=1)
+    down, across = ((uniform(random, count) * 2 - 1) * (1 - length) for length in (high, wide))
+    none = torch.zeros(count)
+    rows = torch.stack([torch.stack([wide, none, across], 1), torch.stack([none, high, down], 1)], 1)
+    return _sampled(images, dense, rows.to(images.device), (side, side))
 
 
 def symmetries(
@@ -125,10 +143,16 @@ def _affine(
         ],
         1,
     ).to(images.device)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return _sampled(images, dense, theta, images.shape[-2:])
+
+
+def _sampled(images: Tensor, dense: Tensor | None, theta: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    """Images and dense labels under affine maps (B, 2, 3) of torch's grid, on H × W pixels."""
+    grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
     if dense is not None:
-        shifted = F.grid_sample((dense[:, None] - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
-        dense = shifted[:, 0].round().long() + IGNORED
+        planes = dense if dense.ndim == 4 else dense[:, None]
+        shifted = F.grid_sample((planes - IGNORED).float(), grid, "nearest", "zeros", align_corners=False)
+        dense = (shifted.round().long() + IGNORED).reshape(*dense.shape[:-2], *size)
     return F.grid_sample(images, grid, "bilinear", "reflection", align_corners=False), dense
 
 

@@ -6,8 +6,8 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from rsgeo_train.encoders import CompactEncoder, Encoder, TimmEncoder
-from rsgeo_train.recipe import EncoderBlock
 from rsgeo_train.sensor_transformer import SIZES, SensorOptions, SensorTransformer, read_options
+from rsgeo_train.settings.network import EncoderBlock
 
 
 def build_encoder(config: EncoderBlock, bands: Mapping[str, Sequence[str]]) -> Encoder:

@@ -26,6 +26,10 @@ class CardFacts(BaseModel):
         stride: for window models, the recommended step between windows, pixels.
         typical_top: range of the 99.9th percentile of a right scene (see `CardBand`).
         tile: recommended tile side of dense models, pixels.
+        largest: of detectors, the longest side of objects that a tile is sure to see whole, pixels; that of 95 % of the
+            training objects where left out.
+        min_score: of detectors, the recommended lowest score; the one of the best F1 on the selection part where left
+            out.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,6 +45,8 @@ class CardFacts(BaseModel):
     gsd_range: tuple[float, float] | dict[str, tuple[float, float]] | None = None
     stride: int | None = None
     tile: int = 512
+    largest: int | None = None
+    min_score: float | None = None
     typical_top: tuple[float, float] | dict[str, tuple[float, float]] | None = None
     data: str = ""
     notes: list[str] = []

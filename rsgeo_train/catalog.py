@@ -1,13 +1,13 @@
 """The catalog: one GeoParquet file that says where every sample of a dataset lies, its label, place and split.
 
-Columns: id, split, place, date, label (class index, -1 where the label is a raster), geometry (EPSG:4326, may be
+Columns: id, split, place, date, label (class index, -1 for none or a raster), geometry (EPSG:4326, may be
 null), and per sensor `<sensor>_path` (null where the sample lacks it) with an optional `<sensor>_window` (column, row,
 width, height), or `<sensor>_grid` (JSON, see `warping.grid_text`) where the files are to be warped onto the sample's
 grid, and an optional `<sensor>_offset` that is added to what the files hold; `labels` (class indices) where a sample
-has several classes; `label_path` for label rasters and polygons, with an optional `label_grid`; `scene` in packed
-catalogs: the file that a sample was cut from. Paths are relative to the catalog; a member of a ZIP is
-`archive.zip!member`, and `sources` lists the other forms. The header (sensors, classes, statistics) is JSON under
-`rsgeo_catalog` in the Parquet schema's metadata.
+has several classes; `instances` where it has objects (see `instances`); `label_path` for label rasters and polygons,
+with an optional `label_grid`; `scene` in packed catalogs: the file that a sample was cut from. Paths are relative to
+the catalog; a member of a ZIP is `archive.zip!member`, and `sources` lists the other forms. The header (sensors,
+classes, statistics) is JSON under `rsgeo_catalog` in the Parquet schema's metadata.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class CatalogSensor(_Model):
         std: per band, stored units.
         files: per band what stands for `{band}` in the paths, its number in the rasters where these have others or in
             another order, or the name of its tensor or channel; see `sources`.
+        side: pixels that images of any size are brought to when they are read: their shorter side, bilinear, of which
+            the middle square is taken; None leaves them as they are.
+        masked: whether pixels that a raster's own mask or alpha band rules out have no data, whatever they hold.
     """
 
     bands: list[str]
@@ -67,6 +70,8 @@ class CatalogSensor(_Model):
     mean: list[float] = []
     std: list[float] = []
     files: list[str] = []
+    side: int | None = None
+    masked: bool = False
 
 
 class CatalogHeader(_Model):
@@ -75,7 +80,8 @@ class CatalogHeader(_Model):
     Attributes:
         split_by: how the split was made, in words; reports repeat it.
         label_kind: `class` (one class a sample), `multilabel` (any number of them), `raster` (values of a label
-            raster), `palette` (colours of a label picture) or `polygons` (a class column of a vector file).
+            raster), `palette` (colours of a label picture), `polygons` (a class column of a vector file) or
+            `instances` (objects with masks).
         label_column: the class column of polygon labels.
         notes: what was found out or decided while preparing, for people.
     """
@@ -85,14 +91,14 @@ class CatalogHeader(_Model):
     sensors: dict[str, CatalogSensor]
     classes: list[CatalogClass]
     split_by: str
-    label_kind: Literal["class", "multilabel", "raster", "palette", "polygons"] = "class"
+    label_kind: Literal["class", "multilabel", "raster", "palette", "polygons", "instances"] = "class"
     label_column: str | None = None
     notes: list[str] = []
 
     @property
     def is_dense(self) -> bool:
         """Whether labels are maps of classes."""
-        return self.label_kind not in ("class", "multilabel")
+        return self.label_kind not in ("class", "multilabel", "instances")
 
 
 class Catalog:
@@ -109,6 +115,12 @@ class Catalog:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Positions of the rows of a split, in table order."""
         return np.flatnonzero(self.table["split"].to_numpy() == split)
+
+    def labelled(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some rows that a task can learn from: where samples have one class, those that have it (not -1)."""
+        if self.header.label_kind != "class" or not self.header.classes:
+            return rows
+        return rows[self.table["label"].to_numpy()[rows] != -1]
 
     def splits(self) -> dict[str, int]:
         """Number of samples per split."""
@@ -132,6 +144,20 @@ class Catalog:
         """The file that each row's image of a sensor was cut from: rows of one file belong together."""
         files = self.table[f"{sensor}_path"]
         return (self.table["scene"].fillna(files) if "scene" in self.table else files).to_numpy()
+
+    def moved(self, catalog: str | Path) -> Catalog:
+        """The same samples as another file has them, to whose folder paths are then relative."""
+        table = self.table.copy()
+        for column in table.columns:
+            if column.endswith("_path") or column == "scene":
+                table[column] = [self._moved(path, catalog) for path in self.column(column)]
+        return Catalog(self.header, table, Path(catalog).resolve().parent)
+
+    def _moved(self, path: str | None, catalog: str | Path) -> str | None:
+        if path is None:
+            return None
+        file, mark, member = path.partition("!")
+        return relative_path(self.root / file, catalog) + mark + member
 
     def write(self, path: str | Path) -> None:
         """Write the catalog as GeoParquet with its header; the file appears only when whole."""
@@ -186,6 +212,11 @@ def new_table(records: Iterable[dict[str, Any]]) -> gpd.GeoDataFrame:
 def relative_path(path: str | Path, catalog: str | Path) -> str:
     """`path` as the catalog stores it: relative to the catalog's folder, with forward slashes."""
     return Path(os.path.relpath(Path(path).resolve(), Path(catalog).resolve().parent)).as_posix()
+
+
+def told_names(names: Iterable[str]) -> str:
+    """Names of classes for people, those with a comma in quotes."""
+    return ", ".join(f'"{name}"' if "," in name else name for name in names)
 
 
 PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")

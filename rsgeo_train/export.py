@@ -39,9 +39,10 @@ from rsgeo_train.export_samples import Feeds, first_whole, raw_images, spread_im
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
-from rsgeo_train.recipe import Recipe, Stretch
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.sensors import Stretch
 from rsgeo_train.tasks.network import SeveralInputs, Trunk
 from rsgeo_train.tasks.supervised import SupervisedTask
 from rsgeo_train.training import build, input_of, load_best
@@ -71,8 +72,18 @@ class Exported:
         """The export in words."""
         card, parity = self.card, self.card.parity
         reach = card.context.receptive_field
+        first = f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB"
+        if (found := card.outputs[0].objects) is not None:
+            share = "none" if parity.argmax_agreement is None else f"{parity.argmax_agreement:.1%}"
+            return [
+                first,
+                f"parity: the network of the same weights is {parity.max_abs_difference:.2g} off over {parity.samples} "
+                f"samples; of the objects of the network as trained {share} are found again",
+                f"score from {found.min_score:g}; objects up to {found.largest} px are seen whole; halo: "
+                f"{card.context.halo} px",
+            ]
         return [
-            f"{self.path}: {card.name} {card.version}, {self.bytes / 1e6:.2f} MB",
+            first,
             f"parity: the network of the same weights is at most {PARITY_LIMIT:g} off; the network as trained "
             f"{parity.max_abs_difference:.2g} over {parity.samples} samples"
             + (f", same class {parity.argmax_agreement:.2%}" if parity.argmax_agreement is not None else ""),
@@ -124,6 +135,15 @@ def export(
         raise ExportError(f"--tap {taps[0]}: {run} is a {kind} run; taps are of self-supervised runs.")
     if sensors:
         raise ExportError(f"--sensor {sensors[0]}: {run} is a {kind} run; a part is exported of self-supervised runs.")
+    if kind == "detection":
+        from rsgeo_train.detection_export import export_detector
+
+        if embedding:
+            raise ExportError(
+                f"--embedding: {run} is a detection run, which has no pooled features.",
+                "Export the run that its encoder came from.",
+            )
+        return export_detector(run, output, facts, metrics, weights, catalog, recipe_name, tell)
     taken = input_of(kind, recipe, samples_catalog)
     task = build(kind, recipe, samples_catalog, taken)
     assert isinstance(task, SupervisedTask)
@@ -133,12 +153,12 @@ def export(
         return export_fusion(run, output, facts, metrics, embedding, (), (), weights, catalog, recipe_name, tell)
     load_best(task, run)
     network = task.average.module.eval()
-    stretch = _stretch(recipe, taken)
+    stretch = stretch_of(recipe, taken)
     if task.takes_missing:
         feeds = with_bands_missing(samples_catalog, taken)
         facts = _cautious(facts, recipe, samples_catalog, taken)
     else:
-        feeds = {_raw(taken, stretch)[0]: raw_images(samples_catalog, taken, stretch)}
+        feeds = {raw_input(taken, stretch)[0]: raw_images(samples_catalog, taken, stretch)}
     notes = [*facts.notes, *taken.normalisation.told]
     if embedding:
         projection, note = fit_projection(network, recipe, samples_catalog, taken, embedding, tell)
@@ -148,16 +168,18 @@ def export(
     name = "embedding" if embedding else "logits"
     height, width = next(iter(feeds.values())).shape[-2:]
     side = SELFTEST_SIDE * 2 if dense else width
-    is_fixed = dense and (network.encoder.is_global or network.normalise.is_global)
+    is_fixed = dense and network.is_global
     if is_fixed:
         side = (recipe.augment.crop or min(height, width)) // multiple * multiple
         if not side:
             raise ExportError(f"Samples of this run are smaller than a patch of {multiple} pixels.")
         height = width = side
         facts = facts.model_copy(update={"tile": side, "cautions": [*facts.cautions, _GLOBAL.format(side=side)]})
-        seeing = recipe.encoder.name if network.encoder.is_global else "the normalisation by each image's maximum"
+        seeing = recipe.encoder.name if network.encoder.is_global else recipe.method.decoder
+        if network.normalise.is_global:
+            seeing = "the normalisation by each image's own values"
         tell(f"{seeing} sees the whole tile at once: the model takes tiles of {side} pixels alone")
-    known = _known(facts, samples_catalog, taken, feeds, stretch)
+    known = known_facts(facts, samples_catalog, taken, feeds, stretch)
     feeds = windows(feeds, height - height % multiple, width - width % multiple)
     whole = onnx_graph.RawInput(network, stretch).eval()
     original = SeveralInputs(network, Trunk(network)).eval() if task.takes_missing else whole
@@ -181,7 +203,7 @@ def export(
     parity = agreement(model, feeds, final, original, weights, classes=not embedding)
     stride = next(iter(known.values())).stride or side
     context = (
-        Context(tile_invariant=False, halo=min(_up(side // 8, multiple), (side - 1) // 2 // multiple * multiple))
+        Context(tile_invariant=False, halo=min(rounded_up(side // 8, multiple), (side - 1) // 2 // multiple * multiple))
         if is_fixed
         else _context(folded, len(taken.normalisation), multiple, facts, tell)
         if dense
@@ -202,18 +224,18 @@ def export(
                 dynamic_size=dense and not is_fixed,
                 missing_bands="present" if task.takes_missing else "refuse",
             )
-            for sensor, bands, fills in _inputs(taken, stretch)
+            for sensor, bands, fills in graph_inputs(taken, stretch)
         ),
         outputs=(_output(name, samples_catalog, facts, side, embedding, dense=dense),),
         context=context,
         provenance=Provenance(
-            method=f"supervised {kind} from {_start(recipe)} weights, {_architecture(kind, recipe)}",
+            method=f"supervised {kind} from {start_of(recipe)} weights, {_architecture(kind, recipe)}",
             recipe=recipe_name,
             data=facts.data or samples_catalog.header.name,
             split=samples_catalog.header.split_by,
             commit=commit(),
             seed=recipe.seed,
-            metrics=(*([] if embedding else _run_metrics(run)), *metrics),
+            metrics=(*([] if embedding else run_metrics(run)), *metrics),
             notes=tuple(notes),
         ),
         parity=parity,
@@ -324,51 +346,53 @@ def agreement(
     )
 
 
-def _up(pixels: int, multiple: int) -> int:
+def rounded_up(pixels: int, multiple: int) -> int:
+    """The next multiple."""
     return -(-pixels // multiple) * multiple
 
 
-def _start(recipe: Recipe) -> str:
+def start_of(recipe: Recipe) -> str:
     """Where the first weights came from, without anybody's folders."""
     init = recipe.encoder.init
     return init if init in ("random", "pretrained") else f"{Path(init).name}'s"
 
 
 def _architecture(kind: str, recipe: Recipe) -> str:
-    is_hypercolumn = kind == "segmentation" and recipe.method.head == "hypercolumn"
-    return recipe.encoder.name + (", hypercolumn" if is_hypercolumn else "")
+    return recipe.encoder.name + (f", {recipe.method.decoder}" if kind == "segmentation" else "")
 
 
 def _context(network: nn.Module, bands: int, multiple: int, facts: CardFacts, tell: Callable[[str], None]) -> Context:
     tell("probing the receptive field")
     reach = probe(network, bands, multiple)
-    halo = _up(facts.tile // 8 if reach.radius is None else reach.radius, multiple)
+    halo = rounded_up(facts.tile // 8 if reach.radius is None else reach.radius, multiple)
     return Context(receptive_field=reach.radius, tile_invariant=reach.tile_invariant, halo=halo)
 
 
-def _stretch(recipe: Recipe, taken: Input) -> Stretch | None:
+def stretch_of(recipe: Recipe, taken: Input) -> Stretch | None:
     """What makes the only sensor's values from another's raw ones."""
     return next((block.made_from for key in taken.bands if (block := recipe.sensors.get(key))), None)
 
 
-def _raw(taken: Input, stretch: Stretch | None) -> tuple[str, list[str]]:
+def raw_input(taken: Input, stretch: Stretch | None) -> tuple[str, list[str]]:
     """The sensor and the bands whose values the graph of a single sensor takes."""
     return (stretch.sensor, stretch.bands) if stretch else next(iter(taken.bands.items()))
 
 
-def _inputs(taken: Input, stretch: Stretch | None) -> list[tuple[str, list[str], list[float]]]:
+def graph_inputs(taken: Input, stretch: Stretch | None) -> list[tuple[str, list[str], list[float]]]:
     """Per input of the graph its sensor, its bands and what they are fed where there is no data."""
     if stretch is None:
         return [(sensor, names, taken.fills[sensor]) for sensor, names in taken.bands.items()]
     (zeros,) = taken.fills.values()
     fills = [(m - o) / k for m, o, k in zip(zeros, stretch.offset, stretch.scale, strict=True)]
-    return [(*_raw(taken, stretch), fills)]
+    return [(*raw_input(taken, stretch), fills)]
 
 
-def _known(facts: CardFacts, catalog: Catalog, taken: Input, feeds: Feeds, stretch: Stretch | None) -> dict[str, Any]:
+def known_facts(
+    facts: CardFacts, catalog: Catalog, taken: Input, feeds: Feeds, stretch: Stretch | None
+) -> dict[str, Any]:
     """Per input of the graph its facts, with resolution and range of values."""
     found = {}
-    for sensor, (key, _, _) in zip(taken.bands, _inputs(taken, stretch), strict=True):
+    for sensor, (key, _, _) in zip(taken.bands, graph_inputs(taken, stretch), strict=True):
         stored = catalog.header.sensors[sensor]
         if stretch:
             images = list(feeds[key])
@@ -405,7 +429,8 @@ def _output(name: str, catalog: Catalog, facts: CardFacts, side: int, embedding:
     return Output(name=name, kind="logits", dense=dense, stride=1 if dense else facts.stride or side, classes=classes)
 
 
-def _run_metrics(run: Path) -> list[Metric]:
+def run_metrics(run: Path) -> list[Metric]:
+    """The scores of a run's own report; none without one."""
     path = run / "report" / "metrics.json"
     return read_metrics([path]) if path.is_file() else []
 

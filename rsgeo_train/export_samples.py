@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.onnx_graph import PRESENT
-from rsgeo_train.recipe import Stretch
 from rsgeo_train.samples import Sample, Samples, collate, has_any
+from rsgeo_train.settings.sensors import Stretch
 from rsgeo_train.sources import StoredImages
 
 Feeds = dict[str, NDArray[np.float32]]

@@ -10,8 +10,10 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from rsgeo_train import randomness
+from rsgeo_train.dates import Dates
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample, Samples, collate
@@ -117,6 +119,14 @@ class TrainingData(L.LightningDataModule):
         self.epoch = 0
         self.position = 0
         self.empty: set[int] = set()
+        wanted = recipe.data.partner == "date"
+        self._dates = Dates(train.catalog, train.rows) if wanted else None
+        self._selection_dates = Dates(selection.catalog, selection.rows) if wanted else None
+        if self._dates is not None and self._dates.alone == len(train):
+            raise RecipeError(
+                f"data.partner: {train.catalog.header.name} has no place with training samples of two dates.",
+                "Prepare a catalog of several dates, or type: --set data.partner=none",
+            )
         size, accumulate = recipe.data.batch_size, recipe.optimizer.accumulate
         self._check(size, accumulate)
         self.steps_per_epoch = len(train) // (size * accumulate)
@@ -125,15 +135,36 @@ class TrainingData(L.LightningDataModule):
             self.total_steps = min(self.total_steps, recipe.trainer.max_steps)
         self.epochs = -(-self.total_steps // self.steps_per_epoch)
 
+    def cautions(self) -> list[str]:
+        """What a user should know of the samples before the first step."""
+        found = []
+        warm = self.recipe.schedule.warmup(self.total_steps, self.steps_per_epoch)
+        if warm >= self.total_steps:
+            found.append(
+                f"the warm-up takes {warm:g} steps and the run has {self.total_steps}: the rate rises to the end and "
+                "never reaches optimizer.lr"
+            )
+        if self._dates is None or not self._dates.alone:
+            return found
+        return [
+            *found,
+            f"{self._dates.alone} of {len(self.train)} samples have no other date: both of their views are of the one "
+            "they have",
+        ]
+
     def train_dataloader(self) -> Batches:
         """This process's part of the batches of this epoch that are still to come."""
         order = self._order(randomness.generator(self.recipe.seed, "order", self.epoch))
         size, accumulate = self.recipe.data.batch_size, self.recipe.optimizer.accumulate
         steps = min(self.steps_per_epoch, self.total_steps - self.epoch * self.steps_per_epoch)
         whole = [order[i * size : (i + 1) * size].tolist() for i in range(self.position, steps * accumulate)]
-        batches = self._batches(self.train, whole)
+        batches = self._batches(self.train, whole, self._partners(self._dates, self.epoch))
         batches.empty = self.empty
         return batches
+
+    def _partners(self, dates: Dates | None, *position: int) -> NDArray[np.int64] | None:
+        """Per sample the number of its partner, a function of seed and position; None where there are none."""
+        return None if dates is None else dates.partners(randomness.generator(self.recipe.seed, "partner", *position))
 
     def _order(self, random: torch.Generator) -> torch.Tensor:
         """All samples once, or as many draws with every set of sensors equally likely."""
@@ -167,16 +198,23 @@ class TrainingData(L.LightningDataModule):
         if count % size and (self.drops_last or count % size < self.processes):
             starts.pop()  # a rest too small to share goes to the batch before it, or is left out
         ends = [*starts[1:], starts[-1] + size if self.drops_last else count]
-        return self._batches(self.selection, [list(range(*pair)) for pair in zip(starts, ends, strict=True)])
+        whole = [list(range(*pair)) for pair in zip(starts, ends, strict=True)]
+        return self._batches(self.selection, whole, self._partners(self._selection_dates))
 
-    def _batches(self, samples: Samples, whole: list[list[int]]) -> Batches:
+    def _batches(self, samples: Samples, whole: list[list[int]], partners: NDArray[np.int64] | None) -> Batches:
         config = self.recipe.data
         own = [
             rows[len(rows) * self.rank // self.processes : len(rows) * (self.rank + 1) // self.processes]
             for rows in whole
         ]
+        if partners is not None:
+            own = [[*rows, *partners[rows].tolist()] for rows in own]
         pinned = torch.cuda.is_available() and self.recipe.trainer.accelerator != "cpu"
         return Batches(samples, own, config.workers, config.prefetch, pinned=pinned)
+
+    def _enough(self) -> float:
+        """A share of the samples that leaves enough to select by."""
+        return min(0.5, round(4 * self.processes / (len(self.train) + len(self.selection)), 2))
 
     def _check(self, size: int, accumulate: int) -> None:
         if size % self.processes:
@@ -193,6 +231,12 @@ class TrainingData(L.LightningDataModule):
                 f"{len(self.train)} samples are left to train on; a step needs {size * accumulate} "
                 f"(data.batch_size {size}{several}).",
                 f"Type: --set data.batch_size={fitting}",
+            )
+        if self.drops_last and len(self.selection) < 2 * self.processes:
+            raise RecipeError(
+                f"{len(self.selection)} samples are there to select by; a method compares samples with each other and "
+                f"needs {2 * self.processes} at least.",
+                f"Type: --set data.selection_fraction={self._enough()}, or 0 to select on what is trained on",
             )
         if len(self.selection) < self.processes:
             raise RecipeError(

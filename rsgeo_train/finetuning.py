@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsgeo_train.errors import RecipeError, RunFolderError
-from rsgeo_train.recipe import EncoderBlock, GroupBlock, Recipe, load_recipe
+from rsgeo_train.methods.registry import METHODS, recipe_kind
+from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.runs import recipe_of, run_around
+from rsgeo_train.settings.loop import GroupBlock
+from rsgeo_train.settings.network import EncoderBlock, MethodBlock
 
 _SHAPE = ("name", "channels", "options")
 """What says which network an encoder is."""
+_DECODER = ("decoder", "decoder_width", "taps", "batch_norm", "hidden", "embedding", "resize")
+"""What says which network lies behind it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ def plan(
         kind: the task.
         source: `random`; `imagenet`: timm's published weights; a run folder: of the same task its whole network, of
             another task or a method its encoder; or a file of weights: an encoder.
-        recipe: a YAML file or a shipped name; None for the defaults.
+        recipe: a YAML file or a shipped name; None for the defaults. Of a method's recipe all but what is the
+            method's own is taken: that is the supervised baseline of the same encoder, images and optimiser.
         overrides: settings on top, `a.b=value`.
         frozen: train the head alone: the encoder stays as it is, its BatchNorm statistics too.
         label_fraction: share of the labelled samples that is used; the recipe's where left out.
@@ -55,8 +61,8 @@ def plan(
     """
     if label_fraction is not None:
         overrides = [*overrides, f"data.label_fraction={label_fraction}"]
-    settings = load_recipe(recipe, overrides)
-    start, told = None, []
+    settings, told = _settings(kind, recipe, overrides)
+    start = None
     if source == "imagenet":
         settings = _with_init(settings, source, "pretrained")
     elif source != "random":
@@ -68,6 +74,7 @@ def plan(
             told += said
         if path == run and before is not None and before[0] == kind:
             start = path
+            settings = settings.model_copy(update={"method": _decoded(settings.method, before[1].method)})
             if settings.encoder.init != "random":
                 raise _twice(source, settings)
         else:
@@ -77,6 +84,36 @@ def plan(
         if start is None and settings.encoder.init == "random":
             told.append("--freeze without --from: an encoder of random weights stays as it is")
     return Finetuning(settings, start, tuple(told))
+
+
+def _settings(kind: str, recipe: str | Path | None, overrides: Sequence[str]) -> tuple[Recipe, list[str]]:
+    """The recipe of a task, of a task's or a method's file."""
+    method = _method_of(recipe)
+    if method is None:
+        return load_recipe(recipe, overrides), []
+    settings = load_recipe(recipe, ["data.partner=none", *overrides], without=["method"])
+    return settings, [f"{recipe} is a recipe of {method}: {kind} takes all of it but its block method"]
+
+
+def _method_of(recipe: str | Path | None) -> str | None:
+    """The method that a recipe is for; None of those that fit a task, or nothing."""
+    if recipe is None or _fits(recipe, Recipe):
+        return None
+    return next((name for name in METHODS if _fits(recipe, recipe_kind(name))), None)
+
+
+def _fits(recipe: str | Path, kind: type[Recipe]) -> bool:
+    try:
+        load_recipe(recipe, kind=kind)
+    except RecipeError:
+        return False
+    return True
+
+
+def _decoded(method: MethodBlock, before: MethodBlock) -> MethodBlock:
+    """The task's settings with the run's decoder, where they do not say themselves which one they want."""
+    missing = {key: getattr(before, key) for key in _DECODER if key not in method.model_fields_set}
+    return method.model_copy(update=missing)
 
 
 def _checked(path: Path) -> Path | None:

@@ -13,7 +13,7 @@ from rsgeo_train.encoders import Features
 from rsgeo_train.errors import ExportError
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import Normalisation, Normalise
-from rsgeo_train.recipe import EncoderBlock
+from rsgeo_train.settings.network import EncoderBlock
 from rsgeo_train.views import Scaling, masked, scale_of
 
 

@@ -23,14 +23,15 @@ from torch import Tensor, nn
 
 from rsgeo_core.errors import RsgeoError
 from rsgeo_core.sensors import REGISTRY, normal_name
-from rsgeo_train import csmae_weights
+from rsgeo_train import csmae_weights, vicreg_weights
 from rsgeo_train.encoders import Encoder, TimmEncoder, create_backbone
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.learner import Learner
-from rsgeo_train.recipe import EncoderBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.runs import read_run, recipe_of, run_around
-from rsgeo_train.weights import Match, match, read_weights
+from rsgeo_train.settings.network import EncoderBlock
+from rsgeo_train.weights import Match, bands_of, match, read_weights
 
 Bands = Mapping[str, Sequence[str]]
 """Band names by sensor key, in order."""
@@ -62,6 +63,7 @@ def initialise(task: Learner, bands: Bands, tell: Teller) -> None:
         load(encoder, pretrained(config), config, bands, RGB, tell, source="timm's weights", gain=1 / gain)
     else:
         _from_path(encoder, Path(config.init), config, bands, tell, gain)
+        vicreg_weights.continue_expander(task.network, Path(config.init), tell)
     task.average.module.load_state_dict(task.network.state_dict())
 
 
@@ -209,6 +211,7 @@ def _from_path(encoder: Encoder, path: Path, config: EncoderBlock, bands: Bands,
                 f"encoder.init: {path} is no run folder.", "Train one with: rsgeo-train pretrain … -o RUN"
             )
         tensors, known = csmae_weights.translated(read_weights(path))
+        known = known or bands_of(path)
         load(encoder, tensors, config, bands, known, tell, source=str(path), gain=1 / gain)
         return
     if path.is_dir():

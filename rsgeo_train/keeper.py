@@ -78,6 +78,8 @@ class Keeper(L.Callback):
         self.data.epoch, self.data.position = state["epoch"], state["position"]
         self.best, self.stale = state["best"], state["stale"]
         task.sums, task.recent = ({key: list(pair) for key, pair in state[name].items()} for name in ("sums", "recent"))
+        if "plateau" in state:  # runs begun before there was one have none
+            task.plateau.load(state["plateau"])
         self._state = state
 
     def on_train_start(self, trainer: L.Trainer, task: Learner) -> None:
@@ -121,6 +123,7 @@ class Keeper(L.Callback):
         }
         task.sums = {}
         self._write(record)
+        task.plateau.see(score["score"])
         self.stale = 0 if score["score"] > self.best else self.stale + 1
         if score["score"] >= self.best:
             self.best = score["score"]
@@ -177,6 +180,7 @@ class Keeper(L.Callback):
             "position": self.data.position,
             "best": self.best,
             "stale": self.stale,
+            "plateau": task.plateau.state(),
             "sums": sums,
             "recent": recent,
         }

@@ -15,8 +15,10 @@ from rsgeo_train import randomness
 from rsgeo_train.encoders import Encoder, Features
 from rsgeo_train.gathering import averaged, process_count, process_rank
 from rsgeo_train.optimisers import freeze, new_optimizer, still
-from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
+from rsgeo_train.plateau import Plateau
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
+from rsgeo_train.settings.loop import OptimizerBlock, ScheduleBlock
 
 Sums = dict[str, list[Any]]
 """What was noted, by name: total and count."""
@@ -35,6 +37,7 @@ class Learner(L.LightningModule):
         takes_missing: whether the network is told which bands are there, and answers without the others.
         sums: what was noted since the last record of an epoch.
         recent: what was noted since the last record of a step.
+        plateau: how often the score has stopped rising, for a schedule that goes by it.
     """
 
     takes_missing = True
@@ -48,6 +51,7 @@ class Learner(L.LightningModule):
         self.steps_per_epoch = 1
         self.sums: Sums = {}
         self.recent: Sums = {}
+        self.plateau = Plateau(recipe.schedule.patience, recipe.schedule.gamma)
 
     def _set_network(self, network: nn.Module) -> None:
         network = network.to(memory_format=torch.channels_last)
@@ -141,7 +145,9 @@ class Learner(L.LightningModule):
 
     def schedule_factor(self) -> float:
         """Share of the learning rate at this step."""
-        return schedule_factor(self.step, self.total_steps, self.recipe.schedule, self.steps_per_epoch)
+        config = self.recipe.schedule
+        share = schedule_factor(self.step, self.total_steps, config, self.steps_per_epoch)
+        return share * self.plateau.factor if config.name == "plateau" else share
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The recipe's optimiser."""
@@ -218,21 +224,21 @@ def peak_rate(recipe: Recipe) -> float:
 def schedule_factor(step: int, total: int, config: ScheduleBlock, steps_per_epoch: int = 1) -> float:
     """Share of the learning rate at a step: linear warm-up, then cosine (Loshchilov & Hutter, 2017), constant or steps.
 
+    That of a plateau is constant here: the rest is in `plateau`.
+
     Args:
         step: optimiser steps done.
         total: steps of the run.
         config: the recipe's block.
         steps_per_epoch: for lengths in epochs.
     """
-    warm: float = config.warmup_fraction * total
-    if config.warmup_steps is not None:
-        warm = config.warmup_steps
-    elif config.warmup_epochs is not None:
-        warm = config.warmup_epochs * steps_per_epoch
+    warm = config.warmup(total, steps_per_epoch)
     if step < warm:
         return (step + 1) / (warm + 1)
-    if config.name == "constant":
+    if config.name in ("constant", "plateau"):
         return 1.0
+    if config.name == "step" and config.step_at:
+        return config.gamma ** sum(step >= turn for turn in config.step_at)
     if config.name == "step":
         every = config.step_every or float(config.step_every_epochs or 1) * steps_per_epoch
         return config.gamma ** int((step - warm) // every)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rsgeo_core.sensors import REGISTRY, Band
 from rsgeo_train.catalog import CatalogSensor
 from rsgeo_train.errors import RecipeError
-from rsgeo_train.recipe import NormaliseBlock
+from rsgeo_train.settings.sensors import NormaliseBlock
 
 IMAGENET = {"red": (0.485, 0.229), "green": (0.456, 0.224), "blue": (0.406, 0.225)}
 """Mean and standard deviation of ImageNet's bands in 0…1, as torchvision's pretrained networks take them."""

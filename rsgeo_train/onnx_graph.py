@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rsgeo_train.recipe import Stretch
+from rsgeo_train.settings.sensors import Stretch
 
 PRESENT = "present"  # as rsgeo_core.session calls it
 SMALLEST_HALVED = 256  # weights of fewer elements stay float32: they weigh nothing
@@ -176,6 +176,55 @@ def to_onnx(
     model.graph.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     model.ClearField("functions")
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def traced_to_onnx(
+    network: nn.Module, *, inputs: Mapping[str, int], side: int, outputs: Sequence[str], takes_missing: bool = False
+) -> bytes:
+    """The serialized ONNX model of a detector: one image of any size, outputs of any length.
+
+    By torch's TorchScript exporter: what is found has a length that depends on the data, which the other one refuses
+    (torch 2.15 and torchvision 0.29: the anchors' branches on sizes).
+
+    Args:
+        network: per sensor (1, C, H, W) float32, then where `takes_missing` (1, all C) → the outputs; in eval mode.
+        inputs: names of the graph's inputs and their C.
+        side: of the image that it is traced with.
+        outputs: their names.
+        takes_missing: whether the graph has the input `present`.
+    """
+    examples = [torch.rand(1, bands, side, side + 32) for bands in inputs.values()]  # H ≠ W, as in `to_onnx`
+    names = list(inputs)
+    axes: dict[str, dict[int, str]] = {name: {2: "height", 3: "width"} for name in inputs}
+    axes |= {name: {0: "objects"} for name in outputs}
+    if takes_missing:
+        examples.append(torch.ones(1, sum(inputs.values())))
+        names.append(PRESENT)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            torch.onnx.export(
+                network,
+                tuple(examples),
+                file,
+                dynamo=False,
+                input_names=names,
+                output_names=list(outputs),
+                dynamic_axes=axes,
+                opset_version=18,
+            )
+        finally:
+            logging.disable(before)
+    model = onnx.load_model_from_string(file.getvalue())
+    model.producer_name = "rsgeo-train"
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+    model.graph.ClearField("value_info")
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rsgeo_train.errors import RecipeError
-from rsgeo_train.recipe import GroupBlock, OptimizerBlock
+from rsgeo_train.settings.loop import GroupBlock, OptimizerBlock
 
 
 class Lars(torch.optim.Optimizer):

@@ -129,7 +129,7 @@ def _written(catalog: Catalog, part: Path) -> tuple[Catalog, dict[str, int]]:
     for sensor, facts in header.sensors.items():
         table[f"{sensor}_path"] = paths[sensor]
         table = table.drop(columns=[f"{sensor}_window", f"{sensor}_grid"], errors="ignore")
-        facts.files = []
+        facts.files, facts.masked = [], False
     return Catalog(header, table, part.resolve()), {name: array.close() for name, array in arrays.items()}
 
 

@@ -46,7 +46,8 @@ def fit_projection(
     Returns:
         The projection and a sentence for the card.
     """
-    first, second = selection_rows(catalog, next(iter(taken.bands)), recipe.data.selection_fraction, recipe.seed)
+    sensor, fraction = next(iter(taken.bands)), recipe.data.selection_fraction
+    first, second = selection_rows(catalog, sensor, fraction, recipe.seed, labelled=True)
     train, train_labels = features(network, Samples(catalog, first, taken.bands, fills=taken.fills))
     held, held_labels = features(network, Samples(catalog, second, taken.bands, fills=taken.fills))
     if dimension > train.shape[1]:

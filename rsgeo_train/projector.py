@@ -13,13 +13,14 @@ class Projector(nn.Module):
 
     Args:
         widths: of the input, the hidden layers and the output.
+        bias: give hidden layers the bias that BatchNorm takes away again: the number of weights of the literature.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], *, bias: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths[:-1]):
-            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+            layers += [nn.Linear(before, after, bias=bias), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False))
 
     def forward(self, values: Tensor) -> Tensor:

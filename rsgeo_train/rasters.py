@@ -20,7 +20,12 @@ MOVED = "Prepare the catalog again, or pack it again, if files moved."
 
 
 def read_rasters(
-    path: str, window: Sequence[int] | None, bands: Sequence[int] | None, files: Sequence[str]
+    path: str,
+    window: Sequence[int] | None,
+    bands: Sequence[int] | None,
+    files: Sequence[str],
+    *,
+    masked: bool = False,
 ) -> NDArray[Any]:
     """Pixels of a raster or of band files, (C, H, W); the arguments are those of `sources.read_window`."""
     place = None if window is None else Window(*(int(value) for value in window))
@@ -32,7 +37,7 @@ def read_rasters(
             wanted, numbers = opened, file_numbers(path, bands, files) or list(range(1, opened[0].count + 1))
         try:
             size = _finest(opened).shape
-            parts = [_on_grid_of(source, size, place, numbers) for source in wanted]
+            parts = [_on_grid_of(source, size, place, numbers, masked) for source in wanted]
         except RasterioError as error:
             raise DatasetError(f"{path} cannot be read: {error}", MOVED) from None
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -139,23 +144,32 @@ def _grid(source: Any) -> Grid:
     return Grid(source.height, source.width, source.transform, source.crs)
 
 
-def _on_grid_of(source: Any, size: tuple[int, int], place: Window | None, numbers: list[int]) -> NDArray[Any]:
+def _pixels(source: Any, numbers: list[int], window: Window | None, masked: bool) -> NDArray[Any]:
+    """Bands in a window, (C, h, w) in their dtype; where `masked` finds missing pixels float32 with NaN there."""
+    values = source.read(numbers, window=window)
+    lost = source.read_masks(numbers, window=window) == 0 if masked else None
+    return values if lost is None or not lost.any() else np.where(lost, np.float32(np.nan), values.astype(np.float32))
+
+
+def _on_grid_of(
+    source: Any, size: tuple[int, int], place: Window | None, numbers: list[int], masked: bool
+) -> NDArray[Any]:
     """Pixels of a band file in a window of the finest one's pixels, (C, H, W) in its dtype."""
     if source.shape == size:
-        return source.read(numbers, window=place)
+        return _pixels(source, numbers, place, masked)
     if place is None:
-        return brought(source.read(numbers), size, source.nodata)
+        return brought(_pixels(source, numbers, None, masked), size, source.nodata)
     rows, columns = (
         slice(place.row_off, place.row_off + place.height),
         slice(place.col_off, place.col_off + place.width),
     )
     if size[0] % source.height or size[1] % source.width:
-        return brought(source.read(numbers), size, source.nodata)[:, rows, columns]
+        return brought(_pixels(source, numbers, None, masked), size, source.nodata)[:, rows, columns]
     # Coarse pixels that the window touches and two more on each side, which is further than bilinear reaches.
     down, across = size[0] // source.height, size[1] // source.width
     top, left = max(0, rows.start // down - 2), max(0, columns.start // across - 2)
     bottom, right = min(source.height, -(-rows.stop // down) + 2), min(source.width, -(-columns.stop // across) + 2)
-    part = source.read(numbers, window=Window(left, top, right - left, bottom - top))
+    part = _pixels(source, numbers, Window(left, top, right - left, bottom - top), masked)
     fine = brought(part, ((bottom - top) * down, (right - left) * across), source.nodata)
     return fine[
         :,

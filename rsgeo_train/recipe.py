@@ -8,313 +8,21 @@ import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError
 
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.settings.feed import AugmentBlock, DataBlock
+from rsgeo_train.settings.loop import OptimizerBlock, ScheduleBlock, TrainerBlock
+from rsgeo_train.settings.network import EncoderBlock, MethodBlock
+from rsgeo_train.settings.sensors import SensorBlock
 
 RECIPES = Path(__file__).parent / "recipes"
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Stretch(_Block):
-    """How the catalog's values come from another sensor's raw values: clip(raw · scale + offset, low, high).
-
-    The exported graph then takes the raw values, and the stretch is its first node.
-    """
-
-    sensor: str
-    bands: list[str]
-    scale: list[float]
-    offset: list[float]
-    low: float = 0.0
-    high: float = 255.0
-
-
-class NormaliseBlock(_Block):
-    """How a sensor's stored values are normalised inside the network; 0 afterwards means missing.
-
-    Attributes:
-        profile: `zscore` by the catalog's statistics, `given` by `mean` and `std`, `bigearthnet` or `meter_ml` by the
-            statistics that these data sets publish; for 8-bit values `u8_signed` (x − 128) / 128, `unit` x / 255,
-            `half` (x / 255 − 0.5) / 0.5 or `imagenet` (unit, then ImageNet's mean and deviation); `clip` to low…high,
-            then to 0…1; `patch_max` the same, then each band by its own maximum in the image. `image`: each band by
-            its own mean and deviation in the image, for values that say nothing between images.
-        low, high: bounds of `clip` and `patch_max`, stored units, one for all bands or one a band; known for s1, s2 and
-            8-bit values.
-        divisor: of `clip`, what x − low is divided by; high − low where left out.
-        mean, std: of `given`, stored units, one for all bands or one a band.
-    """
-
-    profile: Literal[
-        "zscore",
-        "given",
-        "bigearthnet",
-        "meter_ml",
-        "u8_signed",
-        "clip",
-        "patch_max",
-        "image",
-        "unit",
-        "half",
-        "imagenet",
-    ] = "zscore"
-    low: float | list[float] | None = None
-    high: float | list[float] | None = None
-    divisor: float | list[float] | None = None
-    mean: float | list[float] | None = None
-    std: float | list[float] | None = None
-
-
-class SensorBlock(_Block):
-    """Which bands of a sensor are used (all when empty), where their values come from, how they are normalised."""
-
-    bands: list[str] = []
-    made_from: Stretch | None = None
-    normalise: NormaliseBlock = NormaliseBlock()
-
-    @field_validator("normalise", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        """`normalise: unit` is short for `normalise: {profile: unit}`."""
-        return {"profile": value} if isinstance(value, str) else value
-
-
-class EncoderBlock(_Block):
-    """The backbone and its first weights.
-
-    Attributes:
-        name: `compact` (ours, for dense maps) or any timm name.
-        channels: of the levels of `compact`.
-        options: for timm's constructor.
-        init: `random`, `pretrained` (timm's weights for RGB), or the path of a run folder or a file of weights.
-        strict: refuse weights that lack some of the network's or have others; off, both are told.
-        inflate: give bands that the weights do not know the mean of its filters.
-        prefix: what stands before the network's names in the file, where it holds several such networks.
-    """
-
-    name: str = "resnet10t"
-    channels: list[int] = [32, 64, 128, 192]
-    options: dict[str, Any] = {}
-    init: str = "random"
-    strict: bool = True
-    inflate: bool = False
-    prefix: str = ""
-
-
-class MethodBlock(_Block):
-    """The task's own settings.
-
-    Attributes:
-        drop: largest share of bands that is hidden in training: each sample lacks a share of its own, from none to
-            this. The network then takes missing bands, as one of several sensors always does.
-        drop_mode: `band` hides single bands, `sensor` whole sensors, `both` sensors, then bands.
-        dice: of segmentation, the share of the Dice loss beside cross-entropy.
-        head: of segmentation: a U-Net decoder, or a 1×1 convolution over the hypercolumn of image and taps.
-        taps: of the hypercolumn, modules of the backbone; those that span its depth where left out.
-        batch_norm: of the hypercolumn, bring every channel to one scale first.
-        probe: of the hypercolumn, train the head alone, over the encoder as it is.
-        loss: of segmentation; `boundary` is half boundary F1, half soft Jaccard, for masks of two classes.
-    """
-
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    drop: float = Field(default=0.0, ge=0, lt=1)
-    drop_mode: Literal["band", "sensor", "both"] = "band"
-    embedding: int | None = Field(default=None, gt=0)
-    class_weights: Literal["none", "root"] = "none"
-    dice: float = Field(default=0.0, ge=0)
-    head: Literal["unet", "hypercolumn"] = "unet"
-    taps: list[str] = []
-    batch_norm: bool = True
-    probe: bool = False
-    loss: Literal["cross_entropy", "boundary"] = "cross_entropy"
-
-
-class AugmentBlock(_Block):
-    """Random changes of a batch; amounts are half-widths, 0 switches one off.
-
-    Attributes:
-        crop: side of a random crop, pixels; None keeps the size.
-        scale: zoom factor range.
-        shift: translation as a share of the side.
-        rotate: free rotation, degrees either way.
-        brightness: share of the mean added to all bands; contrast: relative; tint: share added per band.
-        erase: probability of a filled rectangle.
-        mixup: alpha of the Beta distribution of mixup (Zhang et al., 2018).
-        haze: path reflectance per band, in the catalog's units, of which a random share is taken off, as atmospheric
-            correction does; a network that has seen both takes top-of-atmosphere and surface reflectance.
-        haze_share: share of the samples that are treated so.
-        jitter: brightness, contrast, saturation and hue of three bands, by kornia; of another number of bands a gain
-            and an offset each, from the first two.
-        jitter_share, grey, blur, solarise: share of the samples that are jittered, made grey (the mean of the bands in
-            each), blurred (3×3, σ from 0.1 to 2), solarised (what lies above the middle of the range is inverted).
-        value_range: what counts as 0 and 1 for these four, in the catalog's values.
-    """
-
-    flip: bool = True
-    quarter_turns: bool = True
-    crop: int | None = None
-    scale: tuple[float, float] = (1.0, 1.0)
-    shift: float = 0.0
-    rotate: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    tint: float = 0.0
-    erase: float = 0.0
-    mixup: float = 0.0
-    haze: list[float] = []
-    haze_share: float = Field(default=0.6, ge=0, le=1)
-    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    jitter_share: float = Field(default=0.8, ge=0, le=1)
-    grey: float = Field(default=0.0, ge=0, le=1)
-    blur: float = Field(default=0.0, ge=0, le=1)
-    solarise: float = Field(default=0.0, ge=0, le=1)
-    value_range: tuple[float, float] = (0.0, 255.0)
-
-
-class DataBlock(_Block):
-    """How samples are fed.
-
-    Attributes:
-        batch_size: samples that pass the network together, over all processes: with `trainer.devices: 4` each takes a
-            quarter of them. A step sees batch_size · `optimizer.accumulate` samples.
-        selection_fraction: share of the train split that selects the best epoch and is not trained on.
-        workers: threads that read ahead; 0 reads between steps.
-        prefetch: batches that are read ahead.
-        cache: keep what was read in memory.
-        label_fraction: share of the training samples that is used; where they have one class, of every class, at
-            least one sample. Tasks select by the same share of the selection samples.
-        splits: which splits are trained on; a method that looks at no labels may take held-out ones too.
-        balance: draw samples, with replacement, so that every set of sensors that samples have is met equally often.
-        together: samples of one place that stand beside each other in the order, as far as a place has so many: they
-            look alike, so that a contrastive loss must tell them apart by what lies where. 1 mixes all.
-    """
-
-    batch_size: int = Field(default=64, gt=0)
-    selection_fraction: float = Field(default=0.1, ge=0, lt=1)
-    workers: int = Field(default=1, ge=0)
-    prefetch: int = Field(default=2, gt=0)
-    cache: bool = True
-    label_fraction: float = Field(default=1.0, gt=0, le=1)
-    splits: list[str] = Field(default=["train"], min_length=1)
-    balance: bool = False
-    together: int = Field(default=1, gt=0)
-
-    @model_validator(mode="after")
-    def _one_order(self) -> DataBlock:
-        if self.balance and self.together > 1:
-            raise ValueError("balance and together both say which samples meet in a batch; expected one of them")
-        return self
-
-
-class GroupBlock(_Block):
-    """What differs for the modules or parameters that a pattern names; 1-D parameters never decay."""
-
-    multiplier: float = Field(default=1.0, ge=0)
-    weight_decay: float | None = Field(default=None, ge=0)
-    freeze: bool = False
-
-
-class OptimizerBlock(_Block):
-    """The optimiser, and the running average of the weights that is evaluated and exported.
-
-    Attributes:
-        lr: the highest learning rate; `lr_rule: batch/256` multiplies it by the samples of a step over 256.
-        betas, eps: of Adam and AdamW.
-        momentum, nesterov: of SGD and LARS (Nesterov: SGD).
-        trust: trust coefficient of LARS.
-        accumulate: batches whose gradients make one step. Steps are optimiser steps everywhere.
-        clip_norm, clip_tensor_norm, clip_value: largest norm of all gradients together, of each weight tensor's
-            gradient by itself (as Keras' `clipnorm`), or largest single value; one of them.
-        groups: pattern of module or parameter names (`encoder.backbone.layer1`, `*.bias`) to what differs there; a
-            module's name covers what is inside it, and of several patterns the last one counts.
-    """
-
-    name: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
-    lr: float = Field(default=1e-3, gt=0)
-    lr_rule: Literal["none", "batch/256"] = "none"
-    weight_decay: float = Field(default=0.05, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = False
-    trust: float = Field(default=0.001, gt=0)
-    average_decay: float = Field(default=0.995, ge=0, lt=1)
-    accumulate: int = Field(default=1, gt=0)
-    clip_norm: float | None = Field(default=None, gt=0)
-    clip_tensor_norm: float | None = Field(default=None, gt=0)
-    clip_value: float | None = Field(default=None, gt=0)
-    groups: dict[str, GroupBlock] = {}
-
-    @model_validator(mode="after")
-    def _one_clip(self) -> OptimizerBlock:
-        clips = [name for name in ("clip_norm", "clip_tensor_norm", "clip_value") if getattr(self, name) is not None]
-        if len(clips) > 1:
-            raise ValueError(f"{' and '.join(clips)} are both set; expected one of them")
-        return self
-
-
-class ScheduleBlock(_Block):
-    """The learning rate by optimiser step: linear warm-up, then one of three ways down.
-
-    Attributes:
-        name: `cosine` falls to `final_fraction` of the rate in half a cosine, `constant` stays, `step` multiplies by
-            `gamma` every `step_every` steps or `step_every_epochs` epochs.
-        warmup_fraction: length of the warm-up as a share of the run; `warmup_steps` or `warmup_epochs` replace it.
-    """
-
-    name: Literal["cosine", "constant", "step"] = "cosine"
-    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
-    warmup_steps: int | None = Field(default=None, ge=0)
-    warmup_epochs: float | None = Field(default=None, ge=0)
-    final_fraction: float = Field(default=0.001, ge=0, le=1)
-    gamma: float = Field(default=0.1, gt=0, le=1)
-    step_every: int | None = Field(default=None, gt=0)
-    step_every_epochs: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _one_length(self) -> ScheduleBlock:
-        if self.warmup_steps is not None and self.warmup_epochs is not None:
-            raise ValueError("warmup_steps and warmup_epochs are both set; expected one of them")
-        if self.name == "step" and (self.step_every is None) == (self.step_every_epochs is None):
-            raise ValueError("name: step needs either step_every (steps) or step_every_epochs")
-        return self
-
-
-class TrainerBlock(_Block):
-    """The loop.
-
-    Attributes:
-        devices: processes that train together, one a GPU (or several on a CPU).
-        precision: float32; or bfloat16 or float16 where that is exact enough, the latter with a scaled loss.
-        sync_batchnorm: BatchNorm over the batches of all processes; on GPUs.
-        patience: epochs without a better selection score after which the run ends; None trains on.
-        checkpoint_every: steps between two checkpoints; there is one after every epoch anyway.
-        log_every: steps between two records of the training loss.
-        loggers: services told beside TensorBoard and `metrics.jsonl`.
-        threads: of torch on a CPU; None leaves it to torch.
-    """
-
-    max_epochs: int = Field(default=10, gt=0)
-    max_steps: int | None = Field(default=None, gt=0)
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int = Field(default=1, gt=0)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    sync_batchnorm: bool = True
-    patience: int | None = Field(default=None, gt=0)
-    checkpoint_every: int = Field(default=50, gt=0)
-    log_every: int = Field(default=50, gt=0)
-    loggers: list[Literal["wandb", "mlflow"]] = []
-    threads: int | None = Field(default=None, gt=0)
-
-
-class Recipe(_Block):
+class Recipe(BaseModel, extra="forbid"):
     """All settings of a run."""
 
     seed: int = 0
@@ -335,6 +43,7 @@ def load_recipe(
     source: str | Path | None,
     overrides: Sequence[str] = (),
     kind: type[Settings] = Recipe,  # type: ignore[assignment]
+    without: Sequence[str] = (),
 ) -> Settings:
     """A recipe (or other settings) from a YAML file or a shipped name, with overrides `a.b=value`, read as YAML.
 
@@ -342,6 +51,7 @@ def load_recipe(
         source: the file or name; None for the defaults.
         overrides: settings on top.
         kind: the model of the settings: that of supervised tasks, of a method, or of a protocol.
+        without: blocks of the file that are left out.
 
     Raises:
         RecipeError: no such recipe, a wrong key (the message names the nearest right one) or a wrong value.
@@ -360,6 +70,7 @@ def load_recipe(
             settings = yaml.safe_load(path.read_text()) or {}
         except yaml.YAMLError as error:
             raise RecipeError(f"{path} is not valid YAML: {error}") from None
+    settings = {key: value for key, value in settings.items() if key not in without}
     plain = copy.deepcopy(settings)
     for override in overrides:
         key, equals, text = override.partition("=")

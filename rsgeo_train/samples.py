@@ -14,6 +14,7 @@ from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.labels import StoredLabels
 from rsgeo_train.rasters import brought
+from rsgeo_train.sample_objects import padded_layers
 from rsgeo_train.sources import StoredImages
 
 
@@ -23,7 +24,8 @@ class Sample(NamedTuple):
     Attributes:
         images: (C, H, W) float32 in stored units, all sensors' bands in order; `fills` in what is missing.
         present: (C,) bool: False for bands of a sensor that this sample lacks, and for bands without any data.
-        labels: () class index, (K,) 0 or 1 per class where a sample has several, or (H, W); int64, -1 where none.
+        labels: () class index, (K,) 0 or 1 per class where a sample has several, (H, W), or (L, H, W) of objects in
+            layers (see `instances`); int64, -1 where none.
         rows: () int64, the row of the catalog.
     """
 
@@ -142,7 +144,12 @@ class Samples(Dataset):
         rows = [self.rows[index] for index in indices]
         found = {s: self._images[s].read_many(rows, numbers) for s, numbers in self._wanted.items()}
         sizes = {part.shape[2:] for parts in found.values() for _, part in parts}
-        if len(sizes) != 1 or not all(any(stored.has(row) for stored in self._images.values()) for row in rows):
+        is_of_objects = self._with_labels and self.catalog.header.label_kind == "instances"  # layers differ in number
+        if (
+            is_of_objects
+            or len(sizes) != 1
+            or not all(any(stored.has(row) for stored in self._images.values()) for row in rows)
+        ):
             return None  # a sample without any sensor is named where it is read alone
         (size,) = sizes
         images, present = [], []
@@ -189,16 +196,20 @@ class Samples(Dataset):
         return self._labels.read(row, next(found for found in self._images.values() if found.has(row)), size)
 
     def _padded(self, samples: list[Sample]) -> list[Sample]:
-        """Dense samples on as many pixels as the largest has, below and to the right of their own."""
+        """Dense samples on as many pixels as the largest has, below and to the right of their own; objects in as many
+        layers as that one has which has most."""
         height, width = (max(sample.images.shape[axis] for sample in samples) for axis in (1, 2))
+        if samples[0].labels.ndim == 3:
+            count = max(sample.labels.shape[0] for sample in samples)
+            samples = [sample._replace(labels=padded_layers(sample.labels, count)) for sample in samples]
         fills = torch.from_numpy(np.concatenate(list(self._fills.values())))
         result = []
         for sample in samples:
             high, wide = sample.images.shape[1:]
-            if (high, wide) != (height, width) and sample.labels.ndim == 2:
+            if (high, wide) != (height, width) and sample.labels.ndim >= 2:
                 images = fills.expand(-1, height, width).clone()
-                labels = torch.full((height, width), IGNORED, dtype=torch.int64)
-                images[:, :high, :wide], labels[:high, :wide] = sample.images, sample.labels
+                labels = torch.full((*sample.labels.shape[:-2], height, width), IGNORED, dtype=torch.int64)
+                images[:, :high, :wide], labels[..., :high, :wide] = sample.images, sample.labels
                 sample = sample._replace(images=images, labels=labels)
             result.append(sample)
         return result

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from rsgeo_train.encoders import Encoder, check_patches
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.positions import positions
-from rsgeo_train.recipe import EncoderBlock
+from rsgeo_train.settings.network import EncoderBlock
 
 SIZES = {
     "sensor_vit_tiny": (192, 3, 12),

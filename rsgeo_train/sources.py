@@ -54,6 +54,7 @@ def read_window(
     files: Sequence[str] = (),
     grid: str | None = None,
     nodata: float | None = None,
+    masked: bool = False,
 ) -> NDArray[Any]:
     """An image's pixels, (C, H, W) in its stored dtype; float32 with NaN for no data on another grid.
 
@@ -65,6 +66,8 @@ def read_window(
         grid: the image's grid, as `warping.grid_text` gives it, where the pixels lie on another one; rasters only. The
             window is not looked at then.
         nodata: stored value without data, for `grid`; the file's own where left out.
+        masked: pixels that a raster's own mask or alpha band rules out are missing: then float32, with NaN there. On
+            another grid they always are.
 
     Raises:
         DatasetError: the file is missing, damaged, or not what the path says.
@@ -77,7 +80,9 @@ def read_window(
         else:
             image = _raw_bytes(match["file"], int(match["index"]), files, bands)
     else:
-        return read_rasters(path, window, bands, files) if grid is None else _warped(path, bands, files, grid, nodata)
+        if grid is not None:
+            return _warped(path, bands, files, grid, nodata)
+        return read_rasters(path, window, bands, files, masked=masked)
     if grid is not None:
         raise DatasetError(f"{path} has no coordinates, so it cannot be brought to another grid.")
     if window is None:
@@ -98,7 +103,7 @@ class StoredImages:
         facts = catalog.header.sensors[sensor]
         self.sensor = sensor
         self.files = tuple(facts.files)
-        self._nodata = facts.nodata
+        self._nodata, self._side, self._masked = facts.nodata, facts.side, facts.masked
         self._catalog = catalog
         self._names = catalog.column("id")
         self._paths, self._windows, self._grids, offsets = (
@@ -145,7 +150,9 @@ class StoredImages:
         return self._grids[row]
 
     def place(self, row: int) -> Grid | None:
-        """The grid of the image of a row; None where its source has no place: a record, a picture."""
+        """The grid of the image of a row; None where its source has no place: a record, a picture, what is fitted."""
+        if self._side is not None:
+            return None
         if (text := self.grid(row)) is not None:
             return read_grid(text)[0]
         path = self.path(row)
@@ -172,10 +179,18 @@ class StoredImages:
             raise DatasetError(f"Sample {self._names[row]} has no {self.sensor}.")
         try:
             image = read_window(
-                self.path(row), self.window(row), bands, files=self.files, grid=self.grid(row), nodata=self._nodata
+                self.path(row),
+                self.window(row),
+                bands,
+                files=self.files,
+                grid=self.grid(row),
+                nodata=self._nodata,
+                masked=self._masked,
             )
         except DatasetError as error:
             raise DatasetError(f"Sample {self._names[row]}: {error.args[0]}", error.hint) from None
+        if self._side is not None:
+            image = _fitted(image, self._side, self._nodata)
         return self._shifted(image[None], [row])[0] if shifted else image
 
     def read_many(self, rows: Sequence[int], bands: Sequence[int]) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
@@ -213,6 +228,15 @@ class StoredImages:
             return images
         moved = images.astype(np.float32) + offsets[:, None, None, None]
         return moved if self._nodata is None else np.where(images == self._nodata, np.float32(np.nan), moved)
+
+
+def _fitted(image: NDArray[Any], side: int, nodata: float | None) -> NDArray[Any]:
+    """(C, h, w) with its shorter side on `side` pixels, and of it the middle square, (C, side, side)."""
+    height, width = image.shape[1:]
+    share = side / min(height, width)
+    image = brought(image, (max(side, round(height * share)), max(side, round(width * share))), nodata)
+    top, left = (image.shape[1] - side) // 2, (image.shape[2] - side) // 2
+    return image[:, top : top + side, left : left + side]
 
 
 def _warped(

@@ -33,28 +33,43 @@ from rsgeo_train import label_shares, randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.checkpoints import is_begun, read_resumable
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
+from rsgeo_train.class_weights import with_class_weights
 from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.initialisation import initialise
 from rsgeo_train.keeper import Audience, Keeper, Teller
 from rsgeo_train.learner import Learner
-from rsgeo_train.methods.registry import Input, is_method, new_learner
+from rsgeo_train.methods.registry import COMPARES_DATES, Input, is_method, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
 from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.processes import is_first, is_launched, run_together
-from rsgeo_train.recipe import NormaliseBlock, Recipe, TrainerBlock, load_recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import check_loggers
 from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.loop import TrainerBlock
+from rsgeo_train.settings.sensors import NormaliseBlock
+from rsgeo_train.stages import start_from
+from rsgeo_train.value_ranges import with_ranges
 
 
 def selection_rows(
-    catalog: Catalog, sensor: str, fraction: float, seed: int, splits: Sequence[str] = ("train",)
+    catalog: Catalog,
+    sensor: str,
+    fraction: float,
+    seed: int,
+    splits: Sequence[str] = ("train",),
+    *,
+    labelled: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The train split (or several splits) cut in two: for training and for selection, seeded.
 
     Stratified by class. Whole places go to one side where any are known (a sample without one counts as a place of
-    its own), whole files for labels by pixel. Without a fraction selection is on train.
+    its own), whole files for labels by pixel. Without a fraction selection is on train. With `labelled`, samples whose
+    class is not known are left out before.
+
+    Raises:
+        DatasetError: there is no such split, or it has no label where labels are asked for.
     """
     rows = np.sort(np.concatenate([catalog.rows(split) for split in splits]))
     if len(rows) == 0:
@@ -63,6 +78,13 @@ def selection_rows(
             f"The catalog has no {' or '.join(splits)} split; it has {found}.",
             "Name one of them with --set data.splits=[…], or prepare the catalog again.",
         )
+    if labelled:
+        count, rows = len(rows), catalog.labelled(rows)
+        if len(rows) == 0:
+            raise DatasetError(
+                f"None of the {count} samples of {' and '.join(splits)} has a label.",
+                "Prepare the catalog again with labels, or pretrain on it: rsgeo-train pretrain",
+            )
     if not fraction:
         return rows, rows
     table = catalog.table.iloc[rows]
@@ -85,7 +107,7 @@ def selection_rows(
             held = random.permutation(names)[: max(1, round(fraction * len(names)))]
             chosen = np.isin(files, held)
     if not chosen.any() and len(rows) > 1:  # one file, or one place
-        count = 1 if catalog.header.classes else max(1, round(fraction * len(rows)))
+        count = max(1, round(fraction * len(rows)))
         chosen[random.permutation(len(rows))[:count]] = True
     return rows[~chosen], rows[chosen] if chosen.any() else rows
 
@@ -198,11 +220,12 @@ def train(
             "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
         )
     taken = input_of(kind, recipe, catalog)
+    recipe = with_class_weights(kind, with_ranges(recipe, catalog, taken), catalog, taken)
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     for samples in (data.train, data.selection):
         samples.check_files()
     if not is_method(kind):  # its report is about the held-out split
-        held = next((rows for name in ("test", "val") if len(rows := catalog.rows(name))), ())
+        held = next((rows for name in ("test", "val") if len(rows := catalog.labelled(catalog.rows(name)))), ())
         Samples(catalog, held, taken.bands, cache=False, with_labels=False, fills=taken.fills).check_files()
     if is_first():
         build(kind, recipe, catalog, taken)  # the same of the network
@@ -242,7 +265,7 @@ def _train_part(
     if not resume:
         initialise(task, taken.bands, audience.tell)
     if start is not None and not resume:
-        start_from(task, start)
+        start_from(task, start, catalog, audience.tell)
         audience.tell(f"starting from the best weights of {start}")
     keeper = Keeper(folder, data, audience)
     if resume:
@@ -250,7 +273,7 @@ def _train_part(
         audience.tell(f"resumed at step {task.step} of {task.total_steps}")
     counts = f"{len(data.train)} samples to train on, {len(data.selection)} to select by"
     audience.tell(f"{counts}, {task.total_steps} steps")
-    for line in task.cautions():
+    for line in (*_unlabelled(kind, catalog), *data.cautions(), *task.cautions()):
         audience.tell(line)
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
@@ -313,8 +336,11 @@ def make_data(
         processes: how many there are; those of the recipe where left out.
     """
     sensor = next(iter(taken.bands))
-    first, second = selection_rows(catalog, sensor, recipe.data.selection_fraction, recipe.seed, recipe.data.splits)
     labelled = not is_method(kind)
+    data = recipe.data
+    first, second = selection_rows(
+        catalog, sensor, data.selection_fraction, recipe.seed, data.splits, labelled=labelled
+    )
     by_class = labelled and catalog.header.label_kind == "class"
     first = label_shares.share(catalog, first, recipe.data.label_fraction, recipe.seed, by_class=by_class)
     if labelled:  # the samples that select are looked at with their labels too
@@ -323,6 +349,11 @@ def make_data(
         raise RecipeError(
             f"data.splits is {', '.join(recipe.data.splits)}; {kind} learns from labels, which only train may give.",
             "Type: --set data.splits=[train]",
+        )
+    if recipe.data.partner == "date" and kind not in COMPARES_DATES:
+        raise RecipeError(
+            f"data.partner is date; {kind} does not compare dates, {', '.join(sorted(COMPARES_DATES))} does.",
+            "Type: --set data.partner=none",
         )
     samples = [
         Samples(catalog, rows, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills)
@@ -379,7 +410,6 @@ def _check_devices(recipe: Recipe) -> None:
 
 def _check_labels(kind: str, catalog: Catalog) -> None:
     """Refuse a task whose labels the catalog does not have; methods need none."""
-    has_classes = catalog.header.label_kind == "class"
     if is_method(kind):
         return
     if not catalog.header.classes:
@@ -389,54 +419,50 @@ def _check_labels(kind: str, catalog: Catalog) -> None:
             f"The catalog has several classes a sample; {kind} takes one.",
             "Pretrain on it, or prepare a catalog with one class a sample.",
         )
-    if (kind == "classification") != has_classes:
-        has = "one class a sample" if has_classes else "label rasters or polygons"
-        other = "classification" if has_classes else "segmentation"
-        raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", f"Type: --task {other}")
+    needed = _task_of(catalog)
+    if kind != needed:
+        has = {"classification": "one class a sample", "detection": "objects"}.get(needed, "label rasters or polygons")
+        hint = f"Type: --task {needed}"
+        if kind == "detection" and needed == "segmentation":
+            hint += ", or make objects of a class: rsgeo-train prepare objects --data CATALOG --class NAME"
+        raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", hint)
     if kind == "classification":
         _check_classes(catalog)
 
 
+def _task_of(catalog: Catalog) -> str:
+    """The task that a catalog's labels are for."""
+    if catalog.header.is_dense:
+        return "segmentation"
+    return "detection" if catalog.header.label_kind == "instances" else "classification"
+
+
+def _unlabelled(kind: str, catalog: Catalog) -> list[str]:
+    """What is to be told of samples without a label, which a task leaves out."""
+    left_out = (
+        {}
+        if is_method(kind)
+        else {
+            name: len(rows) - len(catalog.labelled(rows))
+            for name in catalog.splits()
+            if len(rows := catalog.rows(name))
+        }
+    )
+    parts = [f"{count} of {name}" for name, count in left_out.items() if count]
+    return [f"samples without a label, in no training, selection or score: {', '.join(parts)}"] if parts else []
+
+
 def _check_classes(catalog: Catalog) -> None:
-    """Refuse class indices that the catalog's header has no class for."""
+    """Refuse class indices that the catalog's header has no class for; -1 is no label."""
     names = [entry.name for entry in catalog.header.classes]
-    table = catalog.table.iloc[catalog.rows("train")]
-    wrong = table[~table["label"].between(0, len(names) - 1)]
+    table = catalog.table
+    wrong = table[~table["label"].between(-1, len(names) - 1)]
     if len(wrong):
         raise DatasetError(
             f"{len(wrong)} samples have a label outside the catalog's {len(names)} classes (0 to {len(names) - 1}), "
             f"among them {wrong['id'].iloc[0]} with {wrong['label'].iloc[0]}.",
             "Prepare the catalog again with all classes.",
         )
-
-
-def start_from(task: Learner, run: Path) -> None:
-    """Give a task the averaged weights of another run's best epoch.
-
-    Raises:
-        RunFolderError: the run is of another network, or cut another selection from train.
-    """
-    before = load_recipe(run / "config.yaml", kind=type(task.recipe))
-    if (before.seed, before.data.selection_fraction) != (task.recipe.seed, task.recipe.data.selection_fraction):
-        raise RunFolderError(
-            f"{run} has seed {before.seed} and selection_fraction {before.data.selection_fraction}; this run has "
-            f"{task.recipe.seed} and {task.recipe.data.selection_fraction}, so it would be selected on samples that "
-            "the other trained on.",
-            f"Type: --set seed={before.seed} --set data.selection_fraction={before.data.selection_fraction}",
-        )
-    state = load_checkpoint(run / "checkpoints" / "best.ckpt")["task"]
-    weights = {
-        key.removeprefix("average.module."): value for key, value in state.items() if key.startswith("average.module.")
-    }
-    own = task.network.state_dict()
-    other = [key for key in own if key not in weights or weights[key].shape != own[key].shape]
-    if other or len(weights) != len(own):
-        raise RunFolderError(
-            f"{run} is of another network: {', '.join(other[:3]) or 'it has more weights'} differ.",
-            "Start from a run with the same encoder, bands and classes, or take its encoder alone: --from random --set "
-            f"encoder.init={run}",
-        )
-    task.network.load_state_dict(weights)
 
 
 def load_best(task: Learner, folder: Path) -> None:

@@ -1,11 +1,15 @@
-"""Weights in files of many makers: read without running code, found under whatever prefix, compared by name."""
+"""Weights in files of many makers: read without running code, found under whatever prefix, compared by name.
+
+What rsgeo writes itself (`write_weights`) has the names of timm, which for ResNets and VGGs are torchvision's.
+"""
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,8 @@ from rsgeo_train.errors import RecipeError
 
 CLASSIFIERS = ("fc", "head", "heads", "head_dist", "classifier", "pre_logits")
 """What timm and torchvision call the layers after the pooled features; no part of an encoder."""
+
+_BANDS = "bands"  # in the metadata of a safetensors file: JSON, band names by sensor
 
 _AVERAGED = "average.module."  # of rsgeo's own checkpoints: what is scored and exported
 _SHOWN = 10
@@ -87,6 +93,39 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise RecipeError(f"encoder.init: {path} holds no weights.")
     return tensors
+
+
+def bands_of(path: Path) -> dict[str, list[str]] | None:
+    """Which bands a file's weights take, in order, by sensor; None where it does not say."""
+    if path.suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        told = (file.metadata() or {}).get(_BANDS)
+    return None if told is None else json.loads(told)
+
+
+def write_weights(
+    path: Path, tensors: Mapping[str, Tensor], bands: Mapping[str, Sequence[str]], facts: Mapping[str, str]
+) -> None:
+    """Write weights; the bands and facts go into the metadata of `.safetensors`, `.pth` and `.pt` have no place for it.
+
+    Args:
+        path: replaced when everything is written.
+        tensors: by name.
+        bands: what the weights take, by sensor.
+        facts: what else their user must know.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    part = path.with_name(f"{path.name}.part")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(plain, part, {_BANDS: json.dumps({k: list(v) for k, v in bands.items()}), **facts})
+    else:
+        torch.save(plain, part)
+    part.replace(path)
 
 
 def match(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str, prefix: str = "") -> Match:

@@ -65,6 +65,11 @@ def command(
     found = zoo.find(model)
     card = found.card
     output = chosen_output(card, layer=layer)
+    if output.objects is not None:
+        raise RequestError(
+            f"{card.name} finds objects, each told once however the scene is tiled; seams are of maps.",
+            "Compare two runs with other tiles: rsgeo infer SCENE -o objects.gpkg --tile N",
+        )
     if not output.dense:
         why = (
             f"{card.name} {'describes' if output.kind == 'embedding' else 'classifies'} windows of "

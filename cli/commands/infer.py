@@ -18,7 +18,8 @@ from rsgeo_cli.options import grid_options, parse_bands, parse_memory, parse_nod
     "--out",
     required=True,
     metavar="OUT",
-    help="The map to write; with several scenes a folder, in which each map is named after its scene.",
+    help="The map to write, of a detector the vector file (.gpkg) of its objects; with several scenes a folder, in "
+    "which each map is named after its scene.",
 )
 @click.option(
     "-m",
@@ -36,7 +37,7 @@ from rsgeo_cli.options import grid_options, parse_bands, parse_memory, parse_nod
 )
 @click.option(
     "--task",
-    type=click.Choice(["classification", "segmentation", "embedding", "regression"]),
+    type=click.Choice(["classification", "segmentation", "embedding", "regression", "detection"]),
     help="What to compute, for models with several outputs.",
 )
 @click.option(
@@ -78,6 +79,12 @@ from rsgeo_cli.options import grid_options, parse_bands, parse_memory, parse_nod
     "--entropy", type=click.Path(), metavar="FILE", help="Also write the normalised entropy of the probabilities."
 )
 @click.option("--vector", type=click.Path(), metavar="FILE.gpkg", help="Also write the classes as polygons.")
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    metavar="SCORE",
+    help="Of detectors: leave out objects that are less sure, 0 to 1. By default what the model's card recommends.",
+)
 @click.option(
     "--quantisation",
     type=click.Choice(["uint8", "int8", "float16", "float32"]),
@@ -143,6 +150,8 @@ def command(
     classify windows: one cell per --stride pixels). 0 is nodata, classes count from 1. It is a cloud-optimised
     GeoTIFF, with a QGIS style and a STAC item beside it, and appears under its name only when it is whole.
 
+    Of a detector it is a vector file instead, with a polygon, class and score an object, each object once.
+
     Ground resolution is in metres, the extent in CRS units, tile and halo in scene pixels.
 
     Examples:
@@ -160,6 +169,7 @@ def command(
     from rsgeo_core.events import Failure, Summary
     from rsgeo_core.inference import run
     from rsgeo_core.request import InferRequest
+    from rsgeo_core.targets import suffix_for
 
     if not scenes and not sensors:
         raise RequestError("No scene was given.", "Type: rsgeo infer SCENE -o OUT")
@@ -172,8 +182,9 @@ def command(
     if len(scenes) > 1 and Path(out).suffix.lower() in (".tif", ".tiff"):
         raise RequestError(f"{len(scenes)} scenes cannot become the one file {out}.", "Name a folder: -o maps/")
     requests = []
+    suffix = suffix_for(options["model"]) if into_folder else ""
     for scene in scenes or (None,):
-        target = str(Path(out) / f"{Path(scene).stem}.tif") if scene is not None and into_folder else out
+        target = str(Path(out) / f"{Path(scene).stem}{suffix}") if scene is not None and into_folder else out
         requests.append(
             InferRequest(
                 scene=(scene,) if scene else (),

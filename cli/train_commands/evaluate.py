@@ -49,8 +49,9 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "overrides",
                 multiple=True,
                 metavar="A=B",
-                help="Change how it asks: judge, folds, repeats, seed, fractions, bands, ks, band_draws, exclude, "
-                "perplexity, retrieval.queries, .archive, .ks, .standardise, .exact_up_to, .shown; repeatable.",
+                help="Change how it asks: judge, folds, repeats, seed, fractions, bands, votes, distance, ks, "
+                "band_draws, exclude, perplexity, retrieval.queries, .archive, .ks, .standardise, .exact_up_to, "
+                ".shown; repeatable.",
             ),
         )
     ):

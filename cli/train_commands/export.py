@@ -10,7 +10,11 @@ import rich_click as click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .onnx file to write."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The .onnx file to write; .safetensors or .pth: the encoder's weights alone, by torchvision's names.",
 )
 @click.option(
     "--card",
@@ -72,6 +76,15 @@ def command(
     from rsgeo_train.runs import read_run
 
     read_run(run, data)  # a wrong folder is told before torch is loaded
+
+    if output.suffix in (".safetensors", ".pth", ".pt"):
+        from rsgeo_train.encoder_file import write_encoder
+
+        if given := [f"--{name}" for name, value in (("card", card), ("embedding", embedding)) if value]:
+            raise click.UsageError(f"{given[0]} is for .onnx; {output} gets the encoder's weights alone.")
+        for line in write_encoder(run, output, data):
+            click.echo(line)
+        return
 
     from rsgeo_train.card_facts import read_facts
     from rsgeo_train.export import export, read_metrics

@@ -13,9 +13,9 @@ from rsgeo_cli.progress import shown
 @click.option(
     "--task",
     "kind",
-    type=click.Choice(["classification", "segmentation"]),
+    type=click.Choice(["classification", "segmentation", "detection"]),
     required=True,
-    help="One class a window, or one a pixel.",
+    help="One class a window, one a pixel, or boxes and masks of single objects.",
 )
 @click.option("--data", "catalog", type=click.Path(path_type=Path), required=True, help="The catalog.")
 @click.option(

@@ -8,7 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from rsgeo_cli.train_commands.prepare_datasets import DATASETS
-from rsgeo_cli.train_commands.prepare_options import output_option, root_option, seed_option, written
+from rsgeo_cli.train_commands.prepare_options import by_key, output_option, root_option, seed_option, written
 
 
 @click.group()
@@ -135,8 +135,8 @@ def scenes(
         catalog = pairs.prepare(
             root,
             output,
-            sensors=_by_key(sensors, "--sensor s2='s2/*.tif'"),
-            bands={key: _listed(text) for key, text in _by_key(bands, "--bands s2=B02,B03,B04").items()},
+            sensors=by_key(sensors, "--sensor s2='s2/*.tif'"),
+            bands={key: _listed(text) for key, text in by_key(bands, "--bands s2=B02,B03,B04").items()},
             labels=labels,
             classes=classes,
             resampling=resampling,
@@ -177,17 +177,6 @@ def _alias(of: click.Command, name: str) -> click.Command:
 command.add_command(_alias(scenes, "pairs"))
 for dataset in DATASETS:
     command.add_command(dataset)
-
-
-def _by_key(texts: tuple[str, ...], example: str) -> dict[str, str]:
-    """KEY=VALUE options as a dictionary."""
-    found: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key or not value or key in found:
-            raise click.UsageError(f"{text!r} is not KEY=VALUE, each key once; for example {example}")
-        found[key] = value
-    return found
 
 
 def _listed(text: str) -> list[str]:

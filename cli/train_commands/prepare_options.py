@@ -35,3 +35,14 @@ def written(catalog: Catalog, output: Path) -> None:
         click.echo(note)
     classes = f"{len(catalog.header.classes)} classes" if catalog.header.classes else "no labels"
     click.echo(f"{output}: {splits}; {classes}; split by: {catalog.header.split_by}")
+
+
+def by_key(texts: tuple[str, ...], example: str) -> dict[str, str]:
+    """KEY=VALUE options as a dictionary."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value or key in found:
+            raise click.UsageError(f"{text!r} is not KEY=VALUE, each key once; for example {example}")
+        found[key] = value
+    return found

@@ -9,7 +9,7 @@ import rich_click as click
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
 
-DEMO_SETTINGS = {"csf": ("method.views.drop_ramp=60",), "csmae": ("encoder.options.patch=8",)}
+DEMO_SETTINGS = {"csf": ("method.views.drop_ramp=60",), "csmae": ("encoder.options.patch=8",), "vicreg": ()}
 """The methods, and what else differs on the small demo."""
 
 
@@ -73,7 +73,7 @@ def command(
 
         judge = f"rsgeo-train evaluate {output} --data CATALOG -o {output}-report"
         taken = input_of(method, settings, samples)
-        page = write_run_page(task, settings, taken, samples, output, judge)
+        page = write_run_page(task, task.recipe, taken, samples, output, judge)
         click.echo(f"report: {page}")
         click.echo(f"Judge it on labelled samples with: {judge}")
         if len(taken.bands) > 1:

@@ -10,7 +10,7 @@ from .tool import Outcome, Parameter, Tool
 
 def tools() -> tuple:
     """Every tool, with texts in the user's language."""
-    return (_infer(), _polygonize(), _stats(), _assess(), _preview(), _describe_model(), _diagnose())
+    return (_infer(), _detect(), _polygonize(), _stats(), _assess(), _preview(), _describe_model(), _diagnose())
 
 
 def _infer() -> Tool:
@@ -78,6 +78,40 @@ def _infer() -> Tool:
         outcomes=(
             Outcome("DEVICE_USED", tr("Device that ran"), "text", lambda result: result["stats"].get("device")),
             Outcome("SECONDS", tr("Seconds"), "number", lambda result: result["stats"].get("seconds")),
+        ),
+    )  # fmt: skip
+
+
+def _detect() -> Tool:
+    """The same task of the worker with a vector layer as its output."""
+    said = ("INPUT", "MODEL", "MODEL_FILE", "BANDS", "EXTENT", "MASK")
+    rest = ("SENSORS", "SENSOR", "GRID", "RESAMPLING", "TILE", "HALO", "NODATA", "NODATA_RULE", "VALUE_SCALE", "DEVICE",
+            "BATCH", "MEMORY", "THREADS", "RESUME", "FORCE", "MAX_TILES")  # fmt: skip
+    of = {parameter.key: parameter for parameter in _infer().parameters}
+    return Tool(
+        name="detect",
+        task="infer",
+        group="maps",
+        title=tr("Find objects with a detector"),
+        summary=tr(
+            "Runs a detector over a scene of any size and writes its objects, each once whatever tiles it lies in: a "
+            "polygon, class and score each, in the scene's CRS. A GeoPackage has their boxes as a second layer. "
+            "Objects without data, and those whose centre lies outside the extent or the polygons, are left out."
+        ),
+        tags=("deep learning", "detection", "instances", "buildings", "onnx", "inference"),
+        parameters=(
+            *(of[key] for key in said),
+            Parameter(
+                "MIN_SCORE", "min_score", "number", tr("Lowest score"),
+                tr("Leave out objects that are less sure, 0 to 1. Empty: what the model recommends."),
+                optional=True, unit=(0, 1),
+            ),
+            Parameter("OUTPUT", "out", "vector_out", tr("Objects"), tr("GeoPackage, FlatGeobuf or GeoJSON.")),
+            *(of[key] for key in rest),
+        ),
+        outcomes=(
+            Outcome("OBJECTS", tr("Number of objects"), "number", lambda result: result["stats"].get("objects")),
+            Outcome("DEVICE_USED", tr("Device that ran"), "text", lambda result: result["stats"].get("device")),
         ),
     )  # fmt: skip
 

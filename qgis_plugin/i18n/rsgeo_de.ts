@@ -298,6 +298,41 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
     </message>
     <message>
         <location filename="../algorithms/table.py"/>
+        <source>Find objects with a detector</source>
+        <translation>Objekte mit einem Detektor finden</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Runs a detector over a scene of any size and writes its objects, each once whatever tiles it lies in: a polygon, class and score each, in the scene&apos;s CRS. A GeoPackage has their boxes as a second layer. Objects without data, and those whose centre lies outside the extent or the polygons, are left out.</source>
+        <translation>Lässt einen Detektor über eine beliebig große Szene laufen und schreibt seine Objekte, jedes einmal, gleich in welchen Kacheln es liegt: je ein Polygon mit Klasse und Wert, im KBS der Szene. Ein GeoPackage hat ihre Rechtecke als zweiten Layer. Objekte ohne Daten, oder deren Mitte außerhalb der Ausdehnung oder der Polygone liegt, bleiben weg.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Lowest score</source>
+        <translation>Niedrigster Wert</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Leave out objects that are less sure, 0 to 1. Empty: what the model recommends.</source>
+        <translation>Objekte weglassen, die weniger sicher sind, 0 bis 1. Leer: was das Modell empfiehlt.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Objects</source>
+        <translation>Objekte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>GeoPackage, FlatGeobuf or GeoJSON.</source>
+        <translation>GeoPackage, FlatGeobuf oder GeoJSON.</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
+        <source>Number of objects</source>
+        <translation>Anzahl der Objekte</translation>
+    </message>
+    <message>
+        <location filename="../algorithms/table.py"/>
         <source>Model</source>
         <translation>Modell</translation>
     </message>
@@ -565,11 +600,6 @@ Ohne Netz wählen Sie die Quelle wheelhouse und einen Ordner, den &apos;make whe
         <location filename="../algorithms/table.py"/>
         <source>Neighbours keep their common edges. Empty: pixel edges.</source>
         <translation>Nachbarn behalten gemeinsame Kanten. Leer: Pixelkanten.</translation>
-    </message>
-    <message>
-        <location filename="../algorithms/table.py"/>
-        <source>GeoPackage, FlatGeobuf or GeoJSON.</source>
-        <translation>GeoPackage, FlatGeobuf oder GeoJSON.</translation>
     </message>
     <message>
         <location filename="../algorithms/table.py"/>

@@ -35,8 +35,8 @@ def boundary_counts(truth: NDArray[np.integer], answer: NDArray[np.integer], cla
 
 
 def boundary_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F1 per class, (K,); NaN where neither truth nor answers have a boundary."""
-    near, found, met, true = counts.astype(float)
+    """F1 per class of (…, 4, K) counts, (…, K); NaN where neither truth nor answers have a boundary."""
+    near, found, met, true = np.moveaxis(counts.astype(float), -2, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(found > 0, near / found, 0.0)
         recall = np.where(true > 0, met / true, 0.0)

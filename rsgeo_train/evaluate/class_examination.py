@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_train.catalog import Catalog
-from rsgeo_train.errors import DatasetError, RecipeError
+from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.clustering import k_means
-from rsgeo_train.evaluate.crossval import CrossValidation, Design, HeldOut, answers
+from rsgeo_train.evaluate.crossval import answers, neighbour_answers
 from rsgeo_train.evaluate.intervals import Drawn, Estimate, Measure, drawn, mean_over
+from rsgeo_train.evaluate.judging import judging_of
 from rsgeo_train.evaluate.neighbours import neighbour_shares
 from rsgeo_train.evaluate.probes import Probe
 from rsgeo_train.evaluate.protocol import (
@@ -26,19 +27,17 @@ from rsgeo_train.evaluate.protocol import (
     Question,
     band_draws,
     few,
-    grouped,
     placeless,
-    places_of,
     seen_places,
+    voting,
 )
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of
-from rsgeo_train.evaluate.truth import OneClass, Truth, truth_of
+from rsgeo_train.evaluate.truth import OneClass, Truth
 from rsgeo_train.widening import WidenedSamples, known_places, shared_bands
 
 _KEPT = 512 << 20  # bytes of samples that are kept in memory, as float32
-_ENOUGH = 1000  # held-out samples from which on the catalog's own split judges
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,11 @@ class Examination:
         store: Store,
         tell: Callable[[str], None],
     ) -> None:
-        self.rows, self.truth = truth_of(catalog, protocol.exclude)
+        self.judging = judging_of(catalog, protocol)
+        self.rows, self.truth, self.design = self.judging.rows, self.judging.truth, self.judging.design
         self.subjects, self.catalog, self.protocol, self.store, self.tell = subjects, catalog, protocol, store, tell
         self._read: dict[str, WidenedSamples] = {}
-        self.places = places_of(catalog)[self.rows]
-        self.design = self._design()
+        self.places = self.judging.places
         names, self.group = np.unique(self.places[self.design.judged], return_inverse=True)
         self.keep = {subject.name: seen_places(subject, catalog, protocol) for subject in subjects}
         self.findings = Findings(
@@ -137,11 +136,12 @@ class Examination:
             len(self.design.judged),
             placeless(catalog, self.rows[self.design.judged]),
             len(names),
-            [entry.name for entry in catalog.header.classes if entry.name not in protocol.exclude],
-            list(protocol.exclude),
+            [entry.name for entry in catalog.header.classes if entry.name not in self.judging.excluded],
+            self.judging.excluded,
             self.truth.metric,
             self.rows,
             self.truth,
+            notes=list(self.judging.notes),
             cautions=cautions_of(subjects, self.rows[self.design.judged]),
         )
 
@@ -172,7 +172,7 @@ class Examination:
             name = "linear" if whole else few("linear", fraction, "labels")
             self._probe(name, "linear", Asked("linear" if whole else "fewshot", self.truth.metric, min(fraction, 1.0)))
         if "knn" in ask:
-            self._probe("5 nearest neighbours", "knn", Asked("knn", self.truth.metric))
+            self._votes()
             self._neighbours()
         if "kmeans" in ask:
             self._clusters()
@@ -193,7 +193,7 @@ class Examination:
         def compute() -> NDArray[np.float32]:
             return member.features(self._samples(subject), keep)
 
-        return self.store.kept(["features", member.source, _fed(subject), keep, self.protocol.exclude], compute)
+        return self.store.kept(["features", member.source, _fed(subject), keep, self.judging.excluded], compute)
 
     def _samples(self, subject: Subject) -> WidenedSamples:
         """What a subject is fed, of all labelled samples; read once where it is little."""
@@ -207,46 +207,6 @@ class Examination:
     def _kinds(self) -> int:
         """How many classes occur."""
         return len(np.unique(self.labels)) if self.labels.ndim == 1 else int(self.labels.any(0).sum())
-
-    def _design(self) -> Design:
-        rows = {name: np.flatnonzero(np.isin(self.rows, self.catalog.rows(name))) for name in ("train", "test", "val")}
-        held = next((name for name in ("test", "val") if len(rows[name])), "")
-        judge = self.protocol.judge
-        if judge == "auto":
-            judge = "split" if held and len(rows[held]) >= _ENOUGH else "crossval"
-        if judge == "split":
-            if not held or not len(rows["train"]):
-                raise DatasetError(
-                    f"{self.catalog.header.name} has the splits {', '.join(self.catalog.splits())}; judging by split "
-                    "needs train, and test or val.",
-                    "Type: --set judge=crossval",
-                )
-            return HeldOut(rows["train"], rows[held], held, repeats=self.protocol.repeats, places=self.places)
-        self._check_folds()
-        words = grouped(placeless(self.catalog, self.rows), len(self.rows))
-        folds, repeats = self.protocol.folds, self.protocol.repeats
-        return CrossValidation(
-            self.labels, self.places, folds=folds, repeats=repeats, seed=self.protocol.seed, grouped=words
-        )
-
-    def _check_folds(self) -> None:
-        folds, places = self.protocol.folds, len(np.unique(self.places))
-        if self.labels.ndim == 2:
-            if places < folds:
-                raise DatasetError(
-                    f"{self.catalog.header.name} has {places} place(s); {folds} folds need as many.",
-                    f"Type: --set folds={places}" if places > 1 else "Judge it on samples of several places.",
-                )
-            return
-        sizes = np.bincount(self.labels)
-        if (small := sizes[sizes > 0].min()) < folds or places < folds:
-            lonely = self.catalog.header.classes[int(np.flatnonzero(sizes == small)[0])].name
-            raise DatasetError(
-                f"Class {lonely} has {small} sample(s), and there are {places} places; {folds} folds need as many.",
-                f"Type: --set folds={max(2, min(small, places))}"
-                if min(small, places) > 1
-                else f"Leave the class out: --set exclude=[{lonely}]",
-            )
 
     def _asked(
         self,
@@ -265,7 +225,7 @@ class Examination:
             seen = self.keep[subject.name] if keep is None else keep
             found[subject.name] = []
             for member in subject.members[: 1 if is_grid else None]:
-                key = [*question, seen, str(self.design), self.protocol.seed, self.protocol.exclude]
+                key = [*question, seen, str(self.design), self.protocol.seed, self.judging.excluded]
                 ask = partial(self._answered, subject, member, seen, answer)
                 found[subject.name].append(self.store.kept([*key, member.source, _fed(subject)], ask))
         return found
@@ -280,12 +240,31 @@ class Examination:
         return answer(self.features(subject, member, keep))
 
     def _repeated(self, probe: Probe, fraction: float, features: NDArray[np.float32]) -> NDArray[Any]:
-        found = self._answers(features, probe, fraction)
-        return found.astype(np.int16) if found.dtype == np.int64 else found
+        return _small(self._answers(features, probe, fraction))
 
     def _probe(self, name: str, probe: Probe, asked: Asked) -> None:
         answer = partial(self._repeated, probe, asked.fraction)
-        both = self._asked(["answers", probe, asked.fraction], self.subjects, answer)
+        self._judged(name, self._asked(["answers", probe, asked.fraction], self.subjects, answer), asked)
+
+    def _votes(self) -> None:
+        """The vote of each sample's nearest neighbours in its training part, of several numbers of them."""
+        fewest = min(len(train) for train, _, _ in self.design.parts())
+        ks, distance = [k for k in sorted(set(self.protocol.votes)) if k <= fewest], self.protocol.distance
+
+        def answer(features: NDArray[np.float32]) -> NDArray[Any]:
+            return _small(np.stack(neighbour_answers(features, self.labels, self.design, ks, distance)))
+
+        if more := [str(k) for k in sorted(set(self.protocol.votes)) if k > fewest]:
+            self.findings.notes.append(f"the vote of {', '.join(more)} neighbours: a part has {fewest}: not asked")
+        if not ks:
+            return
+        found = self._asked(["votes", ks, distance], self.subjects, answer)
+        for number, k in enumerate(ks):
+            of_k = {name: [values[number] for values in several] for name, several in found.items()}
+            self._judged(voting(k), of_k, Asked("knn", self.truth.metric))
+
+    def _judged(self, name: str, both: dict[str, list[NDArray[Any]]], asked: Asked) -> None:
+        """Record what the subjects answered, beside the most frequent class."""
         both["majority class"] = [self._answers(np.zeros((len(self.labels), 1), np.float32), "majority", 1.0)]
         if name == "linear" and isinstance(self.truth, OneClass):
             self.findings.confusions = {
@@ -414,6 +393,10 @@ class Examination:
 
     def _say(self, measure: str, scores: Mapping[str, Estimate]) -> None:
         self.tell(f"{measure}: " + ", ".join(f"{name} {found}" for name, found in scores.items()))
+
+
+def _small(answers: NDArray[Any]) -> NDArray[Any]:
+    return answers.astype(np.int16) if answers.dtype == np.int64 else answers
 
 
 def _mean(measures: Sequence[Measure]) -> Measure:

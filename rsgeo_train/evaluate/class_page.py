@@ -15,7 +15,7 @@ from rsgeo_train.evaluate.class_examination import Findings
 from rsgeo_train.evaluate.drawing import Look, groups_of
 from rsgeo_train.evaluate.files import put, stem_of
 from rsgeo_train.evaluate.page import Page
-from rsgeo_train.evaluate.protocol import Protocol, spread_over
+from rsgeo_train.evaluate.protocol import Protocol, spread_over, voting
 from rsgeo_train.evaluate.retrieval_page import add_retrieval, facts_of
 from rsgeo_train.evaluate.scores_file import write_scores
 from rsgeo_train.evaluate.sections import (
@@ -66,6 +66,7 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     """`index.html` with its pictures beside it, and `points/*.csv`."""
     methods = [subject.name for subject in found.subjects if not subject.is_floor]
     floors = [subject.name for subject in found.subjects if subject.is_floor]
+    grey = {name for scores in found.scores.values() for name in scores} - set(methods)
     page = Page(f"{', '.join(methods)} on {catalog.header.name}")
     page.text(
         f"{spread_over(found.places, found.unknown, found.samples)}; judged by {found.design}. Intervals (95 %) are "
@@ -79,14 +80,18 @@ def write_page(found: Findings, catalog: Catalog, protocol: Protocol, layers: Se
     save = Pictures(page, folder)
     up = f"linear, {found.metric}"
     if curves := share_curves(found.scores, protocol.fractions, "linear", "labels"):
-        save("Few labels", plots.lines_picture(curves, "share of the labels, %", up, is_log=True, grey=floors))
+        save("Few labels", plots.lines_picture(curves, "share of the labels, %", up, is_log=True, grey=grey))
+    voted = {float(k): found.scores[voting(k)] for k in protocol.votes if voting(k) in found.scores}
+    if len(voted) > 1:
+        across = f"nearest neighbours that vote, by {protocol.distance}"
+        save("Votes", plots.lines_picture(turned(voted), across, found.metric, is_log=True, grey=grey))
     if len(found.bands) > 1:
         lines = turned(found.bands)
         words = (
             f"{up}, of one seed: mean over {protocol.band_draws} draws of bands for each number, in one repetition; "
         )
         words += "of all bands in all repetitions."
-        save("Fewer bands", plots.lines_picture(lines, "bands present", up, grey=floors), words)
+        save("Fewer bands", plots.lines_picture(lines, "bands present", up, grey=grey), words)
     if found.sensors:
         page.heading("Fewer sensors")
         caption = stated(found.subjects, catalog, protocol, "labels", is_grid=True)

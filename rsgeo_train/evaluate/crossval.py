@@ -6,7 +6,8 @@ A design says who is judged by whom: cross-validation grouped by place, or the c
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from rsgeo_train.evaluate.probes import Probe, answer
+from rsgeo_train.evaluate.neighbours import Distance
+from rsgeo_train.evaluate.probes import Probe, answer, neighbour_votes
 
 Rows = NDArray[np.int64]
 
@@ -142,9 +144,8 @@ def answers(
         labels: (N,) classes from 0, or (N, K) 0 or 1 where samples have several.
         design: who is judged by whom.
         probe: `linear` (logistic regression on standardised features, of several classes one each; its penalty chosen
-            inside the training part, by place, see `probes.inner_parts`; 1 where a class has fewer than three samples),
-            `knn` (five nearest by cosine of standardised features) or `majority` (the most frequent class, or the
-            classes' shares).
+            inside the training part, by place, see `probes.inner_parts`; 1 where a class has fewer than three samples)
+            or `majority` (the most frequent class, or the classes' shares).
         fraction: share of the labels of each training part that the probe gets, at least one a class.
         seed: of the draws of few labels.
 
@@ -157,14 +158,47 @@ def answers(
         if fraction < 1:
             train = few(train, labels, fraction, np.random.default_rng([seed, repeat]))
         asked.append((train, held, repeat))
+
+    def ask(train: Rows, held: Rows) -> Any:
+        return delayed(_answer)(probe, features[train], labels[train], places[train], features[held])
+
+    return _gathered(asked, labels, design, ask, is_slow=probe == "linear")
+
+
+def neighbour_answers(
+    features: NDArray[np.floating], labels: Rows, design: Design, ks: Sequence[int], distance: Distance = "cosine"
+) -> list[NDArray[Any]]:
+    """What 1, 3, … nearest neighbours answer for each judged sample in each repetition.
+
+    Args:
+        features, labels, design: see `answers`.
+        ks, distance: see `probes.neighbour_votes`.
+
+    Returns:
+        For each k as `answers`.
+    """
+
+    def ask(train: Rows, held: Rows) -> Any:
+        return delayed(partial(_voted, ks, distance))(features[train], labels[train], features[held])
+
+    return list(np.moveaxis(_gathered(list(design.parts()), labels, design, ask), 2, 0))
+
+
+def _gathered(
+    asked: Sequence[tuple[Rows, Rows, int]],
+    labels: Rows,
+    design: Design,
+    ask: Callable[[Rows, Rows], Any],
+    *,
+    is_slow: bool = False,
+) -> NDArray[Any]:
+    """The answers to all parts, (repeats, judged, …); `ask` makes joblib's job, whose answers are by held-out row."""
     # A held-out design asks the same question again where all labels are given.
     questions = {(train.tobytes(), held.tobytes()): (train, held) for train, held, _ in asked}
-    told = Parallel(_processes(probe, len(questions)))(
-        delayed(_answer)(probe, features[train], labels[train], places[train], features[held])
-        for train, held in questions.values()
-    )
+    processes = min(len(questions), cpu_count()) if is_slow else 1
+    told = Parallel(processes)(ask(train, held) for train, held in questions.values())
     known = dict(zip(questions, told, strict=True))
-    found = np.zeros((design.repeats, *labels.shape), told[0].dtype)
+    found = np.zeros((design.repeats, len(labels), *told[0].shape[1:]), told[0].dtype)
     for train, held, repeat in asked:
         found[repeat, held] = known[train.tobytes(), held.tobytes()]
     return found[:, design.judged]
@@ -194,9 +228,11 @@ def few(rows: Rows, labels: Rows, fraction: float, random: np.random.Generator) 
     return np.sort(np.concatenate(chosen))
 
 
-def _processes(probe: Probe, questions: int) -> int:
-    """How many processes fit probes side by side: one a core for what takes long."""
-    return min(questions, cpu_count()) if probe == "linear" else 1
+def _voted(
+    ks: Sequence[int], distance: Distance, train: NDArray[np.floating], labels: Rows, held: NDArray[np.floating]
+) -> NDArray[Any]:
+    """(held, len(ks), …)"""
+    return np.moveaxis(neighbour_votes(train, labels, held, ks, distance), 0, 1)
 
 
 def _answer(

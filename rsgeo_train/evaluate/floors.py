@@ -25,8 +25,8 @@ def majority(train: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -
 
 def image_statistics(train: Samples, held: Samples, classes: int) -> NDArray[np.int64]:
     """Confusion of a logistic regression on mean, spread and quantiles of each band of a window."""
-    model = _regression()
-    _fit(model, described(train), train.labels())
+    model = regression()
+    fit(model, described(train), train.labels())
     return count(held.labels(), model.predict(described(held)), classes)
 
 
@@ -49,16 +49,18 @@ def pixel_colours(
     classes: int,
 ) -> NDArray[np.int64]:
     """Confusion of a logistic regression on the band values of single pixels."""
-    model = _regression()
-    _fit(model, train[0], train[1])
+    model = regression()
+    fit(model, train[0], train[1])
     return count(held[1], model.predict(held[0]), classes)
 
 
-def _regression():
+def regression():
+    """A logistic regression on values brought to one scale."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
 
 
-def _fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
+def fit(model, values: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
+    """Fit it to values (N, C) and classes (N,)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(values, classes)

@@ -12,6 +12,7 @@ from torch import Tensor
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import Catalog
+from rsgeo_train.dates import Dates
 from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.sheets import FAINT, INK, Sheet, Word, letters, shortened
 from rsgeo_train.evaluate.thumbnails import classes_picture, limits_of, shown_bands
@@ -19,7 +20,9 @@ from rsgeo_train.methods.registry import Input, recipe_kind
 from rsgeo_train.normalisation import Normalise
 from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.samples import Sample, Samples, collate
+from rsgeo_train.settings.feed import AugmentBlock
 from rsgeo_train.training import input_of
+from rsgeo_train.value_ranges import with_ranges
 from rsgeo_train.views import ViewBlock, scale_of, view
 
 _CELL, _GAP, _EDGE = 92.0, 5.0, 16.0
@@ -107,6 +110,7 @@ def views_of(
     """
     settings = load_recipe(recipe, overrides, recipe_kind(method))
     taken = input_of(method, settings, catalog)
+    settings = with_ranges(settings, catalog, taken)
     return view_gallery(catalog, settings, taken, samples=samples, views=views, seed=seed)
 
 
@@ -120,7 +124,8 @@ def view_gallery(
 
     Args:
         catalog: where the scenes come from (its train split).
-        recipe: with `method.views` for methods that learn from views, else its `augment` block is shown.
+        recipe: with `method.views` for methods that learn from views of bands; else its `augment` block is shown, with
+            `method.second` for every other view, which is of another date where `data.partner` says so.
         taken: bands and normalisation, `training.input_of`.
         samples: scenes shown.
         views: views of each.
@@ -130,11 +135,22 @@ def view_gallery(
     rows = catalog.rows("train") if len(catalog.rows("train")) else np.arange(len(catalog))
     chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:samples])
     found = Samples(catalog, chosen, taken.bands, cache=False, with_labels=False, fills=taken.fills)
-    is_views = isinstance(getattr(recipe.method, "views", None), ViewBlock)
+    is_views = any(hasattr(recipe.method, name) for name in ("views", "second"))
+    others = found
+    if recipe.data.partner == "date":
+        partners = rows[Dates(catalog, rows).partners(randomness.generator(seed, "gallery"))]
+        others = Samples(
+            catalog,
+            partners[np.searchsorted(rows, chosen)],
+            taken.bands,
+            cache=False,
+            with_labels=False,
+            fills=taken.fills,
+        )
     names = ["scene", *(f"{'view' if is_views else 'augmented'} {number + 1}" for number in range(views))]
     parts = _parts(taken)
     is_wide = len(parts) * len(names) <= 12  # few pictures stand in one row, many in one row a view
-    side, head = 72.0, 52.0
+    side, head = 72.0, 58.0
     block = len(parts) * (_CELL + _GAP) + 14 if is_wide else 0.0
     lines = 1 if is_wide else len(names)
     line = _CELL + 16
@@ -147,15 +163,18 @@ def view_gallery(
         for column, (sensor, _, _) in enumerate(parts):
             if column == 0 or parts[column - 1][0] != sensor:
                 x = _EDGE + side + number * block + column * (_CELL + _GAP)
-                heading = f"{name}  {sensor}" if column == 0 and is_wide else sensor
-                sheet.words.append(Word(x, _EDGE + head - 6, heading, 8.5, bold=True))
+                room = sum(part[0] == sensor for part in parts) * (_CELL + _GAP)
+                sheet.words.append(Word(x, _EDGE + head - 6, shortened(sensor, room, 8.5, bold=True), 8.5, bold=True))
+                if column == 0 and is_wide:
+                    sheet.words.append(Word(x, _EDGE + head - 18, name, 8.5, bold=True))
     for index, row in enumerate(chosen.tolist()):
         batch = collate([found[index]])
         scene = batch.images[0].numpy()
         top = _EDGE + head + index * (lines * line + 12)
         identity = shortened(str(catalog.table["id"].iloc[row]), side - 4, 7)
         sheet.words.append(Word(_EDGE, top + _CELL / 2 + (0 if is_wide else 12), identity, 7, FAINT))
-        made = [(batch.images, batch.present), *_made(batch, recipe, taken, views, seed, index)]
+        pair = batch, collate([others[index]])
+        made = [(batch.images, batch.present), *_made(pair, recipe, taken, views, seed, index)]
         for number, (images, kept) in enumerate(made):
             y = top + (0 if is_wide else number * line)
             if not is_wide:
@@ -266,15 +285,19 @@ def _three(
 
 
 def _made(
-    batch: Sample, recipe: Recipe, taken: Input, views: int, seed: int, index: int
+    pair: tuple[Sample, Sample], recipe: Recipe, taken: Input, views: int, seed: int, index: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Views of one scene in stored units, and which bands they have."""
+    """Views of one scene, or of it and of another date in turn, in stored units, and which bands they have."""
     block = getattr(recipe.method, "views", None)
+    second = getattr(recipe.method, "second", None)
+    changes = recipe.augment, second if isinstance(second, AugmentBlock) else recipe.augment
     random = randomness.generator(seed, "gallery", index)
     if not isinstance(block, ViewBlock):
         labels = torch.zeros(1, dtype=torch.int64)
-        return [(augment(batch.images, labels, recipe.augment, random)[0], batch.present) for _ in range(views)]
+        sides = [number % 2 for number in range(views)]
+        return [(augment(pair[s].images, labels, changes[s], random)[0], pair[s].present) for s in sides]
     normalise = Normalise(taken.normalisation)
+    batch = pair[0]
     made = []
     for _ in range(views):
         images, kept = view(normalise(batch.images), batch.present, taken.sensors, block, block.drop_ramp, random)

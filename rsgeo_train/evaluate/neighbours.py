@@ -1,19 +1,22 @@
-"""Nearest neighbours by cosine: how well a space keeps classes together without training anything."""
+"""Nearest neighbours: how well a space keeps classes together without training anything."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+Distance = Literal["cosine", "euclidean"]
+
 
 def knn_answers(
     train: NDArray[np.floating], labels: NDArray[np.int64], queries: NDArray[np.floating], k: int = 5
 ) -> NDArray[np.int64]:
-    """Majority class of the k most similar train rows, ties to the most similar one's class.
+    """Majority class of the k most similar train rows, of those that tie the most similar one's.
 
     Args:
         train: (N, D), L2-normalised.
@@ -21,17 +24,40 @@ def knn_answers(
         queries: (M, D), L2-normalised.
         k: number of neighbours.
     """
-    nearest = nearest_rows(train, queries, k)
-    votes = np.zeros((len(nearest), int(labels.max()) + 1))
-    for rank in range(nearest.shape[1]):
-        votes[np.arange(len(nearest)), labels[nearest[:, rank]]] += 1 - 1e-3 * rank
-    return votes.argmax(1)
+    return votes(nearest_rows(train, queries, k), labels, [k])[0]
 
 
-def nearest_rows(train: NDArray[np.floating], queries: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """The k train rows most similar to each query, (M, at most k), the most similar first; arguments of norm 1."""
+def votes(nearest: NDArray[np.int64], labels: NDArray[np.int64], ks: Sequence[int]) -> NDArray[Any]:
+    """What the nearest neighbours vote for, each with one vote.
+
+    Args:
+        nearest: (M, K) rows of the labels, the nearest first.
+        labels: (N,) classes from 0; or (N, C) 0 or 1.
+        ks: numbers of neighbours that vote; where there are fewer, all do.
+
+    Returns:
+        (len(ks), M) the most frequent class, of those that tie the nearest neighbour's; or (len(ks), M, C) float32,
+        the share of the neighbours that have a class, less a half.
+    """
+    near = labels[nearest]
+    if labels.ndim == 2:
+        return np.stack([near[:, :k].mean(1) - 0.5 for k in ks]).astype(np.float32)
+    found = {}
+    counts = np.zeros((len(near), int(labels.max()) + 1))
+    for rank in range(near.shape[1]):
+        told = np.arange(len(near)), near[:, rank]
+        counts[told] += np.where(counts[told] == 0, 1 + 1e-6 / (rank + 1), 1)  # breaks ties, and nothing else
+        found[rank + 1] = counts.argmax(1) if rank + 1 in ks or rank + 1 == near.shape[1] else None
+    return np.stack([found[min(k, near.shape[1])] for k in ks])
+
+
+def nearest_rows(
+    train: NDArray[np.floating], queries: NDArray[np.floating], k: int, distance: Distance = "cosine"
+) -> NDArray[np.int64]:
+    """The k train rows nearest to each query, (M, at most k), the nearest first; for `cosine` arguments of norm 1."""
+    half = (train.astype(np.float64) ** 2).sum(1) / 2 if distance == "euclidean" else 0.0
     parts = [
-        np.argsort(-(queries[start : start + 1024] @ train.T), axis=1, kind="stable")[:, :k]
+        np.argsort(half - queries[start : start + 1024] @ train.T, axis=1, kind="stable")[:, :k]
         for start in range(0, len(queries), 1024)
     ]
     return np.concatenate(parts)

@@ -7,7 +7,7 @@ Of one class a sample a probe gives classes; of several it gives a figure a clas
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
-from rsgeo_train.evaluate.neighbours import knn_answers, nearest_rows, unit
+from rsgeo_train.evaluate.neighbours import Distance, nearest_rows, unit, votes
 
-Probe = Literal["linear", "knn", "majority"]
+Probe = Literal["linear", "majority"]
 Rows = NDArray[np.int64]
 Features = NDArray[np.floating]
 Parts = list[tuple[Rows, Rows]]
@@ -41,6 +41,23 @@ def answer(probe: Probe, train: Features, labels: Rows, places: NDArray[np.gener
         (m,) classes, or (m, K) float32, above 0 where the class is answered.
     """
     return (_OF_ONE if labels.ndim == 1 else _OF_SEVERAL)[probe](train, labels, places, held)
+
+
+def neighbour_votes(
+    train: Features, labels: Rows, held: Features, ks: Sequence[int], distance: Distance = "cosine"
+) -> NDArray[Any]:
+    """What the nearest training samples say of held-out ones, (len(ks), m) or (len(ks), m, K); see `votes`.
+
+    Args:
+        train, labels, held: see `answer`.
+        ks: numbers of neighbours that vote.
+        distance: `cosine` of features that are standardised by the training samples, or `euclidean` of features as they
+            are.
+    """
+    if distance == "cosine":
+        mean, std = train.mean(0), train.std(0) + 1e-8
+        train, held = unit((train - mean) / std), unit((held - mean) / std)
+    return votes(nearest_rows(train, held, max(ks), distance), labels, ks)
 
 
 def inner_parts(labels: Rows, places: NDArray[np.generic]) -> Parts:
@@ -103,16 +120,6 @@ def _linear(train: Features, labels: Rows, places: NDArray[np.generic], held: Fe
         return model.fit(first, labels).predict(second)
 
 
-def _nearest(train: Features, labels: Rows, places: NDArray[np.generic], held: Features) -> Rows:
-    return knn_answers(*_units(train, labels, held))
-
-
-def _units(train: Features, labels: Rows, held: Features) -> tuple[Features, Rows, Features]:
-    mean, std = train.mean(0), train.std(0) + 1e-8
-    first, second = ((values - mean) / std for values in (train, held))
-    return unit(first), labels, unit(second)
-
-
 def _most_frequent(train: Features, labels: Rows, places: NDArray[np.generic], held: Features) -> Rows:
     return np.full(len(held), np.bincount(labels).argmax())
 
@@ -148,19 +155,12 @@ def _loss(truth: Rows, odds: NDArray[np.float32]) -> float:
     return float(np.mean(np.logaddexp(0, odds) - truth * odds))
 
 
-def _nearest_each(train: Features, labels: Rows, places: NDArray[np.generic], held: Features) -> NDArray[np.float32]:
-    """The share of the five nearest that have a class, less a half."""
-    first, _, second = _units(train, labels, held)
-    return (labels[nearest_rows(first, second, 5)].mean(1) - 0.5).astype(np.float32)
-
-
 def _shares(train: Features, labels: Rows, places: NDArray[np.generic], held: Features) -> NDArray[np.float32]:
     return np.tile(labels.mean(0) - 0.5, (len(held), 1)).astype(np.float32)
 
 
-_OF_ONE: dict[Probe, Callable[..., Rows]] = {"linear": _linear, "knn": _nearest, "majority": _most_frequent}
+_OF_ONE: dict[Probe, Callable[..., Rows]] = {"linear": _linear, "majority": _most_frequent}
 _OF_SEVERAL: dict[Probe, Callable[..., NDArray[np.float32]]] = {
     "linear": _linear_each,
-    "knn": _nearest_each,
     "majority": _shares,
 }

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.evaluate.neighbours import Distance
 from rsgeo_train.evaluate.search import EXACT_UP_TO
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.widening import known_places, shared_bands
@@ -54,6 +55,8 @@ class Protocol(BaseModel):
         seed: of parts, draws and starts.
         fractions: shares of the labels that the linear probe gets.
         bands: names of the bands that may be seen, of all sensors; all where empty.
+        votes: numbers of nearest neighbours that vote for a class; those that a training part has not are left out.
+        distance: by which they are the nearest: `cosine` of standardised features, `euclidean` of features as they are.
         ks: neighbours of the neighbour shares.
         band_draws: draws of bands for each number of bands; 0 leaves the grid out.
         exclude: names of classes that are left out: their samples, where samples have one class; the classes
@@ -73,6 +76,8 @@ class Protocol(BaseModel):
     seed: int = 0
     fractions: list[float] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
     bands: list[str] = []
+    votes: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 3, 5, 10, 20, 30, 40, 50, 200], min_length=1)
+    distance: Distance = "cosine"
     ks: list[int] = [10, 25, 50, 100]
     band_draws: int = Field(default=4, ge=0)
     exclude: list[str] = []
@@ -83,6 +88,11 @@ class Protocol(BaseModel):
 def few(measure: str, fraction: float, of: str) -> str:
     """What a measure is called where the probe learns from a share of the labels or samples."""
     return f"{measure}, {100 * fraction:g} % of the {of}"
+
+
+def voting(k: int) -> str:
+    """What the measure of k voting neighbours is called."""
+    return f"{k} nearest neighbours" if k > 1 else "nearest neighbour"
 
 
 def seen_places(

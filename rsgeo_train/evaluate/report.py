@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import epoch_records
 from rsgeo_train.samples import Samples, collate
+from rsgeo_train.tasks.detection import DetectionTask
 from rsgeo_train.tasks.supervised import SupervisedTask, count
 from rsgeo_train.training import input_of, make_data
 
@@ -30,6 +32,11 @@ _CLASS_WORDS = (
     f"By class up to {RIGHT} right answers, drawn at random (green), then up to {WRONG} errors, those that the network "
     "was surest of (red): true class → answer (probability)."
 )
+_OBJECT_WORDS = (
+    "Samples of different places where it can be, with what is found from the score of the best F1 on: green where an "
+    "object is, red where none is; yellow what was missed."
+)
+_COLUMNS = {"f1": "F1", "iou": "IoU"}
 _DRAWN = 6  # held-out samples with dense labels in the report
 
 
@@ -39,8 +46,9 @@ class Assessment:
 
     metrics: list[Metric]
     floors: list[Metric]
-    confusion: NDArray[np.int64]
+    confusion: NDArray[np.int64] | None
     examples: bytes
+    by_class: dict[str, Sequence[float]]
 
 
 def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder: Path) -> str:
@@ -51,18 +59,26 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     Returns:
         One line that says the score.
     """
-    split = next(name for name in ("test", "val", "train") if len(catalog.rows(name)))
+    split = next(name for name in ("test", "val", "train") if len(catalog.labelled(catalog.rows(name))))
     taken = input_of("classification", recipe, catalog)
-    held = Samples(catalog, catalog.rows(split), taken.bands, cache=recipe.data.cache, fills=taken.fills)
+    rows = catalog.labelled(catalog.rows(split))
+    unlabelled = len(catalog.rows(split)) - len(rows)
+    held = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     rows = _labelled(task, recipe, catalog, taken)
     train = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     data = f"{catalog.header.name}, {split} split"
-    found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
+    words = _DENSE_WORDS if task.dense else _CLASS_WORDS
+    if isinstance(task, DetectionTask):
+        found, words = _objects(task, train, held, data), _OBJECT_WORDS
+    else:
+        found = _dense(task, train, held, data) if task.dense else _windows(task, train, held, data)
     report = folder / "report"
     report.mkdir(exist_ok=True)
     names = [entry.name for entry in catalog.header.classes]
     log = epoch_records(folder)
-    pictures = {"Confusion matrix": plots.confusion_picture(found.confusion, names)}
+    pictures = {}
+    if found.confusion is not None:
+        pictures["Confusion matrix"] = plots.confusion_picture(found.confusion, names)
     if log:
         pictures["Curves"] = plots.curves_picture(log)
     best = folder / "checkpoints" / "best.ckpt"
@@ -92,21 +108,19 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "metrics": [m.model_dump(exclude_none=True) for m in found.metrics],
         "floors": [m.model_dump(exclude_none=True) for m in found.floors],
         "per_class": {
-            key: [None if np.isnan(v) else round(float(v), 4) for v in values]
-            for key, values in scores.class_scores(found.confusion).items()
+            key: [None if np.isnan(v) else round(float(v), 4) for v in values] for key, values in found.by_class.items()
         },
-        "confusion": found.confusion.tolist(),
+        **({} if found.confusion is None else {"confusion": found.confusion.tolist()}),
         "sensors": taken.bands,
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
         "labelled_samples": len(train),
+        "unlabelled_samples": unlabelled,
         "selection_score": max((line["score"] for line in log), default=None),
         "checkpoint_sha256": checkpoint,
     }
     put(report / "metrics.json", json.dumps(facts, indent=1))
-    _page(folder.name, facts, found, pictures, _DENSE_WORDS if task.dense else _CLASS_WORDS).write(
-        report / "index.html"
-    )
+    _page(folder.name, facts, found, pictures, words).write(report / "index.html")
     main = found.metrics[0]
     floor = ", ".join(f"{m.name} {m.value:.4f}" for m in found.floors)
     interval = "no interval" if main.low is None else f"95 %: {main.low:.4f} to {main.high:.4f}"
@@ -143,14 +157,16 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
         ],
         confusion,
         classes_examples(held.catalog, rows, held.bands, truth, shares),
+        scores.class_scores(confusion),
     )
 
 
 def _labelled(task: SupervisedTask, recipe: Recipe, catalog: Catalog, taken: Input) -> NDArray[np.int64]:
     """The rows of train whose labels the run was given: the floors are given the same ones."""
     if recipe.data.label_fraction == 1:
-        return catalog.rows("train")
-    data = make_data("segmentation" if task.dense else "classification", recipe, catalog, taken, processes=1)
+        return catalog.labelled(catalog.rows("train"))
+    kind = "detection" if isinstance(task, DetectionTask) else "segmentation" if task.dense else "classification"
+    data = make_data(kind, recipe, catalog, taken, processes=1)
     return np.unique([*data.train.rows, *data.selection.rows])
 
 
@@ -186,36 +202,27 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
     names = [entry.name for entry in held.catalog.header.classes]
     scenes = held.catalog.scenes(next(iter(held.bands)))[held.rows]
     per_scene = {scene: np.zeros((task.classes, task.classes), np.int64) for scene in dict.fromkeys(scenes)}
-    outlines = np.zeros((4, task.classes), np.int64)
+    outlines = {scene: np.zeros((4, task.classes), np.int64) for scene in per_scene}
     drawn = of_many_places(held.catalog, held.rows, next(iter(held.bands)), _DRAWN)
     kept = {}
     for index, scene in enumerate(scenes):
         sample = held[index]
         answer = task.answers(sample.images[None], sample.present[None])[0].numpy()
         per_scene[scene] += count(sample.labels.numpy(), answer, task.classes)
-        outlines += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
+        outlines[scene] += boundaries.boundary_counts(sample.labels.numpy(), answer, task.classes)
         if index in drawn:
             kept[held.rows[index]] = answer
     stack = np.stack(list(per_scene.values()))
     confusion = stack.sum(0)
-    figures = scores.iou_metrics(stack, names, data)
-    pixels = Metric(
-        name="pixel accuracy",
-        value=round(float(np.trace(confusion) / confusion.sum()), 4),
-        n=int(confusion.sum()),
-        data=data,
-    )
-    figures.append(pixels)
-    if outlines[1::2].any():
-        figures.append(
-            Metric(
-                name="boundary F1",
-                value=round(float(np.nanmean(boundaries.boundary_f1(outlines))), 4),
-                n=int(outlines[3].sum()),
-                data=data,
-                note=f"mean over classes, {boundaries.TOLERANCE} pixel aside counts",
-            )
+    figures = scores.map_metrics(stack, names, data, outlines=np.stack(list(outlines.values())))
+    figures.append(
+        Metric(
+            name="pixel accuracy",
+            value=round(float(np.trace(confusion) / confusion.sum()), 4),
+            n=int(confusion.sum()),
+            data=data,
         )
+    )
     for sensor, part in _each_alone(task, held).items():
         figures.append(_mean_iou(f"mean IoU, {sensor} alone", part, data))
     some, few = floors.pixel_samples(train), floors.pixel_samples(held)
@@ -229,7 +236,15 @@ def _dense(task: SupervisedTask, train: Samples, held: Samples, data: str) -> As
         ],
         confusion,
         answers_picture(held.catalog, held.bands, kept),
+        scores.class_scores(confusion),
     )
+
+
+def _objects(task: DetectionTask, train: Samples, held: Samples, data: str) -> Assessment:
+    from rsgeo_train.evaluate.object_report import judged
+
+    listed, floors_met, by_class, picture = judged(task, train, held, data)
+    return Assessment(listed, floors_met, None, picture, by_class)
 
 
 def _mean_iou(name: str, confusion: NDArray[np.int64], data: str) -> Metric:
@@ -248,6 +263,7 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
         f"Scored once on the {facts['split']} split; split by: {facts['split_by']}. The epoch was chosen on "
         + (f"a part cut from train ({chosen})." if chosen is not None else "nothing.")
         + (f" {facts['label_fraction']:.3g} of the labels were used." if facts["label_fraction"] < 1 else "")
+        + (f" {facts['unlabelled_samples']} of its samples have no label." if facts["unlabelled_samples"] else "")
         + " Floors in grey."
     )
     listed = [*found.metrics, *found.floors]
@@ -273,9 +289,9 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
         page.picture(name, png)
     page.picture("Held-out samples", found.examples, words)
     page.heading("By class")
-    columns = ("precision", "recall", "f1", "iou")
+    columns = list(facts["per_class"])
     page.table(
-        ("class", "precision", "recall", "F1", "IoU"),
+        ("class", *(_COLUMNS.get(key, key) for key in columns)),
         [
             (name, *("" if (v := facts["per_class"][key][i]) is None else f"{v:.3f}" for key in columns))
             for i, name in enumerate(facts["classes"])

@@ -48,12 +48,13 @@ def write_run_page(
     log = epoch_records(folder)
     best = max(log, key=lambda record: record["score"]) if log else {}
     bands = "; ".join(f"{sensor}: {', '.join(names)}" for sensor, names in taken.bands.items())
+    held = "samples that were not trained on" if recipe.data.selection_fraction else "the training samples themselves"
     page = Page(folder.resolve().name)
     page.text(
         f"{recipe.encoder.name} on {catalog.header.name}, {len(catalog)} samples; {bands}. Seed {recipe.seed}, "
         f"{task.step or (log[-1]['step'] if log else 0)} steps; the best epoch ({best.get('epoch', '–')}, step "
-        f"{best.get('step', '–')}) was chosen by the loss on samples that were not trained on. Checkpoint "
-        f"{digest_of(folder)[:12]}."
+        f"{best.get('step', '–')}) was chosen by the loss on {held}. Checkpoint "
+        f"{digest_of(folder)[:12]}. The catalog is split by: {catalog.header.split_by}."
     )
     if typed:
         page.text("What the encoder is worth is told by labels:")
@@ -80,7 +81,7 @@ def write_run_page(
     if len(rows) > 12:
         page.picture("Found alike", plots.tiles_picture(album.neighbours(features)), "A sample, and its nearest ones.")
         page.picture("Salient samples", plots.tiles_picture(album.salient(features)), "Farthest along the main axes.")
-    page.heading("Features")
+    page.heading("Features of the encoder")
     page.table(
         ("what", "value"),
         [
@@ -97,8 +98,8 @@ def write_run_page(
 
 
 def _spread_of(features: np.ndarray) -> float:
-    """Effective rank (Roy & Vetterli, 2007): the exponential of the entropy of the principal variances' shares."""
+    """Effective rank (Roy & Vetterli, 2007): the exponential of the entropy of the singular values' shares."""
     scores = projections.pca(features, min(features.shape))
-    shares = scores.var(0) / max(float(scores.var(0).sum()), 1e-12)
+    shares = scores.std(0) / max(float(scores.std(0).sum()), 1e-12)
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()))

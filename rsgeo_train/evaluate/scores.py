@@ -1,13 +1,15 @@
-"""Scores with 95 % intervals: accuracy (Wilson), F1, and intersection over union (bootstrap over scenes)."""
+"""Scores with 95 % intervals: accuracy (Wilson), and IoU, Dice and boundary F1 of maps (bootstrap over scenes)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo_core.card import Metric
+from rsgeo_train.evaluate.boundaries import boundary_f1
 
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
@@ -53,40 +55,57 @@ def mean_f1(confusion: NDArray[np.int64]) -> float:
     return float(np.nanmean(class_scores(confusion)["f1"]))
 
 
-def iou_metrics(
-    per_scene: NDArray[np.int64], names: list[str], data: str, note: str = "", *, seed: int = 0, draws: int = 1000
+def map_metrics(
+    per_scene: NDArray[np.int64],
+    names: list[str],
+    data: str,
+    note: str = "",
+    *,
+    outlines: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    draws: int = 1000,
 ) -> list[Metric]:
-    """Mean IoU and IoU per class, with intervals from resampling whole scenes.
+    """Mean IoU first, then IoU, Dice and boundary F1 of each class and on average, with intervals over whole scenes.
 
     Args:
         per_scene: (S, K, K) confusion counts, true class by row.
         names: class names.
         data: what the scores were measured on.
         note: goes into every metric.
+        outlines: (S, 4, K) of `boundaries.boundary_counts`; without them there is no boundary F1.
         seed: seed of the bootstrap.
         draws: number of resamplings.
     """
     random = np.random.default_rng(seed)
-    if len(per_scene) < 2:  # one scene drawn again and again has an interval of no width
+    scenes = len(per_scene)
+    if scenes < 2:  # one scene drawn again and again has an interval of no width
         note, draws = note or "one scene: no interval", 0
-    picks = random.integers(len(per_scene), size=(draws, len(per_scene)))
-    whole = class_scores(per_scene.sum(0))["iou"]
-    drawn = np.array([class_scores(per_scene[pick].sum(0))["iou"] for pick in picks]).reshape(draws, len(whole))
+    picks = random.integers(scenes, size=(draws, scenes))
+    times = np.stack([np.bincount(pick, minlength=scenes) for pick in picks]) if draws else np.zeros((0, scenes), int)
     pixels = int(per_scene.sum())
-    metrics = [
-        _interval(
-            "mean IoU",
-            float(np.nanmean(whole)),
-            np.array([_nanmean(row) for row in drawn]),
-            pixels,
-            data,
-            note or f"interval from resampling {len(per_scene)} scenes",
-        )
-    ]
-    for index, name in enumerate(names):
-        if not np.isnan(whole[index]):
-            metrics.append(_interval(f"IoU {name}", float(whole[index]), drawn[:, index], pixels, data, note))
-    return metrics
+    said = note or f"interval from resampling {scenes} scenes"
+
+    def listed(
+        name: str,
+        score: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+        counts: NDArray[np.int64],
+        mean: str,
+        n: int,
+    ) -> list[Metric]:
+        whole = score(counts.sum(0))
+        drawn = score(np.tensordot(times, counts, 1)) if draws else np.empty((0, len(whole)))
+        found = [_interval(mean, _nanmean(whole), np.array([_nanmean(row) for row in drawn]), n, data, said)]
+        for index, each in enumerate(names):
+            if not np.isnan(whole[index]):
+                found.append(_interval(f"{name} {each}", float(whole[index]), drawn[:, index], n, data, note))
+        return found
+
+    found = listed("IoU", lambda counts: class_scores(counts)["iou"], per_scene, "mean IoU", pixels)
+    found += listed("Dice", lambda counts: class_scores(counts)["f1"], per_scene, "mean Dice", pixels)
+    if outlines is not None and outlines[:, 1::2].any():
+        edge = int(outlines[:, 3].sum())
+        found += listed("boundary F1", boundary_f1, outlines, "boundary F1", edge)
+    return found
 
 
 def _nanmean(row: NDArray[np.float64]) -> float:

@@ -27,6 +27,7 @@ from rsgeo_train.encoders import over_places
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.floors import described
+from rsgeo_train.grounds import SITE
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method
 from rsgeo_train.normalisation import Normalisation, Normalise
@@ -69,6 +70,7 @@ class Subject:
         members: one or several seeds.
         met: rows of the catalog whose samples it has met in training, told by their names.
         knows_labels: whether it has met them with their labels.
+        near: rows of other samples that are of places which it has trained on.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Subject:
     members: tuple[Member, ...]
     met: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
     knows_labels: bool = False
+    near: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False, repr=False)
 
     def caution(self, rows: NDArray[np.int64], called: str = "samples") -> str:
         """What a reader of its scores on some rows must know: how many it has met in training; empty if it met none.
@@ -85,12 +88,15 @@ class Subject:
             rows: those that are judged.
             called: what they are.
         """
+        near = int(np.isin(rows, self.near).sum())
+        neighbours = f"{near} of the {len(rows)} {called} are of places that {self.name} has trained on" if near else ""
         count = int(np.isin(rows, self.met).sum())
         if not count:
-            return ""
+            return neighbours
         how = "with their labels: these scores are not those of new samples" if self.knows_labels else ""
         how = how or "without their labels"
-        return f"{self.name} met {count} of the {len(rows)} {called} in training, {how}"
+        met = f"{self.name} met {count} of the {len(rows)} {called} in training, {how}"
+        return f"{met}; {neighbours}" if neighbours else met
 
 
 def cautions_of(subjects: Sequence[Subject], rows: NDArray[np.int64]) -> dict[str, str]:
@@ -131,7 +137,8 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
         taken = training.input_of(kind, recipe, own)
         name = members[0].name if len(members) == 1 else f"{_shared_name(members) or kind} ×{len(members)} seeds"
         trained = tuple(_trained(run, layers) for run in members)
-        found.append(Subject(name, False, taken, trained, _met(members[0], catalog), not is_method(kind)))
+        met, near = _met(members[0], catalog)
+        found.append(Subject(name, False, taken, trained, met, not is_method(kind), near))
     names = [subject.name for subject in found]
     return [
         dataclasses.replace(subject, name=_full_name(members)) if names.count(subject.name) > 1 else subject
@@ -150,11 +157,19 @@ def _full_name(runs: Sequence[Path]) -> str:
     return f"{runs[0]}" + (f" ×{len(runs)} seeds" if len(runs) > 1 else "")
 
 
-def _met(run: Path, catalog: Catalog) -> NDArray[np.int64]:
-    """The rows of a catalog whose samples a run has met in training, told by their names."""
+def _met(run: Path, catalog: Catalog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of a catalog whose samples a run has met in training, and other rows of the places it has met; by name.
+
+    Names of places mean something in one data set only, so they are looked at where a sample is in both catalogs.
+    """
     _, recipe, own = read_run(run)
-    met = set(own.table["id"].to_numpy()[np.concatenate([own.rows(split) for split in recipe.data.splits])])
-    return np.flatnonzero(catalog.table["id"].isin(met).to_numpy())
+    trained = own.table.iloc[np.concatenate([own.rows(split) for split in recipe.data.splits])]
+    met = catalog.table["id"].isin(set(trained["id"])).to_numpy()
+    if not catalog.table["id"].isin(set(own.table["id"])).any():
+        return np.flatnonzero(met), np.zeros(0, np.int64)
+    places = catalog.table[SITE if SITE in catalog.table else "place"]
+    near = places.isin(set(trained["place"].dropna())).to_numpy() & ~met
+    return np.flatnonzero(met), np.flatnonzero(near)
 
 
 def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:

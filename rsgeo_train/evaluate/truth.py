@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rsgeo_train.catalog import Catalog
+from rsgeo_train.catalog import Catalog, told_names
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.evaluate.intervals import Floats, Measure, mean_over
 from rsgeo_train.evaluate.neighbours import overlap
@@ -137,7 +137,7 @@ def truth_of(catalog: Catalog, excluded: Sequence[str]) -> tuple[Rows, Truth]:
     raise DatasetError(
         f"{catalog.header.name} has labels of kind {catalog.header.label_kind}; one or several classes a sample are "
         "needed.",
-        "Give a catalog with classes, or one with label rasters.",
+        "Give a catalog with classes, or one with label rasters; what a detector is worth stands in its run's report.",
     )
 
 
@@ -160,7 +160,7 @@ def excluded_numbers(names: Sequence[str], excluded: Sequence[str]) -> list[int]
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             raise RecipeError(
-                f"exclude: there is no class {name}; the catalog has {', '.join(names)}.",
+                f"exclude: there is no class {told_names([name])}; the catalog has {told_names(names)}.",
                 f"Did you mean {near[0]}?" if near else "",
             )
     if excluded and len(set(names) - set(excluded)) < 2:

@@ -39,9 +39,10 @@ from rsgeo_train.losses.similarity import nt_xent
 from rsgeo_train.masking import Mask, Masking, draw
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.patches import cut
-from rsgeo_train.recipe import EncoderBlock, Recipe
+from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
 from rsgeo_train.sensor_transformer import SIZES, SensorTransformer
+from rsgeo_train.settings.network import EncoderBlock
 from rsgeo_train.token_decoder import TokenDecoder
 
 

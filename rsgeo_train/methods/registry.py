@@ -14,11 +14,20 @@ if TYPE_CHECKING:
     from rsgeo_train.learner import Learner
     from rsgeo_train.normalisation import Normalisation
 
-TASKS = {"classification": "one class a sample", "segmentation": "one class a pixel"}
+TASKS = {
+    "classification": "one class a sample",
+    "segmentation": "one class a pixel",
+    "detection": "boxes and masks of single objects",
+}
 METHODS = {
     "csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen",
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
+    "vicreg": "VICReg (Bardes, Ponce & LeCun, 2022): views or dates agree, no feature dies or repeats",
 }
+
+
+COMPARES_DATES = frozenset({"vicreg"})
+"""Methods that can take two dates of a place as the two views (`data.partner: date`)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,10 @@ def recipe_kind(kind: str) -> type[Recipe]:
         from rsgeo_train.methods.csmae import CsmaeRecipe
 
         return CsmaeRecipe
+    if kind == "vicreg":
+        from rsgeo_train.methods.vicreg import VicregRecipe
+
+        return VicregRecipe
     raise RecipeError(f"There is no method {kind!r}.", f"Known: {', '.join(METHODS)}")
 
 
@@ -95,11 +108,20 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
         from rsgeo_train.tasks.segmentation import SegmentationTask
 
         return SegmentationTask(recipe, taken, classes)
+    if kind == "detection":
+        from rsgeo_train.tasks.detection import DetectionTask
+
+        return DetectionTask(recipe, taken, classes)
     if kind == "csmae":
         from rsgeo_train.methods.csmae import Csmae, CsmaeRecipe
 
         assert isinstance(recipe, CsmaeRecipe)
         return Csmae(recipe, taken)
+    if kind == "vicreg":
+        from rsgeo_train.methods.vicreg import Vicreg, VicregRecipe
+
+        assert isinstance(recipe, VicregRecipe)
+        return Vicreg(recipe, taken)
     from rsgeo_train.methods.csf import Csf, CsfRecipe
 
     assert isinstance(recipe, CsfRecipe)

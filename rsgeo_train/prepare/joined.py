@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from rsgeo_train.band_statistics import statistics
-from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table, relative_path
+from rsgeo_train.catalog import Catalog, CatalogHeader, CatalogSensor, new_table
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import splits
 
@@ -39,8 +39,8 @@ def join(catalogs: Sequence[Catalog], output: Path, name: str | None = None, *, 
     rows: dict[str, dict[str, Any]] = {}
     for number, catalog in enumerate(catalogs, 1):
         _check(catalog, first, sensors, with_labels=with_labels)
-        for record in catalog.table.to_dict("records"):
-            moved = _moved(record, catalog, output)
+        for record in catalog.moved(output).table.to_dict("records"):
+            moved = _known(record)
             if not with_labels:
                 moved = {
                     key: v for key, v in moved.items() if key not in ("label", "labels", "label_path", "label_grid")
@@ -86,7 +86,7 @@ def _check(catalog: Catalog, first: Catalog, sensors: dict[str, CatalogSensor], 
         )
     for key, facts in header.sensors.items():
         known = sensors.setdefault(key, facts.model_copy(deep=True))
-        told = [(f.bands, f.dtype, f.nodata, f.files) for f in (known, facts)]
+        told = [(f.bands, f.dtype, f.nodata, f.files, f.masked) for f in (known, facts)]
         if told[0] != told[1]:
             raise DatasetError(
                 f"{header.name} has {key} as {', '.join(facts.bands)} ({facts.dtype}), another catalog as "
@@ -95,17 +95,13 @@ def _check(catalog: Catalog, first: Catalog, sensors: dict[str, CatalogSensor], 
             )
 
 
-def _moved(record: dict[str, Any], catalog: Catalog, output: Path) -> dict[str, Any]:
-    """A record with paths relative to the new catalog, without what is null."""
-    result = {}
-    for column, value in record.items():
-        if value is None or (not isinstance(value, list) and pd.api.types.is_scalar(value) and pd.isna(value)):
-            continue
-        if column.endswith("_path"):
-            archive, mark, member = str(value).partition("!")
-            value = relative_path(catalog.root / archive, output) + mark + member
-        result[column] = value
-    return result
+def _known(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what is null."""
+    return {
+        column: value
+        for column, value in record.items()
+        if isinstance(value, list) or not (pd.api.types.is_scalar(value) and pd.isna(value))
+    }
 
 
 def _add(rows: dict[str, dict[str, Any]], record: dict[str, Any], source: str) -> None:

@@ -101,7 +101,7 @@ def prepare(
     records: list[dict[str, Any]] = []
     gsds = []
     for scene in scenes:
-        height, width, gsd = _facts(scene, label_of[scene] if kind != "polygons" else None)
+        height, width, gsd = picture_facts(scene, label_of[scene] if kind != "polygons" else None)
         gsds.append(gsd)
         for window in windows(height, width, chip, step or chip):
             records.append(
@@ -241,8 +241,12 @@ def sensor_of(
     return sensor, CatalogSensor(bands=names, dtype=dtype, nodata=nodata, files=files), notes
 
 
-def _facts(scene: Path, label: Path | None) -> tuple[int, int, float | None]:
-    """Height, width and ground sampling distance (m) of a scene, checked against its label."""
+def picture_facts(scene: Path, label: Path | None) -> tuple[int, int, float | None]:
+    """Height, width and ground sampling distance (m) of a scene, checked against its label.
+
+    Raises:
+        DatasetError: one of them cannot be read, or their sizes differ.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:

@@ -26,6 +26,11 @@ class TaskNetwork(nn.Module):
         self.normalise = Normalise(taken.normalisation)
         self.encoder = build_encoder(recipe.encoder, taken.bands)
 
+    @property
+    def is_global(self) -> bool:
+        """Whether every output depends on the whole input, so that it can be no part of a larger whole."""
+        return self.encoder.is_global or self.normalise.is_global
+
     def values(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """What the encoder sees.
 

@@ -1,8 +1,7 @@
-"""Segmentation: one class a pixel, by an encoder and a U-Net decoder or a hypercolumn."""
+"""Segmentation: one class a pixel, by an encoder and a decoder or a hypercolumn."""
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
@@ -11,42 +10,67 @@ from torch import Tensor, nn
 
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import IGNORED
-from rsgeo_train.decoders import Hypercolumn, UNetDecoder
+from rsgeo_train.decoders import Hypercolumn, LightDecoder, TokenPyramid
+from rsgeo_train.encoders import Encoder
 from rsgeo_train.errors import RecipeError
-from rsgeo_train.losses.boundary import boundary_loss
-from rsgeo_train.losses.dice import dice_loss
+from rsgeo_train.library_decoders import LIBRARY, check_strides
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.tasks.network import TaskNetwork
 from rsgeo_train.tasks.supervised import SupervisedTask
 
+_DEEPLAB_STRIDE = 16  # pixels
+_TOKEN_MAPS = 4  # of a plain transformer, that become maps of four strides
+
 
 class Segmenter(TaskNetwork):
-    """Normalise, encode, decode to the encoder's finest grid, classify, enlarge to the image's grid."""
+    """Normalise, encode, decode to a grid of its own, classify, enlarge to the image's grid."""
 
     def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
         super().__init__(recipe, taken)
-        reductions = self.encoder.reductions
-        if any(after != 2 * before for before, after in itertools.pairwise(reductions)):
-            raise RecipeError(
-                f"encoder.name: {recipe.encoder.name} has maps at strides {reductions}; each twice the "
-                "one before was expected.",
-                "Use compact, or a ResNet of timm, or --set method.head=hypercolumn",
-            )
+        name = recipe.method.decoder
         if recipe.method.probe:
-            raise RecipeError("method.probe: a U-Net is no probe.", "Type: --set method.head=hypercolumn")
+            raise RecipeError(f"method.probe: {name} is no probe.", "Type: --set method.decoder=hypercolumn")
+        self.taps: list[str] = []
+        bands = len(taken.normalisation)
+        channels, reductions = self.encoder.channels, self.encoder.reductions
+        if len(reductions) == 1 and name != "light":
+            taps = recipe.method.taps or self.encoder.default_taps
+            self.taps = [taps[0]] * (_TOKEN_MAPS - len(taps)) + taps  # of a shallow encoder the first one several times
+            self.pyramid = TokenPyramid(_token_channels(self.encoder, self.taps, bands), reductions[0])
+            channels, reductions = self.pyramid.channels, self.pyramid.reductions
+        check_strides(name, recipe.encoder.name, reductions)
         self.multiple = math.lcm(reductions[-1], self.encoder.multiple)
-        self.finest = reductions[0]
-        self.decoder = UNetDecoder(self.encoder.channels)
+        if name == "light":
+            self.decoder: nn.Module = LightDecoder(channels)
+            width, kernel, self.finest = channels[0], 1, reductions[0]
+        else:
+            decoder = LIBRARY[name](bands, channels, reductions, recipe.method.decoder_width)
+            width, kernel, self.finest = decoder.width, decoder.kernel, decoder.stride
+            self.decoder = decoder
+        self.takes_images = name != "light"
         self.dropout = nn.Dropout2d(recipe.method.dropout)
-        self.head = nn.Conv2d(self.encoder.channels[0], classes, 1)
+        self.head = nn.Conv2d(width, classes, kernel, padding=kernel // 2)
+
+    @property
+    def is_global(self) -> bool:
+        """See `TaskNetwork`; some decoders look at the whole image too."""
+        return super().is_global or getattr(self.decoder, "is_global", False)
 
     def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values, H and W multiples of `multiple` → logits (B, K, H, W)."""
-        logits = self.head(self.dropout(self.decoder(self.encoder.maps(values, present))))
+        maps = self._maps(values, present)
+        found = self.decoder(values, maps) if self.takes_images else self.decoder(maps)
+        logits = self.head(self.dropout(found))
         if self.finest == 1:
             return logits
         return F.interpolate(logits, scale_factor=float(self.finest), mode="bilinear", align_corners=False)
+
+    def _maps(self, values: Tensor, present: Tensor | None) -> list[Tensor]:
+        if not self.taps:
+            return self.encoder.maps(values, present)
+        found = self.encoder.features(values, self.taps, present).taps
+        return self.pyramid([self.encoder.as_map(found[tap], values.shape[-2:]) for tap in self.taps])
 
 
 class HypercolumnSegmenter(TaskNetwork):
@@ -102,35 +126,41 @@ class HypercolumnSegmenter(TaskNetwork):
 
 
 class SegmentationTask(SupervisedTask):
-    """Cross-entropy over labelled pixels with a share of Dice, or the boundary loss."""
+    """The losses of the recipe over labelled pixels."""
 
     dense = True
 
     def __init__(self, recipe: Recipe, taken: Input, classes: int) -> None:
         super().__init__(recipe, classes, taken.sensors)
-        if recipe.method.loss == "boundary" and classes != 2:
+        method = recipe.method
+        if method.loss.boundary and classes != 2:
             raise RecipeError(
                 f"method.loss: boundary is for masks of two classes, the second one's; the catalog has {classes}.",
                 "Type: --set method.loss=cross_entropy",
             )
-        kind = HypercolumnSegmenter if recipe.method.head == "hypercolumn" else Segmenter
+        per_process = recipe.data.batch_size // recipe.trainer.devices
+        if method.decoder in ("deeplabv3plus", "upernet") and per_process < 2:
+            raise RecipeError(
+                f"data.batch_size: {method.decoder} normalises means over whole images, of which a process has "
+                f"{per_process}; two or more were expected.",
+                f"Type: --set data.batch_size={2 * recipe.trainer.devices}",
+            )
+        kind = HypercolumnSegmenter if method.decoder == "hypercolumn" else Segmenter
         self._set_network(kind(recipe, taken, classes))
+
+    def cautions(self) -> list[str]:
+        """DeepLabV3+ over maps that are coarser than its authors'."""
+        coarsest = self.network.encoder.reductions[-1]
+        if self.recipe.method.decoder != "deeplabv3plus" or coarsest <= _DEEPLAB_STRIDE:
+            return []
+        return [
+            f"deeplabv3plus over maps of stride {coarsest}; its authors' have {_DEEPLAB_STRIDE}, which many backbones "
+            f"of timm give with --set encoder.options.output_stride={_DEEPLAB_STRIDE}"
+        ]
 
     def prepared(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented images (B, C, H, W) and labels (B, H, W), grown to a multiple of the network's stride."""
         return *self._grown(*augment(images, labels, self.recipe.augment, self.random("augment"))), present
-
-    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy plus `method.dice` times the Dice loss, or the boundary loss."""
-        if self.recipe.method.loss == "boundary":
-            return boundary_loss(outputs, labels)
-        value = F.cross_entropy(
-            outputs, labels, ignore_index=IGNORED, label_smoothing=self.recipe.method.label_smoothing, reduction="sum"
-        )
-        value = value / (labels != IGNORED).sum().clamp(min=1)
-        if self.recipe.method.dice:
-            value = value + self.recipe.method.dice * dice_loss(outputs, labels)
-        return value
 
     def answers(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Class index per pixel by the averaged network, (B, H, W)."""
@@ -145,3 +175,28 @@ class SegmentationTask(SupervisedTask):
             return images, labels
         pads = (0, lack[1], 0, lack[0])
         return F.pad(images, pads, mode="replicate"), None if labels is None else F.pad(labels, pads, value=IGNORED)
+
+
+@torch.no_grad()
+def _token_channels(encoder: Encoder, taps: list[str], bands: int) -> list[int]:
+    """Channels of four maps of tokens.
+
+    Raises:
+        RecipeError: they are not four, or none of tokens, or the patch cannot be quartered.
+    """
+    patch = encoder.reductions[0]
+    if len(taps) != _TOKEN_MAPS or patch % 4:
+        raise RecipeError(
+            f"method.taps: {len(taps)} modules of an encoder with patches of {patch} pixels; a decoder over tokens "
+            f"takes {_TOKEN_MAPS}, and patches of a multiple of 4 pixels.",
+            "Type: --set method.decoder=hypercolumn",
+        )
+    side = encoder.multiple * 2
+    encoder.eval()
+    found = encoder.features(torch.zeros(1, bands, side, side), taps).taps
+    maps = [encoder.as_map(found[tap], (side, side)) for tap in taps]
+    if wrong := [tap for tap, image in zip(taps, maps, strict=True) if image.shape[2:] != (side // patch,) * 2]:
+        raise RecipeError(
+            f"method.taps: {wrong[0]} gives no map of patches.", f"Known to fit: {', '.join(encoder.default_taps)}"
+        )
+    return [image.shape[1] for image in maps]

@@ -11,6 +11,7 @@ from torch import Tensor
 from rsgeo_train.encoders import Encoder
 from rsgeo_train.gathering import summed
 from rsgeo_train.learner import Learner
+from rsgeo_train.losses.labelled import labelled_loss
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Sample
 from rsgeo_train.views import ViewBlock, masked, view
@@ -19,7 +20,7 @@ from rsgeo_train.views import ViewBlock, masked, view
 class SupervisedTask(Learner):
     """A network trained on labelled samples.
 
-    Subclasses give `prepared` and `loss` and set `self.network` through `_set_network`.
+    Subclasses give `prepared` and set `self.network` through `_set_network`.
 
     Args:
         recipe: all settings.
@@ -58,8 +59,12 @@ class SupervisedTask(Learner):
         raise NotImplementedError
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The training loss."""
-        raise NotImplementedError
+        """The losses that the recipe names, each class with its weight."""
+        method = self.recipe.method
+        weights = None
+        if isinstance(method.class_weights, list):
+            weights = torch.tensor(method.class_weights, device=outputs.device)
+        return labelled_loss(outputs, labels, method.loss, weights, method.label_smoothing)
 
     @property
     def backbone(self) -> Encoder:

@@ -353,12 +353,12 @@ def test_classes_and_small_areas_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_batches_are_flushed_and_the_same_bytes_come_out_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsgeo_core.polygons._BATCH_VERTICES", 50)
+    monkeypatch.setattr("rsgeo_core.features._BATCH_VERTICES", 50)
     path = write_map(tmp_path / "map.tif", patches((40, 40), seed=5))
     written = []
     real = pyogrio.write_dataframe
     monkeypatch.setattr(
-        "rsgeo_core.polygons.pyogrio.write_dataframe",
+        "rsgeo_core.features.pyogrio.write_dataframe",
         lambda frame, *a, **k: (written.append(len(frame)), real(frame, *a, **k)),
     )
     count = polygonize(path, tmp_path / "a.gpkg", band_height=4)
@@ -380,7 +380,7 @@ def test_a_file_that_could_not_be_written_to_its_end_never_gets_its_name(
         real(stream, target, **options)
         target.write_bytes(target.read_bytes()[: target.stat().st_size // 2])
 
-    monkeypatch.setattr("rsgeo_core.polygons.pyogrio.write_arrow", torn)
+    monkeypatch.setattr("rsgeo_core.features.pyogrio.write_arrow", torn)
     with pytest.raises(RunError, match="cannot be written"):
         polygonize(path, out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.tif"]

@@ -7,7 +7,7 @@ import torch
 from rsgeo_train import randomness
 from rsgeo_train.augment import augment, mixup
 from rsgeo_train.catalog import IGNORED
-from rsgeo_train.recipe import AugmentBlock
+from rsgeo_train.settings.feed import AugmentBlock
 
 
 def images(count: int = 32, side: int = 16) -> torch.Tensor:

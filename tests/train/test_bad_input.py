@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -237,6 +238,26 @@ def test_labels_beyond_the_classes(eurosat_catalog: Path, eurosat_rgb: Path, tmp
     result = finetune(tmp_path / "c.parquet", tmp_path / "run")
     assert_told(result, 2, "label outside the catalog's 9 classes (0 to 8)", "SeaLake", "Prepare the catalog again")
     assert not (tmp_path / "run").exists()
+
+
+def test_samples_without_a_label_are_left_out_and_counted(pairs: Path, copied: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(copied)
+    labels, held = catalog.table["label"].to_numpy().copy(), np.arange(len(catalog)) % 4 == 0
+    unknown = np.concatenate([np.flatnonzero(~held)[:5], np.flatnonzero(held)[:2]])
+    labels[unknown] = -1
+    catalog.table["label"], catalog.table["split"] = labels, np.where(held, "val", "train")
+    catalog.write(copied)
+    result = finetune(copied, tmp_path / "run")
+    assert_told(result, 0, "samples without a label, in no training, selection or score: 5 of train, 2 of val")
+    facts = json.loads((tmp_path / "run/report/metrics.json").read_text())
+    assert facts["metrics"][0]["n"] == held.sum() - 2 and facts["unlabelled_samples"] == 2
+    assert facts["labelled_samples"] == (~held).sum() - 5
+    train, selection = training.selection_rows(read_catalog(copied), "s2", 0.2, 0, labelled=True)
+    assert not set(unknown) & {*train, *selection}
+    changed(copied, lambda catalog: catalog.table.__setitem__("label", -1))
+    assert_told(finetune(copied, tmp_path / "none"), 2, "samples of train has a label", "pretrain")
+    changed(copied, lambda catalog: catalog.table.__setitem__("label", -2))
+    assert_told(finetune(copied, tmp_path / "none"), 2, "label outside the catalog's", "with -2")
 
 
 @pytest.fixture

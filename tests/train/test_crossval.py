@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from rsgeo_train.evaluate import crossval, probes
-from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, few, hits
+from rsgeo_train.evaluate.crossval import CrossValidation, HeldOut, answers, few, hits, neighbour_answers
 from rsgeo_train.evaluate.intervals import estimate
+from rsgeo_train.evaluate.neighbours import Distance, votes
 from rsgeo_train.evaluate.probes import inner_parts
 from rsgeo_train.prepare.splits import near
 
@@ -29,12 +33,38 @@ def made(count: int = 120, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray,
     return centres + random.normal(0, spread, centres.shape), labels, np.array([f"p{n // 4}" for n in range(count)])
 
 
-@pytest.mark.parametrize("probe", ["linear", "knn"])
-def test_what_separates_is_found_and_noise_is_not(probe: crossval.Probe) -> None:
+def voted(features: np.ndarray, labels: np.ndarray, design: crossval.Design) -> np.ndarray:
+    return neighbour_answers(features, labels, design, [5])[0] == labels[design.judged]
+
+
+@pytest.mark.parametrize("judge", [hits, voted])
+def test_what_separates_is_found_and_noise_is_not(judge: Callable[..., np.ndarray]) -> None:
     features, labels, places = made()
-    assert hits(features, labels, CrossValidation(labels, places), probe).mean() > 0.97
+    assert judge(features, labels, CrossValidation(labels, places)).mean() > 0.97
     noise = np.random.default_rng(1).normal(size=features.shape)
-    assert abs(hits(noise, labels, CrossValidation(labels, places), probe).mean() - 1 / 3) < 0.12
+    assert abs(judge(noise, labels, CrossValidation(labels, places)).mean() - 1 / 3) < 0.12
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_votes_equal_sklearns(distance: Distance) -> None:
+    """Two classes, so that an odd number of votes is never a tie; one neighbour, several, and all."""
+    random = np.random.default_rng(2)
+    rows, labels = random.normal(size=(300, 5)) + 3, random.integers(0, 2, 300)
+    design = HeldOut(np.arange(0, 201), np.arange(201, 300), "val", repeats=2)
+    ks = [1, 3, 7, 201, 999]
+    found = neighbour_answers(rows, labels, design, ks, distance)
+    scaled = StandardScaler().fit(rows[:201]).transform(rows) if distance == "cosine" else rows
+    for k, told in zip(ks, found, strict=True):
+        sklearns = KNeighborsClassifier(min(k, 201), metric=distance).fit(scaled[:201], labels[:201])
+        assert told.shape == (2, 99) and (told == sklearns.predict(scaled[201:])).all()
+
+
+def test_of_a_tie_the_nearest_decides_and_no_more() -> None:
+    labels = np.array([2, 1, 1, 2, 0])
+    nearest = np.array([[0, 1, 2, 3, 4], [1, 0, 3, 2, 4]])
+    assert votes(nearest, labels, [1, 2, 3, 4]).tolist() == [[2, 1], [2, 1], [1, 2], [2, 1]]
+    many = np.r_[np.zeros(100, np.int64), np.ones(101, np.int64)]  # far neighbours count as much as near ones
+    assert votes(np.arange(201)[None], many, [200, 201]).tolist() == [[0], [1]]
 
 
 def test_no_place_is_on_both_sides() -> None:
@@ -42,7 +72,7 @@ def test_no_place_is_on_both_sides() -> None:
     count = 120
     places = np.arange(count) // 4
     labels = np.random.default_rng(0).integers(0, 3, count // 4)[places]
-    assert hits(np.eye(count // 4)[places], labels, CrossValidation(labels, places), "knn").mean() < 0.6
+    assert voted(np.eye(count // 4)[places], labels, CrossValidation(labels, places)).mean() < 0.6
 
 
 def test_parts_are_the_same_for_all_features_and_every_sample_is_judged() -> None:
@@ -127,8 +157,8 @@ def test_several_classes_are_answered_by_what_separates_them() -> None:
     labels = (random.random((90, 3)) < 0.5).astype(np.int64)
     labels[:, 2] = 1
     features = labels[:, :2] * 4.0 + random.normal(0, 0.5, (90, 2))
-    for probe in ("linear", "knn"):
-        found = answers(features, labels, CrossValidation(labels, np.arange(90), repeats=2), probe, fraction=0.5)
+    design = CrossValidation(labels, np.arange(90), repeats=2)
+    for found in (answers(features, labels, design, fraction=0.5), neighbour_answers(features, labels, design, [5])[0]):
         assert found.shape == (2, 90, 3) and ((found > 0) == labels).mean() > 0.97
     shares = answers(features, labels, CrossValidation(labels, np.arange(90), repeats=1), "majority")
     assert (shares[..., 2] > 0).all() and np.abs(shares[..., 0]).max() < 0.2

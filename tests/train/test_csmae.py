@@ -27,8 +27,9 @@ from rsgeo_train.methods.registry import Input
 from rsgeo_train.normalisation import shifted
 from rsgeo_train.patches import cut, joined
 from rsgeo_train.positions import positions
-from rsgeo_train.recipe import EncoderBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
 from rsgeo_train.sensor_transformer import read_options
+from rsgeo_train.settings.network import EncoderBlock
 
 BIGEARTHNET = {
     "s1": ["VV", "VH"],

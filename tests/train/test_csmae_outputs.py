@@ -314,14 +314,16 @@ def test_other_runs_are_refused(pairs: Path, tmp_path: Path) -> None:
         reconstruct(trained(pairs, tmp_path / "mae"), ids=["nowhere"])
 
 
-@pytest.mark.parametrize("head", ["hypercolumn", "unet"])
-def test_a_segmentation_starts_from_its_encoder(chips: Path, tmp_path: Path, head: str) -> None:
+@pytest.mark.parametrize("decoder", ["hypercolumn", "light", "unet"])
+def test_a_segmentation_starts_from_its_encoder(chips: Path, tmp_path: Path, decoder: str) -> None:
     """Fine-tuning on the same sensor, exported, with the run's weights where it starts."""
     from rsgeo_train.finetuning import plan
 
     run = trained(chips, tmp_path / "run", "method.cmr=0", "method.mim=0")
     more = ["trainer.max_steps=1", "data.batch_size=4", "trainer.threads=1", "data.selection_fraction=0"]
-    made = plan("segmentation", str(run), None, [*more, f"method.head={head}", "augment.crop=32", "optimizer.lr=1e-9"])
+    made = plan(
+        "segmentation", str(run), None, [*more, f"method.decoder={decoder}", "augment.crop=32", "optimizer.lr=1e-9"]
+    )
     assert made.recipe.encoder.name == "sensor_vit_tiny" and made.recipe.encoder.options["depth"] == 2
     task = training.train(
         "segmentation", made.recipe, read_catalog(chips), tmp_path / "seg", tell=lambda line: None, source=chips

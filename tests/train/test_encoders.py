@@ -11,7 +11,7 @@ from rsgeo_train.encoders import Encoder, TimmEncoder
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.normalisation import shifted
-from rsgeo_train.recipe import EncoderBlock
+from rsgeo_train.settings.network import EncoderBlock
 
 PYRAMID = [64, 64, 128, 256, 512]
 WIDE = [64, 256, 512, 1024, 2048]

@@ -39,18 +39,45 @@ def test_class_scores_equal_sklearn():
 
 def test_iou_interval_is_of_scenes():
     good, bad = np.diag([50, 50]), np.array([[10, 40], [40, 10]])
-    same = scores.iou_metrics(np.stack([good] * 6), ["a", "b"], "x")
+    same = scores.map_metrics(np.stack([good] * 6), ["a", "b"], "x")
     assert (same[0].low, same[0].value, same[0].high) == (1, 1, 1)
-    mixed = scores.iou_metrics(np.stack([good, good, good, bad, bad, bad]), ["a", "b"], "x")
-    assert [m.name for m in mixed] == ["mean IoU", "IoU a", "IoU b"]
+    mixed = scores.map_metrics(np.stack([good, good, good, bad, bad, bad]), ["a", "b"], "x")
+    assert [m.name for m in mixed] == ["mean IoU", "IoU a", "IoU b", "mean Dice", "Dice a", "Dice b"]
     assert mixed[0].low < mixed[0].value - 0.1 and mixed[0].high > mixed[0].value + 0.1
 
 
 def test_a_class_that_never_occurs_is_left_out():
     confusion = np.zeros((1, 3, 3), np.int64)
     confusion[0, 0, 0] = confusion[0, 1, 1] = 5
-    metrics = scores.iou_metrics(confusion, ["a", "b", "c"], "x")
-    assert metrics[0].value == 1 and [m.name for m in metrics] == ["mean IoU", "IoU a", "IoU b"]
+    metrics = scores.map_metrics(confusion, ["a", "b", "c"], "x")
+    assert metrics[0].value == 1 and [m.name for m in metrics[:4]] == ["mean IoU", "IoU a", "IoU b", "mean Dice"]
+
+
+def test_intervals_of_maps_are_those_of_scenes_drawn_again():
+    """Dice and boundary F1 of each class and on average, by resampling the scenes themselves."""
+    random = np.random.default_rng(5)
+    counts = random.integers(0, 90, (7, 3, 3))
+    counts[:, 2] = counts[:, :, 2] = 0  # a class that never occurs
+    outlines = np.sort(random.integers(0, 60, (7, 4, 3)), axis=1)[:, [0, 2, 1, 3]]
+    outlines[:, :, 2] = 0
+    found = {m.name: m for m in scores.map_metrics(counts, ["a", "b", "c"], "x", outlines=outlines, draws=400)}
+    assert list(found)[3:] == ["mean Dice", "Dice a", "Dice b", "boundary F1", "boundary F1 a", "boundary F1 b"]
+    drawn = {name: [] for name in found}
+    picks = np.random.default_rng(0).integers(7, size=(400, 7))
+    for pick in [np.arange(7), *picks]:
+        matrix, (near, answered, met, true) = counts[pick].sum(0), outlines[pick].sum(0)
+        dice = [2 * matrix[k, k] / (matrix[k].sum() + matrix[:, k].sum()) for k in (0, 1)]
+        share = [(near[k] / answered[k], met[k] / true[k]) for k in (0, 1)]
+        edge = [2 * p * r / (p + r) for p, r in share]
+        for name, pair in (("Dice", dice), ("boundary F1", edge)):
+            for k, each in enumerate("ab"):
+                drawn[f"{name} {each}"].append(pair[k])
+            drawn["mean Dice" if name == "Dice" else name].append(np.mean(pair))
+    for name in list(found)[3:]:
+        low, high = np.percentile(drawn[name][1:], [2.5, 97.5])
+        assert (found[name].value, found[name].low, found[name].high) == pytest.approx(
+            (drawn[name][0], low, high), abs=1e-4
+        )
 
 
 def test_neighbours_equal_sklearn():
@@ -117,7 +144,7 @@ def test_pixel_floor_knows_colours():
 
 def test_one_scene_has_no_interval():
     counts = np.array([[[8, 2], [1, 9]]])
-    metrics = scores.iou_metrics(counts, ["a", "b"], "here")
-    assert [m.low for m in metrics] == [None] * 3 and "no interval" in metrics[0].note
+    metrics = scores.map_metrics(counts, ["a", "b"], "here")
+    assert [m.low for m in metrics] == [None] * 6 and "no interval" in metrics[0].note
     assert metrics[1].value == pytest.approx(8 / 11, abs=1e-4)
-    assert scores.iou_metrics(np.concatenate([counts, counts + 1]), ["a", "b"], "here")[0].low is not None
+    assert scores.map_metrics(np.concatenate([counts, counts + 1]), ["a", "b"], "here")[0].low is not None

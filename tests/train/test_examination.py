@@ -45,7 +45,7 @@ SETTINGS = [
     "trainer.max_steps=2",
 ]
 PROBES = ["linear", "fewshot", "knn", "kmeans", "bands"]  # what labels are asked
-QUICK = Protocol(ask=PROBES, repeats=1, folds=3, fractions=[0.3, 1.0], ks=[5, 100], band_draws=1)
+QUICK = Protocol(ask=PROBES, repeats=1, folds=3, fractions=[0.3, 1.0], votes=[1, 5, 200], ks=[5, 100], band_draws=1)
 
 
 def blobs(count: int = 60, classes: int = 3, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -250,7 +250,7 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
     assert facts["subjects"][1]["seeds"] == 2 and facts["places"] == 48
     assert "checkpoint" in facts["subjects"][0]["sources"][0]
     page = (report / "index.html").read_text()
-    assert page.count("data:image/png") == 6 and "cross-validation grouped by place" in page
+    assert page.count("data:image/png") == 7 and "cross-validation grouped by place" in page
     assert page.count(f"a: seed 0, checkpoint {digest_of(runs[0])[:12]}") == 4  # below every table of scores
     assert page.count("untrained compact: 2 seeds (0, 1)") == 3 and "± is the standard deviation" in page
     assert len(list((report / "points").glob("*.csv"))) == 4 and (report / "few-labels.png").is_file()
@@ -269,7 +269,8 @@ def test_what_was_met_is_counted_among_what_is_judged(runs: list[Path], pairs: P
     protocol = QUICK.model_copy(update={"judge": "split"})
     subjects = of_runs(runs[:1], catalog)
     found = Examination(subjects, catalog, protocol, Store(tmp_path, 0), lambda line: None).findings
-    assert found.cautions == {"a": "a met 12 of the 16 samples in training, without their labels"}
+    near = "4 of the 16 samples are of places that a has trained on"
+    assert found.cautions == {"a": f"a met 12 of the 16 samples in training, without their labels; {near}"}
     whole = QUICK.model_copy(update={"judge": "crossval"})
     found = Examination(subjects, catalog, whole, Store(tmp_path, 0), lambda line: None).findings
     assert found.cautions["a"].startswith("a met 36 of the 48 samples")
@@ -529,7 +530,7 @@ def test_dense_labels_with_fewer_bands(scenes: Path, tmp_path: Path) -> None:
 
 def test_only_what_is_asked_is_answered(runs: list[Path], pairs: Path, tmp_path: Path) -> None:
     asked = {
-        "knn": {"5 nearest neighbours", "frac of 5 neighbours", "acc of 5 neighbours"},
+        "knn": {"nearest neighbour", "5 nearest neighbours", "frac of 5 neighbours", "acc of 5 neighbours"},
         "kmeans": {"k-means"},
         "fewshot": {"linear, 30 % of the labels"},
         "bands": {"linear"},

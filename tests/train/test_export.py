@@ -16,7 +16,8 @@ from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import ExportError, RunFolderError
 from rsgeo_train.prepare import scenes as adapter
 from rsgeo_train.probes import probe
-from rsgeo_train.recipe import Stretch, load_recipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.settings.sensors import Stretch
 
 SMALL = [
     "encoder.channels=[16,32]",

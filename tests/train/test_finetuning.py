@@ -16,7 +16,8 @@ from rsgeo_train.backbones import build_encoder
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.finetuning import plan
-from rsgeo_train.recipe import EncoderBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.settings.network import EncoderBlock
 
 QUICK = ("data.batch_size=4", "trainer.max_steps=2", "trainer.threads=1", "trainer.accelerator=cpu")
 COMPACT = ("encoder.name=compact", "encoder.channels=[8,16]")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import write_raster
 from PIL import Image
 from test_csf import recipe
 
@@ -17,6 +18,7 @@ from rsgeo_train.evaluate.album import Album
 from rsgeo_train.evaluate.prints import Prints
 from rsgeo_train.evaluate.sheets import Sheet, shortened
 from rsgeo_train.evaluate.thumbnails import rgb_of
+from rsgeo_train.prepare import images
 from rsgeo_train.prepare import scenes as scenes_adapter
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
@@ -93,7 +95,29 @@ def test_views_are_what_the_method_makes_with_dropped_bands_grey(
 def test_augmentation_of_a_task_is_shown_too(eurosat_catalog: Path, drawn: list[Sheet]) -> None:
     catalog, settings = read_catalog(eurosat_catalog), load_recipe(None, ["augment.brightness=0.5"])
     gallery.view_gallery(catalog, settings, training.input_of("classification", settings, catalog), samples=2)
-    assert len(drawn[0].pictures) == 6 and "augmented 2  rgb8" in words(drawn[0])
+    assert len(drawn[0].pictures) == 6 and {"augmented 2", "rgb8"} <= set(words(drawn[0]))
+
+
+def test_the_second_view_has_its_own_changes_and_is_of_another_date(tmp_path: Path, drawn: list[Sheet]) -> None:
+    """Flat pictures of places that differ by date: the second view is of the other."""
+    for place in range(3):
+        for date, value in (("2020-01-01", 60), ("2020-02-01", 200)):
+            path = tmp_path / f"data/{place}/{date}.tif"
+            write_raster(path, np.full((3, 16, 16), value, np.uint8), origin=(500000 + 50_000 * place, 5300000))
+    catalog = images.prepare(tmp_path / "data", tmp_path / "c.parquet", images="{place}/{date}.tif")
+    catalog.write(tmp_path / "c.parquet")
+    catalog = read_catalog(tmp_path / "c.parquet")
+    plain = [
+        "augment={flip: false, quarter_turns: false}",
+        "method.second={crop: 8, solarise: 1.0}",
+        "data.partner=date",
+    ]
+    gallery.views_of(catalog, "vicreg-small", plain, method="vicreg", samples=2)
+    for scene, first, second in zip(*[(pixels for *_, pixels, _ in drawn[0].pictures)] * 3, strict=True):
+        assert (first == scene).all() and second.shape == (8, 8, 3)
+        other = 260 - int(scene[0, 0, 0])  # of the other date; solarisation turns what lies above the middle around
+        assert (second == min(other, 255 - other)).all() and int(scene[0, 0, 0]) in (60, 200)
+    assert {"view 1", "view 2"} <= set(words(drawn[0]))
 
 
 def test_long_names_are_cut_in_the_middle() -> None:

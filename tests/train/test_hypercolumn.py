@@ -28,7 +28,7 @@ from rsgeo_train.recipe import load_recipe
 from rsgeo_train.tasks.segmentation import HypercolumnSegmenter, SegmentationTask
 
 SMALL = [
-    "method.head=hypercolumn",
+    "method.decoder=hypercolumn",
     "encoder.name=compact",
     "encoder.channels=[8,16]",
     "data.batch_size=4",
@@ -109,8 +109,8 @@ def test_what_is_no_map_is_refused() -> None:
         task("encoder.name=resnet10t", "method.taps=[layer9]")
     with pytest.raises(RecipeError, match=r"global_pool gives"):
         task("encoder.name=resnet10t", "method.taps=[global_pool]")
-    with pytest.raises(RecipeError, match="a U-Net is no probe"):
-        task("method.head=unet", "method.probe=true")
+    with pytest.raises(RecipeError, match="unet is no probe"):
+        task("method.decoder=unet", "method.probe=true")
     with pytest.raises(RecipeError, match="two classes"):
         task("method.loss=boundary", classes=3)
 

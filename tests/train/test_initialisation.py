@@ -19,7 +19,8 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.initialisation import RGB, load, mixing, pretrained
 from rsgeo_train.methods.csf import Csf
-from rsgeo_train.recipe import EncoderBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.settings.network import EncoderBlock
 
 S2 = {"s2": ["B02", "B03", "B04", "B08", "B11"]}
 FUSED = {key: ["red", "green", "blue", "nir"] for key in ("spot", "naip", "phr")}

@@ -131,4 +131,4 @@ def test_packed_catalogs_are_joined_too(tmp_path: Path) -> None:
     for n in range(6):
         assert before[n].images.equal(batch.images[n]) and before[n].present.equal(batch.present[n])
     half_packed = join([one, packed[1]], tmp_path / "out/half.parquet")
-    assert half_packed.scenes("x")[0].endswith("one/0.tif") and half_packed.scenes("y")[5] == "5.tif"
+    assert half_packed.scenes("x")[0].endswith("one/0.tif") and half_packed.scenes("y")[5] == "../packed-y/5.tif"

@@ -16,8 +16,9 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.export import export
 from rsgeo_train.normalisation import Normalisation, Normalise, normalisation_of, shifted, stacked
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
-from rsgeo_train.recipe import NormaliseBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
+from rsgeo_train.settings.sensors import NormaliseBlock
 from rsgeo_train.views import masked
 
 BYTES = CatalogSensor(bands=["red", "green", "blue"], dtype="uint8", mean=[90, 100, 110], std=[20, 30, 40])
@@ -231,7 +232,7 @@ def test_a_dense_model_by_the_maximum_is_no_part_of_a_larger_whole(scenes: Path,
     assert not card.context.tile_invariant and card.context.receptive_field is None
     assert not card.inputs[0].dynamic_size and card.inputs[0].tile_size == 32
     assert any("depends on the whole tile of 32 pixels" in caution for caution in card.cautions)
-    assert any("maximum sees the whole tile" in line for line in said)
+    assert any("own values sees the whole tile" in line for line in said)
 
 
 def test_bounds_outlive_the_running_average() -> None:

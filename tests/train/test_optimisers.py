@@ -12,7 +12,8 @@ from torch import nn
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.learner import peak_rate, schedule_factor
 from rsgeo_train.optimisers import Lars, freeze, new_optimizer, parameter_groups, still
-from rsgeo_train.recipe import OptimizerBlock, Recipe, ScheduleBlock
+from rsgeo_train.recipe import Recipe
+from rsgeo_train.settings.loop import OptimizerBlock, ScheduleBlock
 
 
 def small() -> nn.Sequential:

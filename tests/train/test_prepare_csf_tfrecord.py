@@ -86,6 +86,7 @@ def test_the_faithful_recipe_trains_on_its_own_records(tmp_path):
         "trainer.threads=1",
         "encoder.name=resnetv2_50",
         "data.workers=1",
+        "data.selection_fraction=0.34",
     ]
     small = ["method.views.crop=32", "method.views.drop_ramp=0", "trainer.log_every=1", "trainer.accelerator=cpu"]
     settings = load_recipe("csf-faithful", [*few, *small], CsfRecipe)

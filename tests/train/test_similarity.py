@@ -14,6 +14,7 @@ import torch.multiprocessing as mp
 from rsgeo_train.losses.discrepancy import discrepancy
 from rsgeo_train.losses.reconstruction import reconstruction_error
 from rsgeo_train.losses.similarity import info_nce, nt_xent, similarity_logits
+from rsgeo_train.losses.vicreg import vicreg
 
 
 def reference(first: np.ndarray, second: np.ndarray, temperature: float, normalise: bool) -> float:
@@ -108,11 +109,12 @@ KNOWN = torch.tensor([[True, True], [True, False], [True, True], [False, True]] 
 
 
 def _three_losses(network: torch.nn.Module, part: slice) -> torch.Tensor:
-    """Losses whose terms are spread unevenly: the first half of the samples lacks some."""
+    """Losses whose terms are spread unevenly: the first half of the samples lacks some; and those of whole columns."""
     first, second = network(rows(4, 8)[part]), network(rows(5, 8)[part])
     known = KNOWN[part]
     asked = known[:, :1].expand(-1, 2) & torch.arange(2).bool()
-    off = reconstruction_error(first.reshape(-1, 2, 2), second.reshape(-1, 2, 2), asked)
+    off = sum(vicreg(first, second)) + sum(vicreg(second, first, "paper"))
+    off = off + reconstruction_error(first.reshape(-1, 2, 2), second.reshape(-1, 2, 2), asked)
     return nt_xent([first, second], 0.3, known) + discrepancy(first, second, known.all(1)) + off
 
 

@@ -90,7 +90,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("classification", []),
         ("segmentation", []),
-        ("segmentation", ["method.head=hypercolumn"]),
+        ("segmentation", ["method.decoder=hypercolumn"]),
     ],
 )
 def test_what_is_missing_plays_no_part(pairs: Path, halves: Path, kind: str, more: list[str]) -> None:

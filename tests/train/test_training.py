@@ -19,7 +19,8 @@ from rsgeo_train import training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.learner import schedule_factor
-from rsgeo_train.recipe import ScheduleBlock, load_recipe
+from rsgeo_train.recipe import load_recipe
+from rsgeo_train.settings.loop import ScheduleBlock
 from rsgeo_train.tasks.supervised import count
 
 SMALL = [
@@ -197,7 +198,7 @@ def test_a_task_whose_labels_are_not_there_is_refused(eurosat_catalog, tmp_path)
 def test_a_start_that_failed_can_be_started_again(eurosat_catalog, tmp_path, monkeypatch):
     catalog, settings = read_catalog(eurosat_catalog), recipe("trainer.max_steps=1")
     with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
-        patched.setattr(training, "selection_rows", lambda *a: 1 / 0)
+        patched.setattr(training, "selection_rows", lambda *a, **k: 1 / 0)
         training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
     training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
 

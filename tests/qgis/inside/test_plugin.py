@@ -6,7 +6,7 @@ import re
 
 from qgis.core import QgsApplication, QgsProcessingParameterDefinition
 
-ALGORITHMS = {"infer", "polygonize", "stats", "assess", "preview", "describe_model", "diagnose", "setup"}
+ALGORITHMS = {"infer", "polygonize", "stats", "assess", "preview", "describe_model", "detect", "diagnose", "setup"}
 
 
 def registry():
@@ -59,8 +59,10 @@ def test_every_task_that_the_table_names_is_one_of_the_worker(plugin) -> None:
     for tool in tools():
         fields = {p.field for p in tool.parameters if p.field}
         assert fields <= set(jobs[tool.task]), (tool.name, fields - set(jobs[tool.task]))
+        maps = {"vector", "probabilities", "confidence", "entropy"}
         hidden = {
-            "infer": {"extent_crs", "crs"},  # with the extent, and from the layer
+            "infer": {"extent_crs", "crs", "min_score"},  # with the extent, from the layer, and of detectors
+            "detect": {"extent_crs", "crs", "task", "layer", "stride", "blend", "quantisation", *maps},
             "stats": {"layer"},
             "assess": {"layer"},
             "preview": {"scene_bands", "kind"},

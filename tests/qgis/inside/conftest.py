@@ -16,6 +16,22 @@ sys.path.insert(0, str(Path(os.environ.get("QGIS_PREFIX_PATH", "/usr")) / "share
 _kept: list = []  # widgets that are collected after their application bring the process down
 
 
+_status: list = []  # how the tests ended
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Remember how the tests ended."""
+    _status.append(int(exitstatus))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Leave at once when all is told: QGIS and Qt take each other down in any order, and now and then crash there."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_status[-1] if _status else 1)
+
+
 @pytest.fixture(scope="session")
 def qgis():
     """The application, with Processing."""

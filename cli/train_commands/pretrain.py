@@ -73,7 +73,7 @@ def command(
 
         judge = f"rsgeo-train evaluate {output} --data CATALOG -o {output}-report"
         taken = input_of(method, settings, samples)
-        page = write_run_page(task, task.recipe, taken, samples, output, judge)
+        page = write_run_page(task, taken, samples, output, judge)
         click.echo(f"report: {page}")
         click.echo(f"Judge it on labelled samples with: {judge}")
         if len(taken.bands) > 1:

@@ -19,7 +19,6 @@ from rsgeo_train.evaluate.run_curves import curves_of, figure_rows
 from rsgeo_train.evaluate.subjects import Pooled, digest_of
 from rsgeo_train.learner import SelfSupervised
 from rsgeo_train.methods.registry import Input
-from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_log import epoch_records, step_records
 from rsgeo_train.samples import Samples
 
@@ -27,14 +26,11 @@ _SHOWN = 500  # samples encoded for the pictures
 _RECONSTRUCTED = 3
 
 
-def write_run_page(
-    task: SelfSupervised, recipe: Recipe, taken: Input, catalog: Catalog, folder: Path, typed: str = ""
-) -> Path:
+def write_run_page(task: SelfSupervised, taken: Input, catalog: Catalog, folder: Path, typed: str = "") -> Path:
     """Write `report/index.html` of a run without labels.
 
     Args:
-        task: the learner with the weights of its best epoch.
-        recipe: its settings.
+        task: the learner with the weights of its best epoch, and its recipe with all that followed from the catalog.
         taken: what it was fed.
         catalog: what it was trained on.
         folder: the run folder.
@@ -43,7 +39,7 @@ def write_run_page(
     Returns:
         The page.
     """
-    report = folder / "report"
+    recipe, report = task.recipe, folder / "report"
     report.mkdir(exist_ok=True)
     log = epoch_records(folder)
     best = max(log, key=lambda record: record["score"]) if log else {}

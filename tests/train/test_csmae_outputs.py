@@ -274,13 +274,13 @@ def test_the_page_of_a_run_shows_what_it_reconstructs(run: Path, pairs: Path, dr
     taken = training.input_of(kind, settings, catalog)
     task = training.build(kind, settings, catalog)
     training.load_best(task, run)
-    page = write_run_page(task, settings, taken, catalog, run).read_text()
+    page = write_run_page(task, taken, catalog, run).read_text()
     assert "<h2>What it makes of hidden patches</h2>" in page
     sheets = [sheet for sheet in drawn if any(word.text == "from itself" for word in sheet.words)]
     assert len(sheets) == 1 and len(sheets[0].pictures) == 3 * 2 * 5
     settings.method.umr = settings.method.cmr = 0.0
     task.recipe = settings
-    page = write_run_page(task, settings, taken, catalog, run).read_text()
+    page = write_run_page(task, taken, catalog, run).read_text()
     assert "hidden patches" not in page
 
 

@@ -259,6 +259,9 @@ def test_the_recommended_score_is_that_of_the_best_f1() -> None:
     assert best_score(got, there) == 0.65
     assert matched(got[0], there[0]).tolist() == [True, True, False]
     assert best_score([found([], [], [])], there) == 0.5
+    crowded = objects([[0.0, 0, 30, 30], [40, 40, 50, 50], [52, 0, 62, 10]], [0, 0, 0], crowd=(0,))
+    boxes = [[40, 40, 50, 50], [1, 1, 9, 9], [11, 1, 19, 9], [1, 11, 9, 19], [52, 0, 62, 10]]
+    assert best_score([found(boxes, [0.9, 0.8, 0.7, 0.6, 0.5], [0] * 5)], [crowded]) == 0.5  # no errors in the crowd
 
 
 @pytest.fixture(scope="module")

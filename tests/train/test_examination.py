@@ -188,7 +188,7 @@ def test_a_run_without_labels_ends_in_a_page(runs: list[Path], pairs: Path) -> N
     task = training.build("csf", settings, catalog)
     training.load_best(task, runs[0])
     taken = training.input_of("csf", settings, catalog)
-    page = write_run_page(task, settings, taken, catalog, runs[0], "rsgeo-train evaluate a").read_text()
+    page = write_run_page(task, taken, catalog, runs[0], "rsgeo-train evaluate a").read_text()
     assert "rsgeo-train evaluate a" in page and digest_of(runs[0])[:12] in page and "48 samples" in page
     assert page.count("data:image/png") == 3  # views, what is found alike, salient samples; one epoch is no curve
     facts = json.loads((runs[0] / "report/run.json").read_text())
@@ -237,6 +237,8 @@ def test_a_run_is_judged_beside_its_floors_and_goes_on(
         found.scores
     )
     assert "acc of 100 neighbours" not in found.scores  # there are 48 samples
+    assert "nearest neighbour" in found.scores and "200 nearest neighbours" not in found.scores
+    assert found.notes == ["the vote of 200 neighbours: a part has 32: not asked"]
     assert set(found.bands) == {1, 2, 3, 4, 6} and set(found.sensors) == {"s2", "s1", "s2 + s1"}
     assert found.sensors["s2 + s1"]["a"] == found.scores["linear"]["a"] == found.bands[6]["a"]
     difference = found.differences["linear"]["a", "image statistics"]

@@ -111,7 +111,7 @@ def test_the_parts_of_a_method_s_loss_add_up_to_it(
         assert records[0][f"{before}loss"] == pytest.approx(told, rel=1e-4)
     assert records[0]["selection_loss"] == -records[0]["score"]
     catalog = read_catalog(pairs)
-    page = write_run_page(task, recipe, training.input_of(method, recipe, catalog), catalog, run).read_text()
+    page = write_run_page(task, training.input_of(method, recipe, catalog), catalog, run).read_text()
     titles = [axes.get_title() for axes in figures[0].axes]
     assert {name.replace("_", " ") for name in parts} <= set(titles) and "parts of the loss, weighted" in titles
     for name in parts:

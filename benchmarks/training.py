@@ -30,7 +30,7 @@ import lightning as L
 import pandas as pd
 import torch
 
-from rsgeo_train import training
+from rsgeo_train import run_data, training
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.keeper import Audience, Keeper
 from rsgeo_train.learner import Learner, peak_rate
@@ -77,7 +77,7 @@ def main() -> None:
     catalog = repeated(read_catalog(arguments.catalog), recipe, arguments.steps)
     taken = training.input_of("csf", recipe, catalog)
     on_gpu = torch.cuda.is_available() and recipe.trainer.accelerator != "cpu"
-    warm = training.make_data("csf", with_cache(recipe, True), catalog, taken)
+    warm = run_data.make_data("csf", with_cache(recipe, True), catalog, taken)
     for _ in warm.train_dataloader():  # fills the cache
         pass
     batch = next(iter(warm.train_dataloader()))
@@ -91,7 +91,7 @@ def main() -> None:
             wall, spent = bare(recipe, catalog, taken, batch, arguments.steps, on_gpu)
         else:
             source = packed if name == "packed" else catalog
-            data = warm if name == "cached" else training.make_data("csf", with_cache(recipe, False), source, taken)
+            data = warm if name == "cached" else run_data.make_data("csf", with_cache(recipe, False), source, taken)
             clock = loop(recipe, catalog, taken, data)
             wall, spent = clock.seconds, clock.spent
         return arguments.steps / wall, spent / arguments.steps

@@ -49,13 +49,14 @@ from rsgeo_train.export import (
 )
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.run_data import make_data
 from rsgeo_train.runs import read_run
 from rsgeo_train.sample_objects import Objects as Found
 from rsgeo_train.sample_objects import objects_of
 from rsgeo_train.samples import Samples
 from rsgeo_train.settings.sensors import Stretch
 from rsgeo_train.tasks.detection import DetectionTask
-from rsgeo_train.training import build, input_of, load_best, make_data
+from rsgeo_train.training import build, input_of, load_best
 
 _COMPARED = 24  # held-out samples that graph and network are compared on
 _AGAIN = 0.9  # overlap of a box that was found again

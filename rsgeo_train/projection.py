@@ -16,8 +16,8 @@ from rsgeo_train.errors import ExportError
 from rsgeo_train.evaluate.neighbours import knn_accuracy, unit
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.run_data import selection_rows
 from rsgeo_train.samples import Samples, collate
-from rsgeo_train.training import selection_rows
 
 
 class Projected(nn.Module):

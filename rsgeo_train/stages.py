@@ -15,6 +15,7 @@ from rsgeo_train.checkpoints import read_checkpoint
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.learner import Learner
 from rsgeo_train.recipe import Recipe, load_recipe
+from rsgeo_train.run_data import selection_rows
 from rsgeo_train.runs import read_run
 
 Window = tuple[float, float, float, float]
@@ -87,7 +88,6 @@ def check_unseen(
     Raises:
         RunFolderError: a held-out sample overlaps one that the other trained on.
     """
-    from rsgeo_train.training import selection_rows  # which calls this module
 
     def cut(one: Catalog, settings: Recipe) -> tuple[str, NDArray[np.int64], NDArray[np.int64]]:
         sensor = next(iter(settings.sensors or one.header.sensors))

@@ -12,19 +12,15 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
-import pandas as pd
 import torch
 import yaml
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy
-from numpy.typing import NDArray
 from timm.layers import convert_sync_batchnorm
 
 from rsgeo_core.errors import RunError
@@ -34,16 +30,17 @@ from rsgeo_train.catalog import Catalog
 from rsgeo_train.checkpoints import is_begun, read_resumable
 from rsgeo_train.checkpoints import read_checkpoint as load_checkpoint
 from rsgeo_train.class_weights import with_class_weights
-from rsgeo_train.errors import DatasetError, MissingDevice, RecipeError, RunFolderError
+from rsgeo_train.errors import MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.initialisation import initialise
 from rsgeo_train.keeper import Audience, Keeper, Teller
+from rsgeo_train.label_checks import check_labels, unlabelled
 from rsgeo_train.learner import Learner
-from rsgeo_train.methods.registry import COMPARES_DATES, Input, is_method, new_learner
+from rsgeo_train.methods.registry import Input, is_method, learns_from_labels, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
-from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.processes import is_first, is_launched, run_together
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.run_data import make_data
 from rsgeo_train.run_log import check_loggers
 from rsgeo_train.runs import open_run
 from rsgeo_train.samples import Samples
@@ -51,65 +48,6 @@ from rsgeo_train.settings.loop import TrainerBlock
 from rsgeo_train.settings.sensors import NormaliseBlock
 from rsgeo_train.stages import start_from
 from rsgeo_train.value_ranges import with_ranges
-
-
-def selection_rows(
-    catalog: Catalog,
-    sensor: str,
-    fraction: float,
-    seed: int,
-    splits: Sequence[str] = ("train",),
-    *,
-    labelled: bool = False,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The train split (or several splits) cut in two: for training and for selection, seeded.
-
-    Stratified by class. Whole places go to one side where any are known (a sample without one counts as a place of
-    its own), whole files for labels by pixel. Without a fraction selection is on train. With `labelled`, samples whose
-    class is not known are left out before.
-
-    Raises:
-        DatasetError: there is no such split, or it has no label where labels are asked for.
-    """
-    rows = np.sort(np.concatenate([catalog.rows(split) for split in splits]))
-    if len(rows) == 0:
-        found = ", ".join(sorted(set(catalog.table["split"]))) or "no samples"
-        raise DatasetError(
-            f"The catalog has no {' or '.join(splits)} split; it has {found}.",
-            "Name one of them with --set data.splits=[…], or prepare the catalog again.",
-        )
-    if labelled:
-        count, rows = len(rows), catalog.labelled(rows)
-        if len(rows) == 0:
-            raise DatasetError(
-                f"None of the {count} samples of {' and '.join(splits)} has a label.",
-                "Prepare the catalog again with labels, or pretrain on it: rsgeo-train pretrain",
-            )
-    if not fraction:
-        return rows, rows
-    table = catalog.table.iloc[rows]
-    random = np.random.default_rng(randomness.seed_of(seed, "selection"))
-    chosen = np.zeros(len(rows), bool)
-    is_labelled = catalog.header.label_kind == "class" and bool(catalog.header.classes)
-    labels = table["label"].to_numpy() if is_labelled else np.zeros(len(rows), np.int64)
-    if table["place"].notna().any():
-        own = table["id"] if is_labelled else pd.Series(catalog.scenes(sensor)[rows], table.index)
-        places = table["place"].astype(object).fillna(own.astype(str))
-        chosen = held_places(places, labels, fraction, int(random.integers(2**31)))
-    if not chosen.any() and is_labelled:
-        for label in np.unique(labels):
-            members = np.flatnonzero(labels == label)
-            chosen[random.permutation(members)[: round(fraction * len(members))]] = True
-    elif not chosen.any():
-        files = np.array([str(file) for file in catalog.scenes(sensor)[rows]])  # a sample may lack the sensor
-        names = np.unique(files)
-        if len(names) > 1:
-            held = random.permutation(names)[: max(1, round(fraction * len(names)))]
-            chosen = np.isin(files, held)
-    if not chosen.any() and len(rows) > 1:  # one file, or one place
-        count = max(1, round(fraction * len(rows)))
-        chosen[random.permutation(len(rows))[:count]] = True
-    return rows[~chosen], rows[chosen] if chosen.any() else rows
 
 
 def build(kind: str, recipe: Recipe, catalog: Catalog, taken: Input | None = None) -> Learner:
@@ -213,7 +151,7 @@ def train(
     cancel = cancel or CancelToken()
     check_loggers(recipe.trainer.loggers)
     _check_devices(recipe)
-    _check_labels(kind, catalog)
+    check_labels(kind, catalog)
     if start is not None and recipe.encoder.init != "random":
         raise RecipeError(
             f"--from {start} and encoder.init={recipe.encoder.init} both say where the first weights come from.",
@@ -224,7 +162,7 @@ def train(
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     for samples in (data.train, data.selection):
         samples.check_files()
-    if not is_method(kind):  # its report is about the held-out split
+    if learns_from_labels(kind):  # its report is about the held-out split
         held = next((rows for name in ("test", "val") if len(rows := catalog.labelled(catalog.rows(name)))), ())
         Samples(catalog, held, taken.bands, cache=False, with_labels=False, fills=taken.fills).check_files()
     if is_first():
@@ -273,7 +211,7 @@ def _train_part(
         audience.tell(f"resumed at step {task.step} of {task.total_steps}")
     counts = f"{len(data.train)} samples to train on, {len(data.selection)} to select by"
     audience.tell(f"{counts}, {task.total_steps} steps")
-    for line in (*_unlabelled(kind, catalog), *data.cautions(), *task.cautions()):
+    for line in (*unlabelled(kind, catalog), *data.cautions(), *task.cautions()):
         audience.tell(line)
     if task.step >= task.total_steps or keeper.has_stopped_early:
         return
@@ -322,47 +260,6 @@ def new_trainer(recipe: Recipe, data: TrainingData, callbacks: list[L.Callback],
     )
 
 
-def make_data(
-    kind: str, recipe: Recipe, catalog: Catalog, taken: Input, *, rank: int = 0, processes: int | None = None
-) -> TrainingData:
-    """The samples of a run, cut for training and for selection.
-
-    Args:
-        kind: a key of `methods.registry`.
-        recipe: all settings.
-        catalog: the samples.
-        taken: sensors and bands; see `input_of`.
-        rank: which process they are for.
-        processes: how many there are; those of the recipe where left out.
-    """
-    sensor = next(iter(taken.bands))
-    labelled = not is_method(kind)
-    data = recipe.data
-    first, second = selection_rows(
-        catalog, sensor, data.selection_fraction, recipe.seed, data.splits, labelled=labelled
-    )
-    by_class = labelled and catalog.header.label_kind == "class"
-    first = label_shares.share(catalog, first, recipe.data.label_fraction, recipe.seed, by_class=by_class)
-    if labelled:  # the samples that select are looked at with their labels too
-        second = label_shares.share(catalog, second, recipe.data.label_fraction, recipe.seed, by_class=by_class)
-    if labelled and recipe.data.splits != ["train"]:
-        raise RecipeError(
-            f"data.splits is {', '.join(recipe.data.splits)}; {kind} learns from labels, which only train may give.",
-            "Type: --set data.splits=[train]",
-        )
-    if recipe.data.partner == "date" and kind not in COMPARES_DATES:
-        raise RecipeError(
-            f"data.partner is date; {kind} does not compare dates, {', '.join(sorted(COMPARES_DATES))} does.",
-            "Type: --set data.partner=none",
-        )
-    samples = [
-        Samples(catalog, rows, taken.bands, cache=recipe.data.cache, with_labels=labelled, fills=taken.fills)
-        for rows in (first, second)
-    ]
-    count = recipe.trainer.devices if processes is None else processes
-    return TrainingData(recipe, *samples, drops_last=not labelled, rank=rank, processes=count)
-
-
 def _precision(config: TrainerBlock) -> dict[str, Any]:
     """Lightning's words for a precision; on a CPU float16 is float16 too, with a scaled loss."""
     on_gpu = config.accelerator in ("gpu", "cuda") or (config.accelerator == "auto" and torch.cuda.is_available())
@@ -406,63 +303,6 @@ def _check_devices(recipe: Recipe) -> None:
         )
     if config.accelerator == "mps" and config.devices > 1:
         raise RecipeError(f"trainer.devices is {config.devices}; mps is one device.", "Type: --set trainer.devices=1")
-
-
-def _check_labels(kind: str, catalog: Catalog) -> None:
-    """Refuse a task whose labels the catalog does not have; methods need none."""
-    if is_method(kind):
-        return
-    if not catalog.header.classes:
-        raise RecipeError(f"The catalog has no classes; {kind} needs some.", "Type: rsgeo-train pretrain --method csf")
-    if catalog.header.label_kind == "multilabel":
-        raise RecipeError(
-            f"The catalog has several classes a sample; {kind} takes one.",
-            "Pretrain on it, or prepare a catalog with one class a sample.",
-        )
-    needed = _task_of(catalog)
-    if kind != needed:
-        has = {"classification": "one class a sample", "detection": "objects"}.get(needed, "label rasters or polygons")
-        hint = f"Type: --task {needed}"
-        if kind == "detection" and needed == "segmentation":
-            hint += ", or make objects of a class: rsgeo-train prepare objects --data CATALOG --class NAME"
-        raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", hint)
-    if kind == "classification":
-        _check_classes(catalog)
-
-
-def _task_of(catalog: Catalog) -> str:
-    """The task that a catalog's labels are for."""
-    if catalog.header.is_dense:
-        return "segmentation"
-    return "detection" if catalog.header.label_kind == "instances" else "classification"
-
-
-def _unlabelled(kind: str, catalog: Catalog) -> list[str]:
-    """What is to be told of samples without a label, which a task leaves out."""
-    left_out = (
-        {}
-        if is_method(kind)
-        else {
-            name: len(rows) - len(catalog.labelled(rows))
-            for name in catalog.splits()
-            if len(rows := catalog.rows(name))
-        }
-    )
-    parts = [f"{count} of {name}" for name, count in left_out.items() if count]
-    return [f"samples without a label, in no training, selection or score: {', '.join(parts)}"] if parts else []
-
-
-def _check_classes(catalog: Catalog) -> None:
-    """Refuse class indices that the catalog's header has no class for; -1 is no label."""
-    names = [entry.name for entry in catalog.header.classes]
-    table = catalog.table
-    wrong = table[~table["label"].between(-1, len(names) - 1)]
-    if len(wrong):
-        raise DatasetError(
-            f"{len(wrong)} samples have a label outside the catalog's {len(names)} classes (0 to {len(names) - 1}), "
-            f"among them {wrong['id'].iloc[0]} with {wrong['label'].iloc[0]}.",
-            "Prepare the catalog again with all classes.",
-        )
 
 
 def load_best(task: Learner, folder: Path) -> None:

@@ -8,13 +8,11 @@ import rich_click as click
 
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
-
-DEMO_SETTINGS = {"csf": ("method.views.drop_ramp=60",), "csmae": ("encoder.options.patch=8",), "vicreg": ()}
-"""The methods, and what else differs on the small demo."""
+from rsgeo_train.methods.registry import DEMO_SETTINGS, METHODS
 
 
 @click.command()
-@click.option("--method", type=click.Choice(list(DEMO_SETTINGS)), required=True, help="What learns without labels.")
+@click.option("--method", type=click.Choice(list(METHODS)), required=True, help="What learns without labels.")
 @data_option
 @click.option("--recipe", help="A YAML file or a shipped recipe.  [default: METHOD-small]")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
@@ -41,7 +39,7 @@ def command(
         recipe, few = f"{method}-small", ""
         if str(catalog) == DEMO:  # a hundred samples, some minutes
             few = " with 200 steps of 32 samples"
-            overrides = ("trainer.max_steps=200", "data.batch_size=32", *DEMO_SETTINGS[method], *overrides)
+            overrides = ("trainer.max_steps=200", "data.batch_size=32", *DEMO_SETTINGS.get(method, ()), *overrides)
         click.echo(f"No recipe was named: {recipe}{few} is used. Others are listed by: rsgeo-train methods")
     catalog = existing(catalog)
 

@@ -21,11 +21,12 @@ from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
+from rsgeo_train.run_data import make_data
 from rsgeo_train.run_log import epoch_records
 from rsgeo_train.samples import Samples, collate
 from rsgeo_train.tasks.detection import DetectionTask
 from rsgeo_train.tasks.supervised import SupervisedTask, count
-from rsgeo_train.training import input_of, make_data
+from rsgeo_train.training import input_of
 
 _DENSE_WORDS = "Samples drawn at random, of different places where it can be: the scene, its labels, the answer."
 _CLASS_WORDS = (

@@ -29,7 +29,7 @@ from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.evaluate.floors import described
 from rsgeo_train.grounds import SITE
 from rsgeo_train.learner import Learner
-from rsgeo_train.methods.registry import Input, is_method
+from rsgeo_train.methods.registry import Input, learns_from_labels
 from rsgeo_train.normalisation import Normalisation, Normalise
 from rsgeo_train.runs import read_run, recipe_of, trained_on
 from rsgeo_train.views import masked
@@ -138,7 +138,7 @@ def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) 
         name = members[0].name if len(members) == 1 else f"{_shared_name(members) or kind} ×{len(members)} seeds"
         trained = tuple(_trained(run, layers) for run in members)
         met, near = _met(members[0], catalog)
-        found.append(Subject(name, False, taken, trained, met, not is_method(kind), near))
+        found.append(Subject(name, False, taken, trained, met, learns_from_labels(kind), near))
     names = [subject.name for subject in found]
     return [
         dataclasses.replace(subject, name=_full_name(members)) if names.count(subject.name) > 1 else subject

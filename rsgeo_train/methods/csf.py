@@ -160,3 +160,6 @@ class Csf(SelfSupervised):
 def _key(name: str) -> str:
     """A tap's name as a module's: dots are for submodules."""
     return name.replace(".", "-")
+
+
+RECIPE, LEARNER = CsfRecipe, Csf

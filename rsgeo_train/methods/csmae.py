@@ -282,3 +282,6 @@ class Csmae(SelfSupervised):
         """The losses as they are."""
         values = self.normalised(batch.images, batch.present)
         return self.average(values, batch.present, self.recipe.method, random)
+
+
+RECIPE, LEARNER = CsmaeRecipe, Csmae

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.recipe import Recipe
@@ -24,7 +25,16 @@ METHODS = {
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
     "vicreg": "VICReg (Bardes, Ponce & LeCun, 2022): views or dates agree, no feature dies or repeats",
 }
+"""What `pretrain` trains. A method's module is called by its key, and has a `RECIPE` and a `LEARNER`."""
 
+LABELLED: frozenset[str] = frozenset()
+"""Methods that learn from labels: their network answers with classes, and is judged as a task's is."""
+
+DEMO_SETTINGS = {
+    "csf": ("method.views.drop_ramp=60",),
+    "csmae": ("encoder.options.patch=8",),
+}
+"""What else differs on the small demo, by method."""
 
 COMPARES_DATES = frozenset({"vicreg"})
 """Methods that can take two dates of a place as the two views (`data.partner: date`)."""
@@ -70,8 +80,13 @@ class Input:
 
 
 def is_method(kind: str) -> bool:
-    """Whether a kind learns without labels."""
+    """Whether `pretrain` trains it; what is no method is a task."""
     return kind in METHODS
+
+
+def learns_from_labels(kind: str) -> bool:
+    """Whether a kind is taught by labels: every task is, and the methods that are `LABELLED`."""
+    return kind in TASKS or kind in LABELLED
 
 
 def recipe_kind(kind: str) -> type[Recipe]:
@@ -82,19 +97,9 @@ def recipe_kind(kind: str) -> type[Recipe]:
     """
     if kind in TASKS:
         return Recipe
-    if kind == "csf":
-        from rsgeo_train.methods.csf import CsfRecipe
-
-        return CsfRecipe
-    if kind == "csmae":
-        from rsgeo_train.methods.csmae import CsmaeRecipe
-
-        return CsmaeRecipe
-    if kind == "vicreg":
-        from rsgeo_train.methods.vicreg import VicregRecipe
-
-        return VicregRecipe
-    raise RecipeError(f"There is no method {kind!r}.", f"Known: {', '.join(METHODS)}")
+    if kind not in METHODS:
+        raise RecipeError(f"There is no method {kind!r}.", f"Known: {', '.join(METHODS)}")
+    return _module(kind).RECIPE
 
 
 def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Learner:
@@ -112,17 +117,10 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
         from rsgeo_train.tasks.detection import DetectionTask
 
         return DetectionTask(recipe, taken, classes)
-    if kind == "csmae":
-        from rsgeo_train.methods.csmae import Csmae, CsmaeRecipe
+    asked = (classes,) if kind in LABELLED else ()
+    return _module(kind).LEARNER(recipe, taken, *asked)
 
-        assert isinstance(recipe, CsmaeRecipe)
-        return Csmae(recipe, taken)
-    if kind == "vicreg":
-        from rsgeo_train.methods.vicreg import Vicreg, VicregRecipe
 
-        assert isinstance(recipe, VicregRecipe)
-        return Vicreg(recipe, taken)
-    from rsgeo_train.methods.csf import Csf, CsfRecipe
-
-    assert isinstance(recipe, CsfRecipe)
-    return Csf(recipe, taken)
+def _module(kind: str) -> Any:
+    """The module of a method: `RECIPE`, its settings, and `LEARNER`, made of recipe, input and, where labelled, K."""
+    return import_module(f"rsgeo_train.methods.{kind}")

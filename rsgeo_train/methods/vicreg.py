@@ -146,3 +146,6 @@ class Vicreg(SelfSupervised):
     def _weights(self) -> tuple[float, float, float]:
         method = self.recipe.method
         return method.invariance, method.variance, method.covariance
+
+
+RECIPE, LEARNER = VicregRecipe, Vicreg

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 from pictures import BANDS, write_raster
 
-from rsgeo_train import training
+from rsgeo_train import run_data, training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.samples import Samples
@@ -196,7 +196,7 @@ def test_a_class_with_one_sample_trains(eurosat_catalog: Path, tmp_path: Path) -
     catalog = read_catalog(tmp_path / "c.parquet")
     object.__setattr__(catalog, "root", eurosat_catalog.parent)
     thin(catalog)
-    train, selection = training.selection_rows(catalog, "rgb8", 0.1, 0)
+    train, selection = run_data.selection_rows(catalog, "rgb8", 0.1, 0)
     labels = catalog.table["label"].to_numpy()
     assert (labels[train] == 1).sum() == 1 and (labels[selection] == 1).sum() == 0
     training.train("classification", load_recipe(None, TINY), catalog, tmp_path / "run", tell=lambda line: None)
@@ -252,7 +252,7 @@ def test_samples_without_a_label_are_left_out_and_counted(pairs: Path, copied: P
     facts = json.loads((tmp_path / "run/report/metrics.json").read_text())
     assert facts["metrics"][0]["n"] == held.sum() - 2 and facts["unlabelled_samples"] == 2
     assert facts["labelled_samples"] == (~held).sum() - 5
-    train, selection = training.selection_rows(read_catalog(copied), "s2", 0.2, 0, labelled=True)
+    train, selection = run_data.selection_rows(read_catalog(copied), "s2", 0.2, 0, labelled=True)
     assert not set(unknown) & {*train, *selection}
     changed(copied, lambda catalog: catalog.table.__setitem__("label", -1))
     assert_told(finetune(copied, tmp_path / "none"), 2, "samples of train has a label", "pretrain")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsgeo_train import training
+from rsgeo_train import run_data, training
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.feeding import TrainingData
@@ -17,7 +17,7 @@ from rsgeo_train.recipe import load_recipe
 
 def fed(catalog: Catalog, *more: str) -> TrainingData:
     recipe = load_recipe(None, ["data.batch_size=8", "data.selection_fraction=0", *more], CsmaeRecipe)
-    return training.make_data("csmae", recipe, catalog, training.input_of("csmae", recipe, catalog))
+    return run_data.make_data("csmae", recipe, catalog, training.input_of("csmae", recipe, catalog))
 
 
 def batches(data: TrainingData) -> list[list[int]]:

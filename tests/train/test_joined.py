@@ -9,7 +9,7 @@ import pytest
 from pictures import write_raster
 from shapely import box
 
-from rsgeo_train import training
+from rsgeo_train import run_data, training
 from rsgeo_train.band_statistics import statistics
 from rsgeo_train.catalog import Catalog, CatalogClass, CatalogHeader, CatalogSensor, new_table, read_catalog
 from rsgeo_train.errors import DatasetError, RecipeError
@@ -100,7 +100,7 @@ def test_balance_meets_every_set_of_sensors_equally_often(tmp_path: Path) -> Non
         settings.append(f"data.balance={balance}")
         recipe = load_recipe(None, settings, CsfRecipe)
         taken = training.input_of("csf", recipe, both)
-        data = training.make_data("csf", recipe, both, taken)
+        data = run_data.make_data("csf", recipe, both, taken)
         assert len(data.train) == 100
         met = []
         for data.epoch in range(8):
@@ -118,7 +118,7 @@ def test_what_learns_from_labels_may_not_train_on_what_is_held_out(tmp_path: Pat
     catalog = made(tmp_path / "c", "x", range(20), 0, labels=True, held=3)
     recipe = load_recipe(None, ["data.splits=[train,val]", "data.batch_size=4"], Recipe)
     with pytest.raises(RecipeError, match=r"data\.splits=\[train\]"):
-        training.make_data("classification", recipe, catalog, training.input_of("classification", recipe, catalog))
+        run_data.make_data("classification", recipe, catalog, training.input_of("classification", recipe, catalog))
 
 
 def test_packed_catalogs_are_joined_too(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from rsgeo_train.errors import DatasetError
 from rsgeo_train.feeding import Batches
 from rsgeo_train.prepare import scenes as scenes_adapter
 from rsgeo_train.recipe import load_recipe
+from rsgeo_train.run_data import selection_rows
 from rsgeo_train.samples import Samples, collate
-from rsgeo_train.training import selection_rows
 from rsgeo_train.warping import grid_text
 
 

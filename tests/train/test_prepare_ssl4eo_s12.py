@@ -11,7 +11,7 @@ from pictures import write_raster
 from scipy.ndimage import map_coordinates
 
 from rsgeo_core.grid import Grid
-from rsgeo_train import training
+from rsgeo_train import run_data
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.prepare import ssl4eo_s12
@@ -108,7 +108,7 @@ def test_dates_are_paired_by_time_and_places_stay_whole(root, tmp_path):
     assert first["days_apart"].tolist() == [2.8, 21.3]
     assert (catalog.table.groupby("place")["split"].nunique() == 1).all()
     assert set(catalog.splits()) == {"train", "val"}
-    train, select = training.selection_rows(catalog, "s2", 0.4, 0)
+    train, select = run_data.selection_rows(catalog, "s2", 0.4, 0)
     assert not set(catalog.table["place"][train]) & set(catalog.table["place"][select])
 
 

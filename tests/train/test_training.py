@@ -15,7 +15,7 @@ import torch
 
 from rsgeo_core.errors import Cancelled
 from rsgeo_core.events import CancelToken
-from rsgeo_train import training
+from rsgeo_train import run_data, training
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.learner import schedule_factor
@@ -243,11 +243,11 @@ def test_selection_is_a_stratified_tenth_and_never_trained_on(data, tmp_path):
     from rsgeo_train.prepare import eurosat
 
     catalog = eurosat.prepare(data / "eurosat_rgb", tmp_path / "c.parquet")
-    train, selection = training.selection_rows(catalog, "rgb8", 0.1, seed=7)
+    train, selection = run_data.selection_rows(catalog, "rgb8", 0.1, seed=7)
     assert len(train) == 3600 and len(selection) == 400 and not set(train) & set(selection)
     assert np.bincount(catalog.table["label"].to_numpy()[selection]).tolist() == [40] * 10
     assert set(catalog.table["split"].to_numpy()[np.r_[train, selection]]) == {"train"}
-    again = training.selection_rows(catalog, "rgb8", 0.1, seed=7)[1]
+    again = run_data.selection_rows(catalog, "rgb8", 0.1, seed=7)[1]
     assert np.array_equal(selection, again)
 
 
@@ -256,11 +256,11 @@ def test_selection_takes_whole_places_where_any_are_known(data, tmp_path):
 
     catalog = eurosat.prepare(data / "eurosat_ms", tmp_path / "c.parquet")
     places, labels = (catalog.table[name].to_numpy() for name in ("place", "label"))
-    train, selection = training.selection_rows(catalog, "s2_l1c", 0.1, seed=7)
+    train, selection = run_data.selection_rows(catalog, "s2_l1c", 0.1, seed=7)
     assert len(train) + len(selection) == 175 and not set(places[train]) & set(places[selection])
     assert np.bincount(labels[selection], minlength=10).min() >= 1
     catalog.table.loc[:99, "place"] = None  # half of a joined catalog may not know
-    train, selection = training.selection_rows(catalog, "s2_l1c", 0.1, seed=7)
+    train, selection = run_data.selection_rows(catalog, "s2_l1c", 0.1, seed=7)
     known = catalog.table["place"].notna().to_numpy()
     assert not set(places[train[known[train]]]) & set(places[selection[known[selection]]])
     assert 14 <= len(selection) <= 21 and not known[selection].all() and known[selection].any()
@@ -279,7 +279,7 @@ def test_dense_selection_takes_whole_scenes(scenes, tmp_path):
         step=32,
         held_out=["south"],
     )
-    train, selection = training.selection_rows(catalog, "rgb8", 0.3, seed=1)
+    train, selection = run_data.selection_rows(catalog, "rgb8", 0.3, seed=1)
     files = catalog.table["rgb8_path"].to_numpy()
     assert len(selection) and not set(files[train]) & set(files[selection])
 

@@ -11,7 +11,7 @@ import torch
 from pictures import write_raster
 from resumption import resumed
 
-from rsgeo_train import randomness, training
+from rsgeo_train import randomness, run_data, training
 from rsgeo_train.appearance import changes_appearance
 from rsgeo_train.augment import augment
 from rsgeo_train.band_statistics import statistics
@@ -207,7 +207,7 @@ def test_a_batch_has_partners_behind_its_samples_and_dates_can_go_unchanged(date
     catalog = read_catalog(dated)
     plain = ["augment.flip=false", "augment.quarter_turns=false", "data.selection_fraction=0.2"]
     settings = recipe("data.partner=date", *plain)
-    fed = training.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
+    fed = run_data.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
     batch = next(iter(fed.train_dataloader()))
     places = catalog.table["place"].to_numpy()
     rows = batch.rows.numpy()
@@ -219,14 +219,14 @@ def test_a_batch_has_partners_behind_its_samples_and_dates_can_go_unchanged(date
     assert torch.equal(seen[0], batch.images[:16]) and torch.equal(seen[1], batch.images[16:])
     with pytest.raises(RecipeError, match="two dates"):
         one = Catalog(catalog.header, catalog.table[catalog.table["date"] == "2020-01-01"], catalog.root)
-        training.make_data("vicreg", settings, one, training.input_of("vicreg", settings, one))
+        run_data.make_data("vicreg", settings, one, training.input_of("vicreg", settings, one))
 
 
 def test_dates_are_for_methods_that_compare_them_and_samples_without_another_are_told(dated: Path, tmp_path) -> None:
     catalog, said = read_catalog(dated), []
     other = load_recipe(None, ["encoder.name=resnet10t", "data.partner=date"], recipe_kind("csf"))
     with pytest.raises(RecipeError, match="csf does not compare dates, vicreg does"):
-        training.make_data("csf", other, catalog, training.input_of("csf", other, catalog))
+        run_data.make_data("csf", other, catalog, training.input_of("csf", other, catalog))
     settings = recipe("data.partner=date", "data.selection_fraction=0", "trainer.max_steps=1")
     training.train("vicreg", settings, catalog, tmp_path / "run", tell=said.append)
     assert any("1 of 37 samples have no other date" in line for line in said)
@@ -285,7 +285,7 @@ def test_a_method_needs_two_samples_to_select_by(dated: Path) -> None:
     catalog.table = catalog.table.iloc[:10].reset_index(drop=True)
     settings = recipe("data.batch_size=4", "data.selection_fraction=0.1")
     with pytest.raises(RecipeError, match="1 samples are there to select by; a method compares") as error:
-        training.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
+        run_data.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
     assert "data.selection_fraction=0.4" in error.value.hint
 
 
@@ -294,7 +294,7 @@ def test_a_warm_up_longer_than_the_run_is_told(dated: Path) -> None:
 
     def told(*settings: str) -> str:
         asked = recipe("data.batch_size=4", "trainer.max_epochs=2", *settings)
-        data = training.make_data("vicreg", asked, catalog, training.input_of("vicreg", asked, catalog))
+        data = run_data.make_data("vicreg", asked, catalog, training.input_of("vicreg", asked, catalog))
         return " ".join(data.cautions())
 
     assert "never reaches optimizer.lr" in told("schedule.warmup_epochs=2", "trainer.max_steps=null")
@@ -340,7 +340,7 @@ def test_views_of_the_second_kind_are_changed_by_their_own_settings(eurosat_cata
     catalog = read_catalog(eurosat_catalog)
     settings = recipe("augment.flip=false", "augment.quarter_turns=false", "method.second={crop: 16}")
     task = learner(settings, catalog)
-    fed = training.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
+    fed = run_data.make_data("vicreg", settings, catalog, training.input_of("vicreg", settings, catalog))
     batch = next(iter(fed.train_dataloader()))
     seen: list[torch.Tensor] = []
     task.network.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))

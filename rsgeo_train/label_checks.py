@@ -1,0 +1,60 @@
+"""Whether a catalog's labels are those that a task asks for, and what is told of samples without any."""
+
+from __future__ import annotations
+
+from rsgeo_train.catalog import Catalog
+from rsgeo_train.errors import DatasetError, RecipeError
+from rsgeo_train.methods.registry import is_method, learns_from_labels
+
+
+def check_labels(kind: str, catalog: Catalog) -> None:
+    """Refuse a task whose labels the catalog does not have; what learns without labels needs none."""
+    if not learns_from_labels(kind):
+        return
+    if not catalog.header.classes:
+        raise RecipeError(f"The catalog has no classes; {kind} needs some.", "Type: rsgeo-train pretrain --method csf")
+    if catalog.header.label_kind == "multilabel":
+        raise RecipeError(
+            f"The catalog has several classes a sample; {kind} takes one.",
+            "Pretrain on it, or prepare a catalog with one class a sample.",
+        )
+    needed, asked = _task_of(catalog), "classification" if is_method(kind) else kind
+    if asked != needed:
+        has = {"classification": "one class a sample", "detection": "objects"}.get(needed, "label rasters or polygons")
+        hint = f"Type: --task {needed}"
+        if kind == "detection" and needed == "segmentation":
+            hint += ", or make objects of a class: rsgeo-train prepare objects --data CATALOG --class NAME"
+        raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", hint)
+    if asked == "classification":
+        _check_classes(catalog)
+
+
+def unlabelled(kind: str, catalog: Catalog) -> list[str]:
+    """What is to be told of samples without a label, which a task leaves out."""
+    if not learns_from_labels(kind):
+        return []
+    left_out = {
+        name: len(rows) - len(catalog.labelled(rows)) for name in catalog.splits() if len(rows := catalog.rows(name))
+    }
+    parts = [f"{count} of {name}" for name, count in left_out.items() if count]
+    return [f"samples without a label, in no training, selection or score: {', '.join(parts)}"] if parts else []
+
+
+def _task_of(catalog: Catalog) -> str:
+    """The task that a catalog's labels are for."""
+    if catalog.header.is_dense:
+        return "segmentation"
+    return "detection" if catalog.header.label_kind == "instances" else "classification"
+
+
+def _check_classes(catalog: Catalog) -> None:
+    """Refuse class indices that the catalog's header has no class for; -1 is no label."""
+    names = [entry.name for entry in catalog.header.classes]
+    table = catalog.table
+    wrong = table[~table["label"].between(-1, len(names) - 1)]
+    if len(wrong):
+        raise DatasetError(
+            f"{len(wrong)} samples have a label outside the catalog's {len(names)} classes (0 to {len(names) - 1}), "
+            f"among them {wrong['id'].iloc[0]} with {wrong['label'].iloc[0]}.",
+            "Prepare the catalog again with all classes.",
+        )

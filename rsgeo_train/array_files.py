@@ -58,7 +58,7 @@ def _mapped(path: str) -> NDArray[Any]:
     """(H, W, C), memory-mapped; nothing but its header is read."""
     try:
         image = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read: {error}", "Fetch it again, or prepare the catalog again.") from None
     if image.ndim == 2:
         image = image[:, :, None]

@@ -311,5 +311,5 @@ def _mapped(file: str) -> NDArray[Any]:
 def _map(file: str, changed: int, size: int) -> NDArray[Any]:
     try:
         return np.load(file, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{file} is no whole packed array: {error}", "Pack the catalog again.") from None

@@ -116,7 +116,7 @@ def test_lists_choose_patches_and_copies(dfc: Path, tmp_path: Path) -> None:
         "Seasons.VALSET,0,12,7,0",
         "Seasons.VALSET,0,99,7,0",
     )
-    test = listing(tmp_path / "t.csv", "Seasons.TESTSET,0,3", "ROIs0000_test,0,0")
+    test = listing(tmp_path / "t.csv", "Seasons.TESTSET,0,3", "ROIs0000_test,0,0")  # no header
     lists = ((None, balanced), (None, test))
     catalog = dfc2020.prepare(dfc, tmp_path / "c.parquet", choice=Choice(lists=lists))
     assert catalog.splits() == {"test": 2, "train": 4} and catalog.table["id"].is_unique

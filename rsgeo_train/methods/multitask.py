@@ -219,14 +219,14 @@ class Multitask(SelfSupervised):
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on freshly changed copies."""
-        pixels = augmented(self._pixels(batch), self.recipe.augment, self.random("augment"))
+        pixels = augmented(self.pixels(batch), self.recipe.augment, self.random("augment"))
         loss, told = self._learned(self.network, self.copies(pixels, self.random("copies")), batch.present)
         self.note(loss=loss, **told)
         return loss
 
     def judge(self, batch: Sample, random: randomness.Draws) -> tuple[Tensor, dict[str, Any]]:
         """The losses on the pictures as they are, and their copies."""
-        return self._learned(self.average, self.copies(self._pixels(batch), random), batch.present)
+        return self._learned(self.average, self.copies(self.pixels(batch), random), batch.present)
 
     def copies(self, pixels: Pixels, random: torch.Generator) -> Copies:
         """The copies of a batch."""
@@ -249,7 +249,8 @@ class Multitask(SelfSupervised):
         normalise = self.network.encoder.normalise
         return masked(normalise(copies.clean.images), present), masked(normalise(copies.disturbed.images), present)
 
-    def _pixels(self, batch: Sample) -> Pixels:
+    def pixels(self, batch: Sample) -> Pixels:
+        """A batch with what is known of it."""
         return known_pixels(batch.images, batch.present, self.zero, self.sensors)
 
     def _learned(self, network: nn.Module, copies: Copies, present: Tensor) -> tuple[Tensor, dict[str, Any]]:

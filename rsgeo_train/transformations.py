@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rsgeo_train.appearance import appearance
+from rsgeo_train.appearance import appearance, changes_appearance
 from rsgeo_train.known_pixels import Pixels, resampled
 from rsgeo_train.randomness import integers, uniform
 from rsgeo_train.settings.feed import AugmentBlock
@@ -68,7 +68,10 @@ def without_shortcuts(
 
 def jittered(pixels: Pixels, config: AugmentBlock, random: torch.Generator) -> Pixels:
     """What is known under all changes of appearance but grey."""
-    return pixels.of(appearance(pixels.images, config.model_copy(update={"grey": 0.0}), random), pixels.known)
+    config = config.model_copy(update={"grey": 0.0})
+    if not changes_appearance(config):  # values stay as they are, to the bit
+        return pixels
+    return pixels.of(appearance(pixels.images, config, random), pixels.known)
 
 
 def _cropped(pixels: Pixels, share: tuple[float, float], random: torch.Generator) -> Pixels:

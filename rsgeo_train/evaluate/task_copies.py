@@ -90,19 +90,21 @@ def _told(learner: Multitask, samples: WidenedSamples, number: int, name: str, s
         return torch.where(known, images, torch.nan)[0].numpy()
 
     clean, known = copies.clean.images, copies.clean.known
-    images: list[NDArray[np.float32] | None] = [shown(clean, known), shown(copies.disturbed.images, known)]
+    images: list[NDArray[np.float32] | None] = [shown(clean, known)]
     error = told = None
     if answers.restored is not None:
         truth, broken = learner.truths(copies, batch.present)
         made = stored_units(network.encoder.normalise, answers.restored[0].float(), clean[0], slice(None))[None]
-        images += [shown(made, known), shown(torch.where(copies.changed, made, clean), known)]
+        restored = torch.where(copies.changed, made, clean)
+        images += [shown(part, known) for part in (copies.disturbed.images, made, restored)]
         off, unchanged = (
             float(weighted_l1(guess, truth, broken, copies.changed)) for guess in (answers.restored, broken)
         )
         error = off, unchanged
     else:
-        images += [None, None]
-    images.append(shown(copies.transformed.images, copies.transformed.known))
+        images += [None, None, None]
+    is_compared = answers.scores is not None or answers.embeddings is not None
+    images.append(shown(copies.transformed.images, copies.transformed.known) if is_compared else None)
     if answers.scores is not None:
         chances = answers.scores[0].float().softmax(0)
         told = int(chances.argmax()), float(chances.max())
@@ -148,7 +150,7 @@ def _draw_row(
     clean = item.images[0]
     assert clean is not None
     limits = None if np.isnan(clean[places]).all() else limits_of([clean[places]], bands, sensor=sensor)
-    below: list[str] = ["", "", "", "", f"{NAMES[item.number]}"]
+    below = ["", "", "", "", NAMES[item.number]]
     if item.error is not None:
         below[1], below[2] = f"{item.error[1]:.2f}", f"{item.error[0]:.2f}"
     for column, image in enumerate(item.images):

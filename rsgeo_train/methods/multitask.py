@@ -229,13 +229,17 @@ class Multitask(SelfSupervised):
         return self._learned(self.average, self.copies(self.pixels(batch), random), batch.present)
 
     def copies(self, pixels: Pixels, random: torch.Generator) -> Copies:
-        """The copies of a batch."""
+        """The copies of a batch; one that no task asks for is the picture itself."""
         method = self.recipe.method
-        clean = squared(pixels, method.side, random)
-        broken, changed = disturbed(clean, method.changes, method.block, random)
-        numbers = drawn(len(clean.images), random)
-        other = each_transformed(clean, numbers)
-        other = without_shortcuts(other, method.changes, method.keep, self.sensors, random)
+        with torch.autocast(pixels.images.device.type, enabled=False):  # 16 bits are too few for places in a picture
+            clean = squared(pixels, method.side, random)
+            broken, changed = clean, torch.zeros_like(clean.known)
+            if method.restoration:
+                broken, changed = disturbed(clean, method.changes, method.block, random)
+            other, numbers = clean, drawn(len(clean.images), random)
+            if method.transformation or method.exemplar:
+                other = each_transformed(clean, numbers)
+                other = without_shortcuts(other, method.changes, method.keep, self.sensors, random)
         return Copies(clean, broken, changed, other, numbers)
 
     def answers(self, network: nn.Module, copies: Copies, present: Tensor) -> Answers:

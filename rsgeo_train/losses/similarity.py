@@ -64,7 +64,13 @@ def info_nce(
     return loss, hits.float().mean()
 
 
-def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | None = None) -> Tensor:
+def nt_xent(
+    blocks: Sequence[Tensor],
+    temperature: float = 0.5,
+    known: Tensor | None = None,
+    *,
+    counts_itself: bool = False,
+) -> Tensor:
     """NT-Xent (Chen et al., 2020, eq. 1) of V views or sensors of the same N scenes, all of them stacked.
 
     Every row must find those of the same scene in the other blocks among all rows but itself:
@@ -77,6 +83,8 @@ def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | 
         blocks: V tensors (N, D); row i of each shows scene i.
         temperature: τ.
         known: (N, V) bool, False where a scene has no such view: that row is left out on both sides.
+        counts_itself: keep each row among its own negatives with a similarity of 0, one more e⁰ = 1 in the sum, as a
+            matrix whose diagonal is multiplied by 0 has it (Li, Chen & Shi, 2021, released code).
 
     Returns:
         The loss of this process's rows that have a partner, whose mean over processes is that of all such rows; 0
@@ -96,7 +104,8 @@ def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | 
     partner = same & ~itself & there.T.flatten()[None]
     counts = partner.sum(dim=1)
     asked = known.T.flatten() & (counts > 0)
-    logits = logits.masked_fill(itself | ~there.T.flatten()[None], float("-inf"))
+    logits = logits.masked_fill(itself, 0.0 if counts_itself else float("-inf"))
+    logits = logits.masked_fill(~there.T.flatten()[None], float("-inf"))
     # Rows that are left out keep numbers, so that every process has the same graph.
     chances = logits.where(asked[:, None], 0.0).log_softmax(dim=1).where(partner, 0.0)
     return -(chances.sum(dim=1) / counts.clamp(min=1))[asked].sum() / fair_count(asked.sum())

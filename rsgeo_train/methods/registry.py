@@ -23,6 +23,7 @@ TASKS = {
 METHODS = {
     "csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen",
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
+    "multitask": "multi-task (Li, Chen & Shi, 2021): restore a block, tell a transformation, find the other copy",
     "vicreg": "VICReg (Bardes, Ponce & LeCun, 2022): views or dates agree, no feature dies or repeats",
 }
 """What `pretrain` trains. A method's module is called by its key, and has a `RECIPE` and a `LEARNER`."""

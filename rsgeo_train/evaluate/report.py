@@ -62,7 +62,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     """
     split = next(name for name in ("test", "val", "train") if len(catalog.labelled(catalog.rows(name))))
     taken = input_of("classification", recipe, catalog)
-    rows = catalog.labelled(catalog.rows(split))
+    rows = _scored(task, catalog, catalog.labelled(catalog.rows(split)))
     unlabelled = len(catalog.rows(split)) - len(rows)
     held = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     rows = _labelled(task, recipe, catalog, taken)
@@ -165,10 +165,17 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
 def _labelled(task: SupervisedTask, recipe: Recipe, catalog: Catalog, taken: Input) -> NDArray[np.int64]:
     """The rows of train whose labels the run was given: the floors are given the same ones."""
     if recipe.data.label_fraction == 1:
-        return catalog.labelled(catalog.rows("train"))
+        return _scored(task, catalog, catalog.labelled(catalog.rows("train")))
     kind = "detection" if isinstance(task, DetectionTask) else "segmentation" if task.dense else "classification"
     data = make_data(kind, recipe, catalog, taken, processes=1)
-    return np.unique([*data.train.rows, *data.selection.rows])
+    return _scored(task, catalog, np.unique([*data.train.rows, *data.selection.rows]))
+
+
+def _scored(task: SupervisedTask, catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of labelled rows whose class is one that the task may answer."""
+    if not task.ignored:
+        return rows
+    return rows[~np.isin(catalog.table["label"].to_numpy()[rows], task.ignored)]
 
 
 def _each_alone(task: SupervisedTask, held: Samples) -> dict[str, NDArray[np.int64]]:

@@ -13,16 +13,16 @@ never look at each other's tokens, so each can be encoded alone; what several sa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from rsgeo_train.encoder_options import checked_options
 from rsgeo_train.encoders import Encoder, check_patches
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.positions import positions
@@ -83,17 +83,7 @@ def read_options(config: EncoderBlock) -> SensorOptions:
     Raises:
         RecipeError: an option is unknown or wrong, or they do not go together.
     """
-    try:
-        options = SensorOptions.model_validate(config.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(["encoder.options", *map(str, first["loc"])])
-        known = ", ".join(SensorOptions.model_fields)
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(first["loc"][-1]), SensorOptions.model_fields, 1)
-            hint = f"Did you mean encoder.options.{near[0]}?" if near else ""
-            raise RecipeError(f"There is no setting {where}; known here: {known}.", hint) from None
-        raise RecipeError(f"{where}: {first['msg'].removeprefix('Value error, ')}.", f"Known: {known}") from None
+    options = checked_options(SensorOptions, config)
     width, heads, own, _ = options.shape(config.name)
     if width % heads:
         fitting = max(n for n in range(1, heads + 1) if width % n == 0)

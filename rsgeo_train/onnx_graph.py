@@ -52,13 +52,11 @@ def folded(network: nn.Module) -> nn.Module:
         traced = torch.fx.symbolic_trace(network, fixed)
     except Exception:  # control flow that depends on data; the runtime folds what it can when it loads the graph
         return network
-    modules, done = dict(traced.named_modules()), set()
-    for norm, source in _foldable(traced.graph, modules):
-        if source.target not in done:  # shared layers are called several times
-            fused = fuse_conv_bn_eval(modules[source.target], modules[norm.target])
-            parent, _, name = source.target.rpartition(".")
-            setattr(traced.get_submodule(parent), name, fused)
-            done.add(source.target)
+    modules = dict(traced.named_modules())
+    for norm, source in _foldable(traced.graph, modules):  # a shared layer, called several times, gives the same again
+        fused = fuse_conv_bn_eval(modules[source.target], modules[norm.target])
+        parent, _, name = source.target.rpartition(".")
+        setattr(traced.get_submodule(parent), name, fused)
         norm.replace_all_uses_with(source)
         traced.graph.erase_node(norm)
     traced.delete_all_unused_submodules()

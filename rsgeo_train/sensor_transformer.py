@@ -116,6 +116,7 @@ class SensorTransformer(Encoder):
         self.patch, self.grid, self.pool = options.patch, options.grid, options.pool
         self.width, self.channels, self.reductions = width, [width], [options.patch]
         self.multiple = options.patch
+        self.sensors = list(bands)
         self.sizes = {sensor: len(names) for sensor, names in bands.items()}
         self.embeddings = nn.ModuleDict({s: nn.Conv2d(n, width, self.patch, self.patch) for s, n in self.sizes.items()})
         self.class_tokens = nn.ParameterDict({s: nn.Parameter(torch.empty(1, 1, width)) for s in self.sizes})
@@ -191,6 +192,15 @@ class SensorTransformer(Encoder):
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Pooled features, (B, D): the mean of those of the sensors that are there."""
         return self._encoded(images, present)[0]
+
+    def parts(self, images: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See `Encoder.parts`."""
+        found = [self.pooled(self.through(sensor, tokens)[-1]) for sensor, tokens in self.embedded(images).items()]
+        if present is None:
+            there = torch.ones_like(images[:, : len(found), 0, 0], dtype=torch.bool)
+        else:
+            there = torch.stack([p.any(dim=1) for p in present.split(list(self.sizes.values()), dim=1)], dim=1)
+        return torch.where(there[..., None], torch.stack(found, dim=1), 0.0), there
 
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """The grid of the last tokens alone, the mean over the sensors that are there."""

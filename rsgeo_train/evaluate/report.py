@@ -144,6 +144,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
     f1 = Metric(name="macro F1", value=round(scores.mean_f1(confusion), 4), n=len(held), data=data)
+    recalled = Metric(name="mean recall", value=round(scores.mean_recall(confusion), 4), n=len(held), data=data)
     most = floors.majority(train.labels(), held.labels(), task.classes)
     statistics = floors.image_statistics(train, held, task.classes)
     alone = [
@@ -151,7 +152,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
         for sensor, part in _each_alone(task, held).items()
     ]
     return Assessment(
-        [main, f1, *alone],
+        [main, f1, recalled, *alone],
         [
             scores.accuracy(most, data, name="majority class"),
             scores.accuracy(statistics, data, name="image statistics"),

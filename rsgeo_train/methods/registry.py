@@ -129,5 +129,5 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
 
 
 def _module(kind: str) -> Any:
-    """The module of a method: `RECIPE`, its settings, and `LEARNER`, of recipe, input and where labelled class names."""
+    """The module of a method: `RECIPE`, its settings, and `LEARNER`, of recipe, input and, if labelled, class names."""
     return import_module(f"rsgeo_train.methods.{kind}")

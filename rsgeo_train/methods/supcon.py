@@ -117,18 +117,20 @@ class SupconNetwork(TaskNetwork):
         ignored: of these, those that are never an answer.
 
     Raises:
-        RecipeError: the encoder does not take each sensor by itself.
+        RecipeError: stems are to be compared of an encoder that has none.
     """
 
     def __init__(self, recipe: SupconRecipe, taken: Input, classes: int, ignored: Sequence[int] = ()) -> None:
         super().__init__(recipe, taken)
         method = recipe.method
-        if not isinstance(self.encoder, SensorNetwork):
+        if method.stem and not isinstance(self.encoder, SensorNetwork):
             raise RecipeError(
-                f"encoder.name: supcon needs one vector a sensor; {recipe.encoder.name} gives one for all of them.",
+                f"method.stem compares what each sensor's stem gives; {recipe.encoder.name} has no such stems.",
                 "Type: --set encoder.name=sensor_resnet18, or sensor_alexnet",
             )
-        width, count = self.encoder.part_width, len(taken.bands)
+        count = max(1, len(self.encoder.sensors))
+        width = getattr(self.encoder, "part_width", self.encoder.width)
+        self.compares_stems = method.stem > 0
         self.side = method.resize
         widths = [width * count] if method.scenario == "fused" else [width] * count
         self.heads = nn.ModuleList(nn.Linear(wide, classes) for wide in widths)
@@ -140,22 +142,18 @@ class SupconNetwork(TaskNetwork):
         never[list(ignored)] = True
         self.register_buffer("never", never)
 
-    @property
-    def sensors(self) -> SensorNetwork:
-        """The encoder."""
-        assert isinstance(self.encoder, SensorNetwork)
-        return self.encoder
-
     def resized(self, values: Tensor) -> Tensor:
         """(B, C, H, W) on the pixels that the encoder takes."""
         if self.side is None:
             return values
         return F.interpolate(values, size=(self.side, self.side), mode="bilinear", align_corners=False)
 
-    def encoded(self, values: Tensor, present: Tensor | None = None) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Resized values and (B, C) bool → per sensor the stem's map, vectors (B, S, D), which are there (B, S)."""
-        maps, there = self.sensors.stem_maps(values, present), self.sensors.there(values, present)
-        return maps, self.sensors.after_stems(maps, there), there
+    def encoded(self, values: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Resized values and (B, C) bool → vectors (B, S, D), which are there (B, S), the stems' maps if compared."""
+        if self.compares_stems and isinstance(self.encoder, SensorNetwork):
+            maps, there = self.encoder.stem_maps(values, present), self.encoder.there(values, present)
+            return self.encoder.after_stems(maps, there), there, maps
+        return *self.encoder.parts(values, present), []
 
     def scores(self, parts: Tensor) -> list[Tensor]:
         """(B, S, D) → logits (B, K): of all sensors together, or of each."""
@@ -164,7 +162,7 @@ class SupconNetwork(TaskNetwork):
 
     def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """What `values` gives and (B, C) bool → logits (B, K); unfused the mean of those of the sensors there."""
-        _, parts, there = self.encoded(self.resized(values), present)
+        parts, there, _ = self.encoded(self.resized(values), present)
         scores = self.scores(parts)
         if len(scores) == 1:
             return scores[0]
@@ -220,6 +218,12 @@ class Supcon(SupervisedTask):
         method = self.recipe.method
         return {"cross": method.cross_delta, "contrast": method.sup_delta, "stem": method.stem}
 
+    def on_train_batch_start(self, batch: Sample, batch_idx: int) -> None:
+        """Rate and random state; prototypes back to length 1."""
+        super().on_train_batch_start(batch, batch_idx)
+        if isinstance(self.network.encoder, SensorNetwork):
+            self.network.encoder.renormalise()
+
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """One step on images as they are and, for the contrast, on changed ones."""
         shown = batch._replace(present=self._kept(batch.present))
@@ -261,7 +265,7 @@ class Supcon(SupervisedTask):
         if self._contrasts and method.augmented:
             images.insert(0, self._changed(batch.images, random))
         values = torch.cat([network.resized(network.values(view, batch.present)) for view in images])
-        maps, parts, there = network.encoded(
+        parts, there, maps = network.encoded(
             values.contiguous(memory_format=torch.channels_last), batch.present.repeat(len(images), 1)
         )
         told: dict[str, Tensor] = {}

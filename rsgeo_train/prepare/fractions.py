@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rsgeo_train.catalog import IGNORED, Catalog, CatalogClass, told_names
+from rsgeo_train.catalog import Catalog, CatalogClass, told_names
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.labels import StoredLabels
-from rsgeo_train.sources import StoredImages
+from rsgeo_train.prepare.class_shares import class_shares
 
 FADED = "#bdbdbd"
 """Colour of samples with little of the class."""
@@ -33,16 +31,12 @@ def prepare(catalog: Catalog, output: Path, *, name: str, threshold: float | Non
             of, or all of its samples are of one class.
     """
     header = catalog.header
-    if not header.is_dense:
-        raise DatasetError(
-            f"The catalog has labels of the kind {header.label_kind}; shares are taken of maps of classes.",
-            "Make such a catalog with: rsgeo-train prepare ombria, prepare masks, or prepare scenes --labels",
-        )
     names = [entry.name for entry in header.classes]
     if name not in names:
         raise DatasetError(f"--class {told_names([name])}: no such class.", f"The catalog has {told_names(names)}")
-    shares = shares_of(catalog, names.index(name))
-    known = np.isfinite(shares)
+    of_all = class_shares(catalog)
+    known = of_all.sum(axis=1) > 0
+    shares = of_all[:, names.index(name)] / of_all.sum(axis=1).clip(min=1e-9)
     train = (catalog.table["split"].to_numpy() == "train") & known
     if threshold is None and not train.any():
         raise DatasetError("No sample of train has labels to take the median of.", "Type: --threshold 0.1")
@@ -66,16 +60,3 @@ def prepare(catalog: Catalog, output: Path, *, name: str, threshold: float | Non
         update={"classes": classes, "label_kind": "class", "label_column": None, "notes": [*header.notes, *told]}
     )
     return Catalog(facts, table, output.resolve().parent)
-
-
-def shares_of(catalog: Catalog, index: int) -> NDArray[np.float64]:
-    """The share of a class in each sample's labelled pixels, (N,); NaN where none is labelled."""
-    labels, sensors = StoredLabels(catalog), [StoredImages(catalog, sensor) for sensor in catalog.header.sensors]
-    found = np.full(len(catalog), np.nan)
-    for row in range(len(catalog)):
-        images = next(stored for stored in sensors if stored.has(row))
-        label = np.asarray(labels.read(row, images, images.read(row, [1]).shape[1:]))
-        counted = label[label != IGNORED]
-        if counted.size:
-            found[row] = (counted == index).mean()
-    return found

@@ -45,6 +45,7 @@ class Encoder(nn.Module):
         takes_present: whether it looks at `present`: it then knows what is missing, and nothing has to make up for it.
         default_taps: modules that span the network's depth, finest first.
         sensors: those that `parts` tells apart; none of an encoder that takes all bands as one stack.
+        part_width: features of one of its vectors.
     """
 
     width: int
@@ -55,6 +56,7 @@ class Encoder(nn.Module):
     takes_present: bool = False
     default_taps: list[str]
     sensors: Sequence[str] = ()
+    part_width: int
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, bands, H, W) normalised values, 0 where missing, and (B, bands) bool → pooled features, (B, width)."""

@@ -116,7 +116,7 @@ class SensorTransformer(Encoder):
         self.patch, self.grid, self.pool = options.patch, options.grid, options.pool
         self.width, self.channels, self.reductions = width, [width], [options.patch]
         self.multiple = options.patch
-        self.sensors = list(bands)
+        self.sensors, self.part_width = list(bands), width
         self.sizes = {sensor: len(names) for sensor, names in bands.items()}
         self.embeddings = nn.ModuleDict({s: nn.Conv2d(n, width, self.patch, self.patch) for s, n in self.sizes.items()})
         self.class_tokens = nn.ParameterDict({s: nn.Parameter(torch.empty(1, 1, width)) for s in self.sizes})

@@ -71,6 +71,10 @@ class Encoder(nn.Module):
         there = torch.ones_like(images[:, 0, 0, 0], dtype=torch.bool) if present is None else present.any(dim=1)
         return torch.where(there[:, None], self(images, present), 0.0)[:, None], there[:, None]
 
+    def fused(self, parts: Tensor, there: Tensor) -> Tensor:
+        """What `parts` gives → pooled features, (B, width), as `forward` gives them."""
+        return parts[:, 0]
+
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps (B, channels[i], H / reductions[i], W / reductions[i]), finest first."""
         raise NotImplementedError

@@ -59,27 +59,19 @@ class PartsTrunk(nn.Module):
 
     def forward(self, values: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) normalised, 0 where missing, and (N, C) bool → `outputs`, (N, K) and (N, D) of length 1."""
-        known, seen, answers = present.any(dim=1, keepdim=True), values, []
-        if self.network is not None:
-            seen = self.network.resized(values)
-            answers.append(torch.where(known, self.network.decoded(values, present), float("nan")))
-            for alone, has in self._alone(values, present):
-                logits = self.network.decoded(alone, has)
-                answers.append(torch.where(has.any(dim=1, keepdim=True), logits, float("nan")))
+        seen = values if self.network is None else self.network.resized(values)
         parts, there = self.backbone.parts(seen, present)
-        answers.append(directions(self.backbone(seen, present), known))
+        known = there.any(dim=1, keepdim=True)
+        answers = []
+        if self.network is not None:
+            answers.append(torch.where(known, self.network.scored(parts, there), float("nan")))
+            for number in range(len(self.sizes)):
+                alone = there & (torch.arange(len(self.sizes)) == number)[None]
+                logits = self.network.scored(torch.where(alone[:, :, None], parts, 0.0), alone)
+                answers.append(torch.where(alone.any(dim=1, keepdim=True), logits, float("nan")))
+        answers.append(directions(self.backbone.fused(parts, there), known))
         answers += [directions(parts[:, n], there[:, n : n + 1]) for n in range(len(self.sizes))]
         return tuple(answers)
-
-    def _alone(self, values: Tensor, present: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Per sensor the values and what is present with all other sensors missing."""
-        found, start = [], 0
-        for size in self.sizes.values():
-            places = torch.arange(present.shape[1])
-            mine = (places >= start) & (places < start + size)
-            found.append((values * mine[None, :, None, None], present & mine[None]))
-            start += size
-        return found
 
 
 def export_parts(

@@ -202,6 +202,10 @@ class SensorTransformer(Encoder):
             there = torch.stack([p.any(dim=1) for p in present.split(list(self.sizes.values()), dim=1)], dim=1)
         return torch.where(there[..., None], torch.stack(found, dim=1), 0.0), there
 
+    def fused(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `Encoder.fused`: the mean of those that are there."""
+        return parts.sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1)
+
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """The grid of the last tokens alone, the mean over the sensors that are there."""
         return [self.as_map(self._encoded(images, present)[1], images.shape[-2:])]

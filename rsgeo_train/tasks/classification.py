@@ -41,7 +41,13 @@ class Classifier(TaskNetwork):
 
     def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values → logits (B, K)."""
-        found = self.encoder(self.resized(values), present)
+        return self._classified(self.encoder(self.resized(values), present))
+
+    def scored(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `TaskNetwork.scored`."""
+        return self._classified(self.encoder.fused(parts, there))
+
+    def _classified(self, found: Tensor) -> Tensor:
         if self.bottleneck is not None:
             found = self.bottleneck(found)
         return self.head(self.dropout(found))

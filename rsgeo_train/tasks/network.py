@@ -52,6 +52,10 @@ class TaskNetwork(nn.Module):
         """What `values` gives and (B, C) bool, None for all there → logits."""
         raise NotImplementedError
 
+    def scored(self, parts: Tensor, there: Tensor) -> Tensor:
+        """What `Encoder.parts` gives for resized values → logits, of networks that classify whole images."""
+        raise NotImplementedError
+
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) in the catalog's values and (B, C) bool, None for all there → logits."""
         return self.decoded(self.values(images, present), present)

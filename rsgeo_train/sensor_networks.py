@@ -215,7 +215,11 @@ class SensorNetwork(Encoder):
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Late fusion: the vectors of all sensors one behind the other, (B, S · part_width)."""
-        return self.parts(images, present)[0].flatten(1)
+        return self.fused(*self.parts(images, present))
+
+    def fused(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `Encoder.fused`: the vectors of all sensors one behind the other."""
+        return parts.flatten(1)
 
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps, finest first, those of all sensors stacked; of ResNets.

@@ -116,7 +116,7 @@ class SensorTransformer(Encoder):
         self.patch, self.grid, self.pool = options.patch, options.grid, options.pool
         self.width, self.channels, self.reductions = width, [width], [options.patch]
         self.multiple = options.patch
-        self.sensors = list(bands)
+        self.sensors, self.part_width = list(bands), width
         self.sizes = {sensor: len(names) for sensor, names in bands.items()}
         self.embeddings = nn.ModuleDict({s: nn.Conv2d(n, width, self.patch, self.patch) for s, n in self.sizes.items()})
         self.class_tokens = nn.ParameterDict({s: nn.Parameter(torch.empty(1, 1, width)) for s in self.sizes})
@@ -201,6 +201,10 @@ class SensorTransformer(Encoder):
         else:
             there = torch.stack([p.any(dim=1) for p in present.split(list(self.sizes.values()), dim=1)], dim=1)
         return torch.where(there[..., None], torch.stack(found, dim=1), 0.0), there
+
+    def fused(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `Encoder.fused`: the mean of those that are there."""
+        return parts.sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1)
 
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """The grid of the last tokens alone, the mean over the sensors that are there."""

@@ -73,7 +73,7 @@ class SimclrNetwork(nn.Module):
         self.encoder = FusionEncoder(recipe.encoder, taken.bands, taken.normalisation)
 
     def forward(self, images: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) in stored units and (B, C) bool → (B, S, D), zeros where a sensor is missing, and (B, S) bool."""
+        """(B, C, H, W) in stored units and (B, C) bool → (B, S, D), zeros where a sensor is missing; (B, S) bool."""
         return self.encoder.backbone.parts(self.encoder.prepared(images, present), present)
 
 

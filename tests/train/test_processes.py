@@ -39,6 +39,7 @@ CSMAE = [
     "method={decoder_width: 16, decoder_heads: 2, decoder_depth: 1, mde: 0.5}",
     "augment.brightness=0.2",
 ]
+SIMCLR = [CSMAE[0], "method.second={brightness: 0.2}"]
 VICREG = [CSF[0], "method.expander=[16]", "augment={crop: 24, brightness: 0.2}"]
 
 
@@ -53,13 +54,17 @@ def log(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["csf", "csmae", "vicreg"])
+@pytest.mark.parametrize("method", ["csf", "csmae", "simclr", "vicreg"])
 def test_two_processes_train_what_one_does(pairs: Path, tmp_path: Path, method: str) -> None:
     """The losses of every step, the selection, and the weights; samples that lack a sensor lie on either side."""
     catalog = read_catalog(pairs)
     said: list[str] = []
     # Four samples to select by: of five, two processes would leave one out.
-    form = [*{"csf": CSF, "csmae": CSMAE, "vicreg": VICREG}[method], *PLAIN, "data.selection_fraction=0.083"]
+    form = [
+        *{"csf": CSF, "csmae": CSMAE, "simclr": SIMCLR, "vicreg": VICREG}[method],
+        *PLAIN,
+        "data.selection_fraction=0.083",
+    ]
     alone, shared = (
         load_recipe(None, settings, recipe_kind(method)) for settings in (form, [*form, "trainer.devices=2"])
     )

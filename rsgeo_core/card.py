@@ -151,6 +151,7 @@ class Output(_Model):
         scale: factor from the graph's values to `unit`.
         threshold: probability below which Deepness models fall back to the first class.
         objects: of detections, the outputs beside the boxes, and how they are to be taken.
+        sensor: the one that it is of, in a model of several that may be missing; NaN without it.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Output(_Model):
     scale: float = 1.0
     threshold: float | None = None
     objects: Objects | None = None
+    sensor: str | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Output:

@@ -114,6 +114,7 @@ def prepared(request: InferRequest, tell: Listener) -> Iterator[Prepared]:
     files = zoo.named_files(request.files, model.card)
     output = _output(request, model)
     with Scene(files, model.card.inputs, replace(request.read_options, border=model.card.context.border)) as scene:
+        _check_sensor(output, scene)
         _tell_bands(scene, tell)
         _tell_grid(scene, tell)
         for problem in scene.check():
@@ -159,6 +160,16 @@ def _output(request: InferRequest, model: Model) -> Output:
         raise RequestError(f"--min-score is of detectors; {model.card.name} gives {output.kind}.", "Leave it out.")
     targets.check_kind(request, model.card.name, finds_objects=output.objects is not None)
     return output
+
+
+def _check_sensor(output: Output, scene: Scene) -> None:
+    """Refuse to map what a sensor says where there is no file of it."""
+    if output.sensor in scene.lacking:
+        others = ", ".join(scene.sensors)
+        raise RequestError(
+            f"The output {output.name} is what {output.sensor} says, of which no file was given; given: {others}.",
+            f"Add --sensor {output.sensor}=FILE, or choose an output of what is there with --layer.",
+        )
 
 
 def _tell_bands(scene: Scene, tell: Listener) -> None:

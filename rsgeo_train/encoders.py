@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from rsgeo_train.errors import RecipeError
@@ -43,6 +44,8 @@ class Encoder(nn.Module):
         is_global: whether every output depends on the whole input, so that it can be no part of a larger whole.
         takes_present: whether it looks at `present`: it then knows what is missing, and nothing has to make up for it.
         default_taps: modules that span the network's depth, finest first.
+        sensors: those that `parts` tells apart; none of an encoder that takes all bands as one stack.
+        part_width: features of one of its vectors.
     """
 
     width: int
@@ -52,10 +55,25 @@ class Encoder(nn.Module):
     is_global: bool = False
     takes_present: bool = False
     default_taps: list[str]
+    sensors: Sequence[str] = ()
+    part_width: int
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, bands, H, W) normalised values, 0 where missing, and (B, bands) bool → pooled features, (B, width)."""
         raise NotImplementedError
+
+    def parts(self, images: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What each sensor says by itself; of an encoder that takes all bands as one stack, the whole as one part.
+
+        Returns:
+            (B, S, features), zeros where a sensor is missing; and (B, S) bool, whether a sample has it.
+        """
+        there = torch.ones_like(images[:, 0, 0, 0], dtype=torch.bool) if present is None else present.any(dim=1)
+        return torch.where(there[:, None], self(images, present), 0.0)[:, None], there[:, None]
+
+    def fused(self, parts: Tensor, there: Tensor) -> Tensor:
+        """What `parts` gives → pooled features, (B, width), as `forward` gives them."""
+        return parts[:, 0]
 
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps (B, channels[i], H / reductions[i], W / reductions[i]), finest first."""

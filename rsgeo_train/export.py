@@ -27,6 +27,7 @@ from rsgeo_core.card import (
     SelfTest,
     SensorInput,
     StoredArray,
+    Task,
 )
 from rsgeo_core.onnx_file import with_metadata
 from rsgeo_core.sensors import REGISTRY, Band
@@ -36,7 +37,7 @@ from rsgeo_train.card_facts import CardFacts, with_ranges
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.export_samples import Feeds, first_whole, raw_images, spread_images, windows, with_bands_missing
-from rsgeo_train.methods.registry import Input, is_method
+from rsgeo_train.methods.registry import Input, is_method, learns_from_labels
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
 from rsgeo_train.recipe import Recipe
@@ -101,6 +102,7 @@ def export(
     embedding: int | None = None,
     taps: Sequence[str] = (),
     sensors: Sequence[str] = (),
+    parts: bool = False,
     weights: str = "float16",
     catalog: Path | None = None,
     recipe_name: str = "",
@@ -116,6 +118,7 @@ def export(
         embedding: export the encoder with a projection to that many dimensions instead of the classes.
         taps: modules of a self-supervised encoder whose maps are outputs too; see `taps`.
         sensors: export the part of a self-supervised encoder that is for these sensors; all where empty.
+        parts: give what each sensor says by itself beside what all say; see `parts_export`.
         weights: how weights are stored, `float16` or `float32`; the graph computes in float32.
         catalog: the catalog, where the run's own is not to be used.
         recipe_name: the recipe's name for the card.
@@ -127,7 +130,15 @@ def export(
     """
     facts = facts or CardFacts()
     kind, recipe, samples_catalog = read_run(run, catalog)
-    if is_method(kind):
+    if parts:
+        from rsgeo_train.parts_export import export_parts
+
+        if given := [
+            f"--{name}" for name, value in (("embedding", embedding), ("tap", taps), ("sensor", sensors)) if value
+        ]:
+            raise ExportError(f"--parts gives every sensor's features as they are; {given[0]} cannot be given too.")
+        return export_parts(run, output, facts, metrics, weights, catalog, recipe_name, tell)
+    if is_method(kind) and not learns_from_labels(kind):
         from rsgeo_train.fusion_export import export_fusion
 
         return export_fusion(run, output, facts, metrics, embedding, taps, sensors, weights, catalog, recipe_name, tell)
@@ -156,14 +167,15 @@ def export(
     stretch = stretch_of(recipe, taken)
     if task.takes_missing:
         feeds = with_bands_missing(samples_catalog, taken)
-        facts = _cautious(facts, recipe, samples_catalog, taken)
+        facts = cautious(facts, recipe, samples_catalog, taken)
     else:
         feeds = {raw_input(taken, stretch)[0]: raw_images(samples_catalog, taken, stretch)}
     notes = [*facts.notes, *taken.normalisation.told]
     if embedding:
         projection, note = fit_projection(network, recipe, samples_catalog, taken, embedding, tell)
         network, notes = Projected(network, projection).eval(), [*notes, note]
-    dense = kind == "segmentation" and not embedding
+    task_kind: Task = "segmentation" if kind == "segmentation" else "classification"  # labelled methods classify
+    dense = task_kind == "segmentation" and not embedding
     multiple = getattr(network, "multiple", 1)
     name = "embedding" if embedding else "logits"
     height, width = next(iter(feeds.values())).shape[-2:]
@@ -182,10 +194,12 @@ def export(
     known = known_facts(facts, samples_catalog, taken, feeds, stretch)
     feeds = windows(feeds, height - height % multiple, width - width % multiple)
     whole = onnx_graph.RawInput(network, stretch).eval()
-    original = SeveralInputs(network, Trunk(network)).eval() if task.takes_missing else whole
-    final = folded = onnx_graph.folded(whole)
+    original, folded = whole, onnx_graph.folded(whole)
+    final = folded
     if task.takes_missing:
-        final = SeveralInputs(network, onnx_graph.folded(Trunk(network))).eval()
+        told = network.encoder.takes_present
+        original = SeveralInputs(network.normalise, Trunk(network), takes_present=told).eval()
+        final = SeveralInputs(network.normalise, onnx_graph.folded(Trunk(network)), takes_present=told).eval()
     if weights == "float16":
         final = onnx_graph.rounded(final)
     tell("exporting the graph")
@@ -211,7 +225,7 @@ def export(
     )
     card = ModelCard(
         **identity(facts, run),
-        task="embedding" if embedding else kind,
+        task="embedding" if embedding else task_kind,
         inputs=tuple(
             SensorInput(
                 sensor=sensor,
@@ -226,10 +240,10 @@ def export(
             )
             for sensor, bands, fills in graph_inputs(taken, stretch)
         ),
-        outputs=(_output(name, samples_catalog, facts, side, embedding, dense=dense),),
+        outputs=(card_output(name, samples_catalog, facts, side, embedding, dense=dense),),
         context=context,
         provenance=Provenance(
-            method=f"supervised {kind} from {start_of(recipe)} weights, {_architecture(kind, recipe)}",
+            method=f"supervised {kind} from {start_of(recipe)} weights, {architecture(kind, recipe)}",
             recipe=recipe_name,
             data=facts.data or samples_catalog.header.name,
             split=samples_catalog.header.split_by,
@@ -329,7 +343,7 @@ def agreement(
         ExportError: graph and network differ by more than 1e-4.
     """
     answers, values = onnx_graph.run(model, feeds, output=output), [torch.from_numpy(v) for v in feeds.values()]
-    off = float(np.abs(answers - network(*values).numpy()).max())
+    off = _apart(answers, network(*values).numpy())
     if not off <= PARITY_LIMIT:
         raise ExportError(
             f"The exported graph differs from the network by {off:.3g}; at most {PARITY_LIMIT} was expected."
@@ -337,13 +351,21 @@ def agreement(
     trained = original(*values).numpy()
     same = float((answers.argmax(1) == trained.argmax(1)).mean()) if classes else None
     return Parity(
-        max_abs_difference=float(np.abs(answers - trained).max()),
+        max_abs_difference=_apart(answers, trained),
         against="trained",
         argmax_agreement=same,
         samples=len(answers),
         weights=weights,
         versions={name: version(name) for name in ("torch", "onnx", "onnxruntime")},
     )
+
+
+def _apart(answers: NDArray[np.float32], others: NDArray[np.float32]) -> float:
+    """The largest difference; none where neither says anything (NaN), infinite where only one does."""
+    nothing = np.isnan(answers)
+    if not np.array_equal(nothing, np.isnan(others)):
+        return float("inf")
+    return float(np.abs(answers - others)[~nothing].max(initial=0))
 
 
 def rounded_up(pixels: int, multiple: int) -> int:
@@ -357,7 +379,8 @@ def start_of(recipe: Recipe) -> str:
     return init if init in ("random", "pretrained") else f"{Path(init).name}'s"
 
 
-def _architecture(kind: str, recipe: Recipe) -> str:
+def architecture(kind: str, recipe: Recipe) -> str:
+    """The encoder, and a task's decoder, in words."""
     return recipe.encoder.name + (f", {recipe.method.decoder}" if kind == "segmentation" else "")
 
 
@@ -403,10 +426,10 @@ def known_facts(
     return found
 
 
-def _cautious(facts: CardFacts, recipe: Recipe, catalog: Catalog, taken: Input) -> CardFacts:
+def cautious(facts: CardFacts, recipe: Recipe, catalog: Catalog, taken: Input) -> CardFacts:
     """A caution more where training met no sample without some of its bands."""
     train = Samples(catalog, catalog.rows("train"), taken.bands, cache=False, with_labels=False)
-    if recipe.method.drop or not train.has_sensors().all():
+    if getattr(recipe.method, "drop", 0) or not train.has_sensors().all():
         return facts
     return facts.model_copy(update={"cautions": [*facts.cautions, _UNTRIED]})
 
@@ -420,7 +443,10 @@ def card_bands(sensor: str, names: Sequence[str], fills: Sequence[float], facts:
     )
 
 
-def _output(name: str, catalog: Catalog, facts: CardFacts, side: int, embedding: int | None, *, dense: bool) -> Output:
+def card_output(
+    name: str, catalog: Catalog, facts: CardFacts, side: int, embedding: int | None, *, dense: bool
+) -> Output:
+    """A card's output: an embedding of that many dimensions, or scores of the catalog's classes."""
     if embedding:
         return Output(name=name, kind="embedding", dense=False, stride=facts.stride or side, dimension=embedding)
     classes = tuple(

@@ -125,22 +125,23 @@ class FusionEmbedding(nn.Module):
         stack = torch.cat(images, dim=1)
         known = present.any(dim=1, keepdim=True)
         if not self.taps:
-            return self._unit(self._projected(self.encoder(stack, present)), known)
+            return directions(self._projected(self.encoder(stack, present)), known)
         found = self.encoder.features(stack, present, self.taps)
         maps = []
         for name, layer in zip(self.taps, self.map_projections, strict=True):
             cells = self.encoder.backbone.as_map(found.taps[name], stack.shape[-2:])
             if isinstance(layer, nn.Linear):
                 cells = F.conv2d(cells, layer.weight[:, :, None, None], layer.bias)
-            maps.append(self._unit(cells, known[:, :, None, None]))
-        return self._unit(self._projected(found.pooled), known), *maps
+            maps.append(directions(cells, known[:, :, None, None]))
+        return directions(self._projected(found.pooled), known), *maps
 
     def _projected(self, pooled: Tensor) -> Tensor:
         return pooled if self.projection is None else self.projection(pooled)
 
-    @staticmethod
-    def _unit(vectors: Tensor, known: Tensor) -> Tensor:
-        return torch.where(known, F.normalize(vectors, dim=1), float("nan"))
+
+def directions(vectors: Tensor, known: Tensor) -> Tensor:
+    """Vectors (B, D, …) of length 1; NaN where nothing is known."""
+    return torch.where(known, F.normalize(vectors, dim=1), float("nan"))
 
 
 class OneOutput(nn.Module):

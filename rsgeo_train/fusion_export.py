@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from rsgeo_core.card import Context, Metric, ModelCard, Output, Parity, Provenance, SelfTest, SensorInput, StoredArray
 from rsgeo_train import onnx_graph, taps
@@ -17,7 +18,7 @@ from rsgeo_train.evaluate.features import pooled
 from rsgeo_train.export import Exported, agreement, card_bands, commit, identity, publish
 from rsgeo_train.export_samples import first_whole, spread_images, windows, with_bands_missing
 from rsgeo_train.fusion import FusionEmbedding, FusionEncoder, OneOutput
-from rsgeo_train.methods.registry import Input, is_method
+from rsgeo_train.methods.registry import Input, learns_from_labels
 from rsgeo_train.projection import as_linear, principal_axes
 from rsgeo_train.runs import read_run
 from rsgeo_train.samples import Samples, has_any
@@ -51,7 +52,7 @@ def export_fusion(
     task = build(kind, recipe, samples_catalog, taken)
     load_best(task, run)
     network = task.average.module.eval()
-    encoder = network.encoder if is_method(kind) else PooledEncoder(network)
+    encoder = PooledEncoder(network) if learns_from_labels(kind) else network.encoder
     if sensors:
         taken = taken.only(sensors)
         encoder = encoder.only(taken)
@@ -83,17 +84,6 @@ def export_fusion(
     if weights == "float16":
         model = onnx_graph.halved(model)
     feeds = windows(with_bands_missing(samples_catalog, taken), side, side)
-    stored = samples_catalog.header.sensors
-    known = {
-        sensor: with_ranges(
-            facts,
-            sensor,
-            stored[sensor].gsd,
-            spread_images(samples_catalog, sensor, taken.bands[sensor]),
-            stored[sensor].dtype,
-        )
-        for sensor in sizes
-    }
     stride = facts.stride or taken.side
     context = (
         taps.context_of(final, list(sizes.values()), found, multiple, side, tell)
@@ -103,19 +93,7 @@ def export_fusion(
     card = ModelCard(
         **identity(facts, run),
         task="embedding",
-        inputs=tuple(
-            SensorInput(
-                sensor=sensor,
-                bands=card_bands(sensor, names, taken.fills[sensor], known[sensor]),
-                gsd=known[sensor].gsd,
-                gsd_range=known[sensor].gsd_range,
-                tile_size=side,
-                size_multiple=multiple,
-                dynamic_size=not is_fixed,
-                missing_bands="present",
-            )
-            for sensor, names in taken.bands.items()
-        ),
+        inputs=sensor_inputs(facts, samples_catalog, taken, side, multiple, dynamic_size=not is_fixed),
         outputs=(
             Output(name=POOLED, kind="embedding", dense=False, stride=stride, dimension=dimensions[POOLED]),
             *(
@@ -134,8 +112,8 @@ def export_fusion(
             metrics=tuple(metrics),
             notes=(*facts.notes, *taken.normalisation.told, *told),
         ),
-        parity=_parity(model, feeds, final, original, weights, list(dimensions)),
-        selftest=_selftest(model, feeds, list(sizes), list(dimensions)),
+        parity=worst_parity(model, feeds, final, original, weights, list(dimensions)),
+        selftest=whole_selftest(model, feeds, list(sizes), list(dimensions)),
     )
     return publish(model, card, recipe.encoder.name, final, output)
 
@@ -167,11 +145,34 @@ def _network(
     return FusionEmbedding(encoder, as_linear(basis, features.mean(0)), layers).eval(), dimensions, told
 
 
-def _parity(
+def sensor_inputs(
+    facts: CardFacts, catalog: Catalog, taken: Input, side: int, multiple: int, *, dynamic_size: bool
+) -> tuple[SensorInput, ...]:
+    """A card's inputs, one a sensor, any of which may be missing."""
+    stored, found = catalog.header.sensors, []
+    for sensor, names in taken.bands.items():
+        images = spread_images(catalog, sensor, names)
+        known = with_ranges(facts, sensor, stored[sensor].gsd, images, stored[sensor].dtype)
+        found.append(
+            SensorInput(
+                sensor=sensor,
+                bands=card_bands(sensor, names, taken.fills[sensor], known),
+                gsd=known.gsd,
+                gsd_range=known.gsd_range,
+                tile_size=side,
+                size_multiple=multiple,
+                dynamic_size=dynamic_size,
+                missing_bands="present",
+            )
+        )
+    return tuple(found)
+
+
+def worst_parity(
     model: bytes,
     feeds: Mapping[str, np.ndarray],
-    final: FusionEmbedding,
-    original: FusionEmbedding,
+    final: nn.Module,
+    original: nn.Module,
     weights: str,
     outputs: Sequence[str],
 ) -> Parity:
@@ -183,7 +184,7 @@ def _parity(
     return max(judged, key=lambda one: one.max_abs_difference)
 
 
-def _selftest(
+def whole_selftest(
     model: bytes, feeds: Mapping[str, np.ndarray], sensors: Sequence[str], outputs: Sequence[str]
 ) -> SelfTest:
     """One sample with all bands; maps, which are large, are stored as float16 has them: 0.0005 of 1 at most."""

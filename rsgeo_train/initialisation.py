@@ -30,6 +30,7 @@ from rsgeo_train.fusion import FusionEncoder
 from rsgeo_train.learner import Learner
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.runs import read_run, recipe_of, run_around
+from rsgeo_train.sensor_networks import ALEXNET, PREFIX, SensorNetwork, is_sensor_network
 from rsgeo_train.settings.network import EncoderBlock
 from rsgeo_train.weights import Match, bands_of, match, read_weights
 
@@ -60,7 +61,10 @@ def initialise(task: Learner, bands: Bands, tell: Teller) -> None:
     encoder = whole.backbone if isinstance(whole, FusionEncoder) else whole
     gain = 1 / (1 - whole.rate) if isinstance(whole, FusionEncoder) and whole.scaling == "rate" else 1.0
     if config.init == "pretrained":
-        load(encoder, pretrained(config), config, bands, RGB, tell, source="timm's weights", gain=1 / gain)
+        weights = pretrained(config)
+        if isinstance(encoder, SensorNetwork):
+            weights = encoder.spread(weights)
+        load(encoder, weights, config, bands, RGB, tell, source="timm's weights", gain=1 / gain)
     else:
         _from_path(encoder, Path(config.init), config, bands, tell, gain)
         vicreg_weights.continue_expander(task.network, Path(config.init), tell)
@@ -73,10 +77,12 @@ def pretrained(config: EncoderBlock) -> dict[str, Tensor]:
     Raises:
         RecipeError: there are none, or they cannot be downloaded.
     """
-    if config.name == "compact":
-        raise RecipeError("encoder.init: compact has no published weights.", "Type: --set encoder.init=random")
+    if config.name in ("compact", ALEXNET):
+        raise RecipeError(f"encoder.init: {config.name} has no published weights.", "Type: --set encoder.init=random")
+    own = is_sensor_network(config.name)  # whose options are not timm's
     try:
-        return create_backbone(config.name, pretrained=True, **config.options).state_dict()
+        name = config.name.removeprefix(PREFIX) if own else config.name
+        return create_backbone(name, pretrained=True, **({} if own else config.options)).state_dict()
     except RecipeError:
         raise
     except Exception as error:  # whatever the network, the hub or the file did
@@ -125,8 +131,9 @@ def load(
     for convolution, taken in encoder.stems(bands):
         stem = f"{prefix}{names[convolution]}.weight"
         if (filters := tensors.get(stem)) is not None and filters.ndim == 4:
-            trained_for = known if known is None or taken is bands else {s: known[s] for s in taken if s in known}
-            tensors[stem] = _for_bands(filters, taken, trained_for, config, source, made_up, gain, tell)
+            of_sensor = known if known is None or taken is bands else {s: known[s] for s in taken if s in known}
+            # What was trained on none of the sensors, such as photographs, is mixed for each of them.
+            tensors[stem] = _for_bands(filters, taken, of_sensor or known, config, source, made_up, gain, tell)
     for sensor in dict.fromkeys(filter(None, (encoder.foreign(key.removeprefix(prefix)) for key in tensors))):
         tensors = {key: v for key, v in tensors.items() if encoder.foreign(key.removeprefix(prefix)) != sensor}
         tell(f"  left out what is of {sensor} alone")

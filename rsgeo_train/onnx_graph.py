@@ -53,18 +53,12 @@ def folded(network: nn.Module) -> nn.Module:
     except Exception:  # control flow that depends on data; the runtime folds what it can when it loads the graph
         return network
     modules = dict(traced.named_modules())
-    for node in list(traced.graph.nodes):
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
-            continue
-        source = node.args[0]
-        if source.op != "call_module" or len(source.users) != 1 or type(modules[source.target]) is not nn.Conv2d:
-            continue
-        fused = fuse_conv_bn_eval(modules[source.target], modules[node.target])
+    for norm, source in _foldable(traced.graph, modules):  # a shared layer, called several times, gives the same again
+        fused = fuse_conv_bn_eval(modules[source.target], modules[norm.target])
         parent, _, name = source.target.rpartition(".")
         setattr(traced.get_submodule(parent), name, fused)
-        modules[source.target] = fused
-        node.replace_all_uses_with(source)
-        traced.graph.erase_node(node)
+        norm.replace_all_uses_with(source)
+        traced.graph.erase_node(norm)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced.eval()
@@ -82,19 +76,33 @@ def fold_in_place(network: nn.Module, taps: Sequence[str] = ()) -> nn.Module:
     except Exception:  # as in `folded`
         return network
     modules = dict(network.named_modules())
-    for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+    pairs = {(source.target, norm.target) for norm, source in _foldable(graph, modules)}
+    for convolution, norm in pairs:
+        if any(_lies_in(convolution, tap) and not _lies_in(norm, tap) for tap in taps):
             continue
-        source = node.args[0]
-        if source.op != "call_module" or len(source.users) != 1 or type(modules[source.target]) is not nn.Conv2d:
-            continue
-        if any(_lies_in(source.target, tap) and not _lies_in(node.target, tap) for tap in taps):
-            continue
-        fused = fuse_conv_bn_eval(modules[source.target], modules[node.target])
-        for target, module in ((source.target, fused), (node.target, nn.Identity())):
+        fused = fuse_conv_bn_eval(modules[convolution], modules[norm])
+        for target, module in ((convolution, fused), (norm, nn.Identity())):
             parent, _, name = target.rpartition(".")
             setattr(network.get_submodule(parent), name, module)
     return network
+
+
+def _foldable(graph: torch.fx.Graph, modules: Mapping[str, nn.Module]) -> list[tuple[torch.fx.Node, torch.fx.Node]]:
+    """Calls of a BatchNorm with the convolution's call before it, where the two always go together."""
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    found, before, after = [], {}, {}
+    for node in calls:
+        if isinstance(modules[node.target], nn.BatchNorm2d):
+            source = node.args[0]
+            is_call = source.op == "call_module"
+            before.setdefault(node.target, set()).add(source.target if is_call else None)
+            if is_call and len(source.users) == 1 and type(modules[source.target]) is nn.Conv2d:
+                found.append((node, source))
+        elif type(modules[node.target]) is nn.Conv2d:
+            users = list(node.users)
+            is_alone = len(users) == 1 and users[0].op == "call_module"
+            after.setdefault(node.target, set()).add(users[0].target if is_alone else None)
+    return [(n, s) for n, s in found if before[n.target] == {s.target} and after[s.target] == {n.target}]
 
 
 def _lies_in(name: str, module: str) -> bool:

@@ -13,16 +13,16 @@ never look at each other's tokens, so each can be encoded alone; what several sa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from rsgeo_train.encoder_options import checked_options
 from rsgeo_train.encoders import Encoder, check_patches
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.positions import positions
@@ -83,17 +83,7 @@ def read_options(config: EncoderBlock) -> SensorOptions:
     Raises:
         RecipeError: an option is unknown or wrong, or they do not go together.
     """
-    try:
-        options = SensorOptions.model_validate(config.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(["encoder.options", *map(str, first["loc"])])
-        known = ", ".join(SensorOptions.model_fields)
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(first["loc"][-1]), SensorOptions.model_fields, 1)
-            hint = f"Did you mean encoder.options.{near[0]}?" if near else ""
-            raise RecipeError(f"There is no setting {where}; known here: {known}.", hint) from None
-        raise RecipeError(f"{where}: {first['msg'].removeprefix('Value error, ')}.", f"Known: {known}") from None
+    options = checked_options(SensorOptions, config)
     width, heads, own, _ = options.shape(config.name)
     if width % heads:
         fitting = max(n for n in range(1, heads + 1) if width % n == 0)
@@ -126,6 +116,7 @@ class SensorTransformer(Encoder):
         self.patch, self.grid, self.pool = options.patch, options.grid, options.pool
         self.width, self.channels, self.reductions = width, [width], [options.patch]
         self.multiple = options.patch
+        self.sensors, self.part_width = list(bands), width
         self.sizes = {sensor: len(names) for sensor, names in bands.items()}
         self.embeddings = nn.ModuleDict({s: nn.Conv2d(n, width, self.patch, self.patch) for s, n in self.sizes.items()})
         self.class_tokens = nn.ParameterDict({s: nn.Parameter(torch.empty(1, 1, width)) for s in self.sizes})
@@ -201,6 +192,19 @@ class SensorTransformer(Encoder):
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Pooled features, (B, D): the mean of those of the sensors that are there."""
         return self._encoded(images, present)[0]
+
+    def parts(self, images: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See `Encoder.parts`."""
+        found = [self.pooled(self.through(sensor, tokens)[-1]) for sensor, tokens in self.embedded(images).items()]
+        if present is None:
+            there = torch.ones_like(images[:, : len(found), 0, 0], dtype=torch.bool)
+        else:
+            there = torch.stack([p.any(dim=1) for p in present.split(list(self.sizes.values()), dim=1)], dim=1)
+        return torch.where(there[..., None], torch.stack(found, dim=1), 0.0), there
+
+    def fused(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `Encoder.fused`: the mean of those that are there."""
+        return parts.sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1)
 
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """The grid of the last tokens alone, the mean over the sensors that are there."""

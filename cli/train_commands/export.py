@@ -48,6 +48,12 @@ import rich_click as click
     help="Only the part for this sensor, of an encoder that takes each by itself (csmae); repeatable.",
 )
 @click.option(
+    "--parts",
+    is_flag=True,
+    help="Beside what all sensors say also what each says by itself: embeddings, and the classes of a classifier; of "
+    "an encoder that takes each sensor by itself.",
+)
+@click.option(
     "--weights",
     type=click.Choice(["float16", "float32"]),
     default="float16",
@@ -64,6 +70,7 @@ def command(
     embedding: int | None,
     taps: tuple[str, ...],
     sensors: tuple[str, ...],
+    parts: bool,
     weights: str,
     data: Path | None,
     recipe_name: str,
@@ -97,6 +104,7 @@ def command(
         embedding=embedding,
         taps=taps,
         sensors=sensors,
+        parts=parts,
         weights=weights,
         catalog=data,
         recipe_name=recipe_name,

@@ -37,16 +37,23 @@ class Classifier(TaskNetwork):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled encoder features of whole stacks, (B, D)."""
-        return self.encoder(self._resized(self.values(images)))
+        return self.encoder(self.resized(self.values(images)))
 
     def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, C, H, W) normalised values → logits (B, K)."""
-        found = self.encoder(self._resized(values), present)
+        return self._classified(self.encoder(self.resized(values), present))
+
+    def scored(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `TaskNetwork.scored`."""
+        return self._classified(self.encoder.fused(parts, there))
+
+    def _classified(self, found: Tensor) -> Tensor:
         if self.bottleneck is not None:
             found = self.bottleneck(found)
         return self.head(self.dropout(found))
 
-    def _resized(self, values: Tensor) -> Tensor:
+    def resized(self, values: Tensor) -> Tensor:
+        """See `TaskNetwork.resized`."""
         if self.side is None:
             return values
         return F.interpolate(values, size=(self.side, self.side), mode="bilinear", align_corners=False)

@@ -44,8 +44,16 @@ class TaskNetwork(nn.Module):
         """
         return _values(self.normalise, images, present, self.encoder.takes_present)
 
+    def resized(self, values: Tensor) -> Tensor:
+        """(B, C, H, W) at the size at which the encoder takes them."""
+        return values
+
     def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
         """What `values` gives and (B, C) bool, None for all there → logits."""
+        raise NotImplementedError
+
+    def scored(self, parts: Tensor, there: Tensor) -> Tensor:
+        """What `Encoder.parts` gives for resized values → logits, of networks that classify whole images."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
@@ -76,18 +84,19 @@ class SeveralInputs(nn.Module):
     """Sensors stacked and masked, then decoded: the form in which a model that takes missing bands is exported.
 
     Args:
-        network: whose normalisation and mask it has.
-        trunk: normalised values and (B, C) bool → logits.
+        normalise: the network's normalisation.
+        trunk: normalised values and (B, C) bool → logits, or several outputs.
+        takes_present: whether the encoder looks at what is present; see `encoders.Encoder`.
     """
 
-    def __init__(self, network: TaskNetwork, trunk: nn.Module) -> None:
+    def __init__(self, normalise: Normalise, trunk: nn.Module, *, takes_present: bool) -> None:
         super().__init__()
-        self.normalise = network.normalise
+        self.normalise = normalise
         self.trunk = trunk
-        self.takes_present = network.encoder.takes_present
+        self.takes_present = takes_present
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Per sensor (N, C, H, W) in stored units, then (N, all C) of 0 and 1 → logits."""
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Per sensor (N, C, H, W) in stored units, then (N, all C) of 0 and 1 → what the trunk gives."""
         *images, numbers = inputs
         present = numbers > 0.5
         return self.trunk(_values(self.normalise, torch.cat(images, dim=1), present, self.takes_present), present)

@@ -247,5 +247,5 @@ def test_a_model_that_never_met_missing_bands_says_so(pairs: Path) -> None:
     ):
         settings = load_recipe(None, [more])
         taken = training.input_of("classification", settings, samples)
-        facts = exporting._cautious(exporting.CardFacts(), settings, samples, taken)
+        facts = exporting.cautious(exporting.CardFacts(), settings, samples, taken)
         assert tuple(facts.cautions) == words

@@ -18,6 +18,9 @@ from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
 from rsgeo_train.widening import lacking_bands
 
+PageWriter = Callable[[Findings | DenseFindings, Sequence[Subject], Store], None]
+"""Writes a page of what was found, of all that was judged, with the place where arrays are kept."""
+
 
 def examine(
     runs: Sequence[Path],
@@ -29,6 +32,7 @@ def examine(
     layers: Sequence[str] = (),
     floor_seeds: int = 3,
     tell: Callable[[str], None] = print,
+    page: PageWriter | None = None,
 ) -> Findings | DenseFindings | RetrievalFindings:
     """Judge runs and write `index.html`, `metrics.json`, `findings.json`, `scores.csv` and the pictures into a folder.
 
@@ -45,6 +49,7 @@ def examine(
         layers: modules of the backbone that the features are taken from; the pooled ones where empty.
         floor_seeds: initialisations of the untrained encoder and of the random convolutions.
         tell: takes one line for every answer.
+        page: writes another page than the usual one of classes or maps.
 
     Raises:
         RsgeoError: see `subjects.of_runs`, `class_examination.Examination` and `retrieval.Retrieval`.
@@ -78,7 +83,10 @@ def examine(
         dense = dataclasses.replace(dense, retrieval=looked_for.run() if looked_for else None)
         folder.mkdir(parents=True, exist_ok=True)
         dense_page.write_figures(dense, subjects, catalog, protocol, folder)
-        dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
+        if page:
+            page(dense, subjects, store)
+        else:
+            dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
         return dense
     examination = Examination(subjects, catalog, rest, store, tell)
     facts = examination.findings
@@ -89,7 +97,10 @@ def examine(
     found.retrieval = looked_for.run() if looked_for else None
     folder.mkdir(parents=True, exist_ok=True)
     class_page.write_figures(found, catalog, protocol, layers, folder)
-    class_page.write_page(found, catalog, protocol, layers, folder)
+    if page:
+        page(found, subjects, store)
+    else:
+        class_page.write_page(found, catalog, protocol, layers, folder)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison of methods: each with its recipe under one budget, checked before anything is trained."""
+"""Who takes part in a comparison of methods: each its recipe under one budget, checked before anything is trained."""
 
 from __future__ import annotations
 

@@ -12,8 +12,6 @@ import rich_click as click
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.evaluate import examination_options, examine_runs
 
-_ONLY_METHODS = ("budget", "seeds", "recipes", "train", "taken")
-
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))

@@ -105,7 +105,10 @@ class ContestPage:
         floors = {name for row in standing.scores.values() for name in row} - set(standing.ranked)
         first = standing.scores[standing.main]
         order = [*standing.ranked, *sorted(floors, key=lambda name: -first[name].value if name in first else 0)]
-        rows = [(name, *(str(row[name]) if name in row else "—" for row in standing.scores.values())) for name in order]
+        rows = [
+            (name, *(_together(str(row[name])) if name in row else "—" for row in standing.scores.values()))
+            for name in order
+        ]
         page.heading("Scores")
         of = "labels" if standing.is_class else "samples"
         caption = stated(subjects, self.catalog, self.protocol, of)
@@ -115,6 +118,7 @@ class ContestPage:
     def _curves(self, save: Pictures, standing: Standing) -> None:
         of = "labels" if standing.is_class else "samples"
         curves = share_curves(standing.scores, self.protocol.fractions, standing.main, of)
+        curves.pop("majority class", None)  # as flat as it is far below
         if not curves:
             return
         learned = [e.name for e in self.contest.entrants if learns_from_labels(e.kind)]
@@ -164,7 +168,7 @@ class ContestPage:
         rows = []
         for entrant, subject in zip(self.contest.entrants, methods, strict=True):
             known = [cost for run in self.contest.runs_of(entrant) if (cost := cost_of(run))]
-            rows.append((entrant.name, *cost_cells(known), *network_cells(subject)))
+            rows.append((entrant.name, *map(_together, (*cost_cells(known), *network_cells(subject)))))
         several = " of training, the mean over seeds" if len(self.contest.seeds) > 1 else " of training"
         page.table(
             (
@@ -312,3 +316,8 @@ def protocol_of(catalog: Catalog, questions: Sequence[str], overrides: Sequence[
     if not catalog.header.is_dense:
         judging_of(catalog, protocol)  # refuses labels that cannot be asked before anything is trained
     return protocol
+
+
+def _together(words: str) -> str:
+    """Words of a cell that stay in one line."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")

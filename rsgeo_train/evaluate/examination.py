@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from rsgeo_train.catalog import Catalog, digest_of_catalog
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.evaluate import class_page, dense_page, retrieval_page
@@ -16,6 +18,7 @@ from rsgeo_train.evaluate.retrieval import Retrieval, sensors_of
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
+from rsgeo_train.samples import Samples
 from rsgeo_train.widening import lacking_bands
 
 PageWriter = Callable[[Findings | DenseFindings, Sequence[Subject], Store], None]
@@ -62,7 +65,7 @@ def examine(
     for method in methods:
         if lacking := lacking_bands(catalog, method.taken):
             tell(f"{method.name}: the catalog lacks {', '.join(lacking)}, which count as missing")
-    floors = _floors(runs, methods, layers, floor_seeds)
+    floors = _floors(runs, methods, layers, floor_seeds, whole=_is_whole(protocol, methods, catalog))
     store = Store(folder / "arrays", digest_of_catalog(source))
     subjects = [*methods, *floors]
     others = [question for question in protocol.ask if question != "retrieval"]
@@ -111,11 +114,23 @@ def _asks_retrieval(protocol: Protocol, methods: Sequence[Subject], catalog: Cat
     return len(sensors_of(methods, catalog, protocol)) > 1
 
 
-def _floors(runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int) -> list[Subject]:
+def _is_whole(protocol: Protocol, methods: Sequence[Subject], catalog: Catalog) -> bool:
+    """Whether every sample is seen with all of its bands."""
+    if {"bands", "retrieval"} & set(protocol.ask) or protocol.bands:
+        return False
+    bands = methods[0].taken.bands
+    return all(method.taken.bands == bands and not lacking_bands(catalog, method.taken) for method in methods) and bool(
+        Samples(catalog, np.arange(len(catalog)), bands, with_labels=False).has_sensors().all()
+    )
+
+
+def _floors(
+    runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int, *, whole: bool
+) -> list[Subject]:
     """Each encoder untrained, once an architecture; random convolutions and image statistics, once a set of bands."""
     found: dict[str, Subject] = {}
     for run in runs:
-        fresh = untrained(run, layers, seeds=seeds)
+        fresh = untrained(run, layers, seeds=seeds, whole=whole)
         found.setdefault(f"{[m.source for m in fresh.members]}", fresh)
     for method in methods[:1]:
         found["random convolutions"] = random_convolutions(method.taken, seeds=seeds)

@@ -98,8 +98,7 @@ def hold(contest: Contest) -> bool:
         fresh.replace(path)
         return False
     before = yaml.safe_load(path.read_text())
-    own = {"catalog": None}  # the same file from elsewhere
-    if told := difference({**before, **own}, {**now, **own}):
+    if told := _asked_otherwise(before, now):
         first = contest.entrants[0].name
         raise RunFolderError(
             f"{contest.folder} was begun with another request ({told}).",
@@ -107,6 +106,14 @@ def hold(contest: Contest) -> bool:
             f"--from {first}={contest.folder / 'runs' / first}",
         )
     return True
+
+
+def _asked_otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What was asked otherwise, for people; the same catalog may lie elsewhere."""
+    other = before["catalog_sha256"] != now["catalog_sha256"]
+    own = {"catalog": None, "catalog_sha256": None}
+    told = difference({**before, **own}, {**now, **own})
+    return "; ".join([*(["another catalog"] if other else []), *([told] if told else [])])
 
 
 def train_all(

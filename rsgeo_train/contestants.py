@@ -12,6 +12,7 @@ from rsgeo_core.errors import RsgeoError, did_you_mean
 from rsgeo_train import training
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.evaluate.subjects import of_runs
 from rsgeo_train.finetuning import plan
 from rsgeo_train.label_checks import check_labels, task_of
 from rsgeo_train.methods.registry import METHODS, recipe_kind
@@ -87,7 +88,7 @@ def entrants(names: Sequence[str], catalog: Catalog, settings: Settings) -> list
         others = ",".join(other for other in names if other != name)
         try:
             if name in settings.taken:
-                found.append(_taken(name, kind, settings.taken[name]))
+                found.append(_taken(name, kind, settings.taken[name], catalog))
                 continue
             entrant = _fresh(name, kind, settings)
             _check(entrant, catalog)
@@ -125,7 +126,7 @@ def _split(text: str) -> tuple[str, str]:
     return (before, after) if colon and "=" not in before else ("", text)
 
 
-def _taken(name: str, kind: str, runs: Sequence[Path]) -> Entrant:
+def _taken(name: str, kind: str, runs: Sequence[Path], catalog: Catalog) -> Entrant:
     """Runs that were there before."""
     found = [recipe_of(run) for run in runs]
     for run, (own, _) in zip(runs, found, strict=True):
@@ -133,6 +134,10 @@ def _taken(name: str, kind: str, runs: Sequence[Path]) -> Entrant:
             raise RecipeError(
                 f"{run} is a run of {own}; expected one of {kind}.", f"Name another run: --from {name}=RUN"
             )
+    if len(of_runs(runs, catalog)) > 1:  # refuses runs of one seed, too, and a catalog that lacks their bands
+        raise RecipeError(
+            f"{', '.join(map(str, runs))} are of different recipes or catalogs.", "Name runs that differ by seed alone."
+        )
     return Entrant(name, kind, found[0][1], runs=tuple(runs))
 
 

@@ -62,10 +62,7 @@ def command(
     command goes on where it was ended.
     """
     if methods is None:
-        given = [
-            name for name, value in zip(_ONLY_METHODS, (budget, seeds, recipes, train, taken), strict=True) if value
-        ]
-        if given or not runs:
+        if not runs or any((budget, seeds, recipes, train, taken)):
             raise click.UsageError("Name RUNS to judge, or --methods A,B,… to train and judge.")
         examine_runs(list(runs), **options)
         return

@@ -105,10 +105,8 @@ class ContestPage:
         floors = {name for row in standing.scores.values() for name in row} - set(standing.ranked)
         first = standing.scores[standing.main]
         order = [*standing.ranked, *sorted(floors, key=lambda name: -first[name].value if name in first else 0)]
-        rows = [
-            (name, *(_together(str(row[name])) if name in row else "—" for row in standing.scores.values()))
-            for name in order
-        ]
+        measures = list(standing.scores.values())
+        rows = [(name, *(_together(str(row[name])) if name in row else "—" for row in measures)) for name in order]
         page.heading("Scores")
         of = "labels" if standing.is_class else "samples"
         caption = stated(subjects, self.catalog, self.protocol, of)
@@ -176,8 +174,8 @@ class ContestPage:
                 *("encoder, weights", "while training, weights", "encoder, MACs a sample", "features"),
             ),
             rows,
-            caption=f"Time{several} and of selecting epochs, over all resumptions; what a kill undid counts once. Memory "
-            "is the most that the process held, with the samples it keeps; of a GPU what was allocated there.",
+            caption=f"Time{several} and of selecting epochs, over all resumptions; what a kill undid counts once. "
+            "Memory is the most that the process held, with the samples it keeps; of a GPU what was allocated there.",
         )
 
     def _entrants(self, page: Page) -> None:

@@ -203,6 +203,7 @@ def _check(entrant: Entrant, catalog: Catalog) -> None:
 def _hint(name: str, kind: str, catalog: Catalog, hint: str, others: str) -> str:
     """What to type: of the comparison, not of the commands that train one method."""
     if kind in METHODS and catalog.header.is_dense and hint.startswith("Type: --task"):
-        hint = "Make a catalog of it with one class a sample: rsgeo-train prepare fractions | scene-classes"
+        made = "rsgeo-train prepare scene-classes --data CATALOG -o classes.parquet"
+        hint = f"Make a catalog of it with one class a sample: {made}"
     hint = re.sub(r"--set ('?)", rf"--train \g<1>{name}:", hint)
     return f"{hint}\nOr leave it out: --methods {others}".strip() if others else hint

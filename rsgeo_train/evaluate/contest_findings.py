@@ -86,6 +86,8 @@ def sentences(standing: Standing, contest: Contest, called: Mapping[str, str]) -
     scores, ranked = standing.scores[standing.main], standing.ranked
     best = ranked[0]
     budget = f"{contest.budget:,} samples each"
+    if there := [entrant.name for entrant in contest.entrants if entrant.runs]:
+        budget += f" ({', '.join(there)}: as long as the run that was taken)"
     rest = ", ".join(f"{called[name]} {scores[name]}" for name in ranked[1:])
     first = (
         f"Trained on {budget}, {called[best]} has the highest {standing.told}: {scores[best]}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rsgeo_core import __version__
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.contest import Contest
-from rsgeo_train.contestants import SUPERVISED, Entrant
+from rsgeo_train.contestants import Entrant
 from rsgeo_train.cost import Cost, cost_of, macs_of, total, weights_of
 from rsgeo_train.errors import RecipeError
 from rsgeo_train.evaluate import plots
@@ -67,6 +67,8 @@ class ContestPage:
         for words in sentences(standing, self.contest, self._apart(methods)):
             page.text(words)
         page.text(self._design(found))
+        for words in found.cautions.values():
+            page.text(f"{words}.")
         self._table(page, standing, subjects)
         self._curves(save, standing)
         panels, groups = self._panels(found, subjects, store)
@@ -80,7 +82,7 @@ class ContestPage:
         add_differences(page, found.differences)
         if found.retrieval:
             add_retrieval(page, save, found.retrieval, self.catalog, self.protocol)
-        add_subjects(page, subjects, self.catalog, found.cautions)
+        add_subjects(page, subjects, self.catalog)
         page.write(self.contest.folder / "index.html")
 
     def _apart(self, methods: Sequence[Subject]) -> dict[str, str]:
@@ -212,7 +214,7 @@ class ContestPage:
         for entrant in self.contest.entrants:
             for run in self.contest.runs_of(entrant):
                 path = run / "report" / "metrics.json"
-                if entrant.name == SUPERVISED and path.is_file():
+                if learns_from_labels(entrant.kind) and path.is_file():
                     facts = json.loads(path.read_text())
                     main = facts["metrics"][0]
                     interval = f" [{main['low']:.3f}, {main['high']:.3f}]" if main.get("low") is not None else ""

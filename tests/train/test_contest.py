@@ -19,6 +19,7 @@ from rsgeo_train.cost import cost_of
 from rsgeo_train.evaluate import store
 from rsgeo_train.evaluate.contest_findings import Standing
 from rsgeo_train.evaluate.intervals import Estimate
+from rsgeo_train.methods import registry
 from rsgeo_train.prepare.scenes import prepare as prepare_scenes
 
 SMALL = ["encoder.name=compact", "encoder.channels=[8, 16]", "data.batch_size=8", "data.selection_fraction=0.2"]
@@ -161,7 +162,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(eurosat_catalog
     assert not (tmp_path / "new").exists()
 
 
-def test_maps_of_classes_are_learned_by_segmentation_and_have_panels(scenes: Path, tmp_path: Path) -> None:
+def test_maps_of_classes_are_learned_by_segmentation_and_have_panels(scenes, tmp_path, monkeypatch) -> None:
     catalog = tmp_path / "scenes.parquet"
     prepare_scenes(
         scenes, catalog, images="*/images/*.tif", labels="*/values/*.tif", classes=scenes / "values.yaml", chip=48
@@ -171,6 +172,10 @@ def test_maps_of_classes_are_learned_by_segmentation_and_have_panels(scenes: Pat
     page = (tmp_path / "out/index.html").read_text()
     assert "the highest mean IoU" in page and "pixel accuracy" in page and "<h2>t-SNE</h2>" in page
     assert "segmentation from random weights" in page and "the class that a sample has most of" in page
+    monkeypatch.setattr(registry, "LABELLED", frozenset({"csf"}))  # as a method that takes one class a sample
+    result = compare(catalog, tmp_path / "labelled", methods="csf,supervised", budget=8)
+    assert result.exit_code == 2 and "csf: The catalog has label rasters" in result.output
+    assert "prepare scene-classes" in result.output and "leave it out: --methods supervised" in result.output
 
 
 def test_the_best_is_told_with_whom_it_is_clear_of() -> None:

@@ -116,9 +116,9 @@ def _above_floors(standing: Standing, called: Mapping[str, str]) -> str:
     clear, parts = [], []
     for name in standing.ranked:
         above = [floor for floor in standing.floors if not standing.is_clear(name, floor)]
-        if above:
-            told = ", ".join(f"{floor} ({_signed(standing.apart(name, floor))})" for floor in above)
-            parts.append(f"{called[name]} is not clear of {told}")
+        if above:  # the highest floor says most
+            more = f" and {len(above) - 1} more" if len(above) > 1 else ""
+            parts.append(f"{called[name]} is not clear of {above[0]} ({_signed(standing.apart(name, above[0]))}){more}")
         else:
             clear.append(called[name])
     first = f"Clear of every floor: {', '.join(clear)}" if clear else "No method is clear of every floor"

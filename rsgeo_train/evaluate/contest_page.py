@@ -249,9 +249,10 @@ def cost_cells(known: list[Cost]) -> tuple[str, ...]:
     cost = total(known)
     minutes, seconds = divmod(round(cost.seconds), 60)
     memory = "–" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 1e9:.2f} GB"
-    where = f"{cost.device}, {cost.threads} threads" if cost.device == "cpu" else cost.device
+    threads = f"{cost.threads} thread{'s' if cost.threads > 1 else ''}"
+    where = f"{cost.device}, {threads}" if cost.device == "cpu" else cost.device
     time = f"{minutes} min {seconds:02d} s" if minutes else f"{cost.seconds:.1f} s"
-    return (time, f"{cost.samples:,}", f"{cost.samples_per_second:,.0f}", memory, f"{where}, {cost.precision}")
+    return (time, f"{cost.samples:,}", f"{cost.samples_per_second:,.0f}", memory, f"{where} {cost.precision}")
 
 
 def network_cells(subject: Subject) -> tuple[str, ...]:
@@ -319,5 +320,5 @@ def protocol_of(catalog: Catalog, questions: Sequence[str], overrides: Sequence[
 
 
 def _together(words: str) -> str:
-    """Words of a cell that stay in one line."""
-    return words.replace(" ", "\N{NO-BREAK SPACE}")
+    """Words of a cell that stay in one line, an interval in the next where there is no room."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}[", " [")

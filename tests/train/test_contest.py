@@ -109,7 +109,7 @@ def test_the_page_tells_scores_curves_panels_and_costs(whole: Path) -> None:
     assert "supervised by its own answers, on the val split: accuracy" in page
     assert "method.views.drop_ramp: 600 → 2, since the run has 3 steps" in page
     costs = page.split("<h2>Cost</h2>")[1].split("<h2>")[0].replace("\xa0", " ")
-    assert len(re.findall(r"<td>24</td>", costs)) == 2 and "threads" in costs and " GB" in costs
+    assert len(re.findall(r"<td>24</td>", costs)) == 2 and "thread" in costs and " GB" in costs
     assert "rsgeo-train pretrain --method csf --data" in page and "finetune --task classification" in page
     held = yaml.safe_load((whole / "contest.yaml").read_text())
     assert list(held["methods"]) == ["csf", "supervised"] and held["budget"] == 24

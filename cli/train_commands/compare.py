@@ -103,37 +103,31 @@ def _compare(
     seeds: tuple[int, ...],
     catalog: Path,
     output: Path,
-    layers: tuple[str, ...],
+    *,
     questions: tuple[str, ...],
-    floor_seeds: int,
     overrides: tuple[str, ...],
+    **how: Any,
 ) -> None:
-    """Train, judge, and say where the report is."""
+    """Train, judge, and say where the report is; `how` are the layers and the seeds of the floors."""
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.contest import Contest, hold, train_all
     from rsgeo_train.contestants import entrants
-    from rsgeo_train.evaluate.contest_page import ContestPage, protocol_of
+    from rsgeo_train.evaluate.contest_page import ContestPage
+    from rsgeo_train.evaluate.contest_protocol import protocol_of
     from rsgeo_train.evaluate.examination import examine
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
 
     samples = read_catalog(catalog)
     protocol = protocol_of(samples, questions, overrides)
     taking_part = tuple(entrants(names, samples, settings))
-    judged = {"protocol": protocol.model_dump(mode="json"), "layers": list(layers), "floor_seeds": floor_seeds}
+    judged = {"protocol": protocol.model_dump(mode="json"), **how, "layers": list(how["layers"])}
     contest = Contest(output, catalog, taking_part, seeds, settings.budget, judged)
     if hold(contest):
-        click.echo(f"{output}: begun before, goes on", err=True)
+        tell(f"{output}: begun before, goes on")
     with shown(as_json=False) as (display, cancel):
-        train_all(contest, samples, tell=lambda line: click.echo(line, err=True), on_event=display, cancel=cancel)
-    typed = shlex.join(["rsgeo-train", *sys.argv[1:]])
-    examine(
-        contest.runs,
-        samples,
-        catalog,
-        output,
-        protocol,
-        layers=layers,
-        floor_seeds=floor_seeds,
-        tell=lambda line: click.echo(line, err=True),
-        page=ContestPage(contest, samples, protocol, layers, typed),
-    )
+        train_all(contest, samples, tell=tell, on_event=display, cancel=cancel)
+    page = ContestPage(contest, samples, protocol, how["layers"], shlex.join(["rsgeo-train", *sys.argv[1:]]))
+    examine(contest.runs, samples, catalog, output, protocol, tell=tell, page=page, **how)
     click.echo(f"report: {output / 'index.html'}")

@@ -14,14 +14,13 @@ from rsgeo_core import __version__
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.contest import Contest
 from rsgeo_train.contestants import Entrant
-from rsgeo_train.cost import Cost, cost_of, macs_of, total, weights_of
-from rsgeo_train.errors import RecipeError
+from rsgeo_train.cost import cost_of
 from rsgeo_train.evaluate import plots
 from rsgeo_train.evaluate.class_examination import Findings
+from rsgeo_train.evaluate.contest_cost import cost_cells, network_cells
 from rsgeo_train.evaluate.contest_findings import Standing, sentences
 from rsgeo_train.evaluate.drawing import Groups, Look, groups_of, shown
 from rsgeo_train.evaluate.hypercolumns import DenseFindings
-from rsgeo_train.evaluate.judging import judging_of
 from rsgeo_train.evaluate.page import Page
 from rsgeo_train.evaluate.protocol import Protocol, spread_over
 from rsgeo_train.evaluate.retrieval_page import add_retrieval
@@ -36,7 +35,6 @@ from rsgeo_train.evaluate.sections import (
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.methods.registry import METHODS, learns_from_labels
-from rsgeo_train.recipe import load_recipe
 from rsgeo_train.run_log import epoch_records
 from rsgeo_train.widening import WidenedSamples, shared_bands
 
@@ -242,45 +240,6 @@ def trained_by(entrant: Entrant, run: Path, source: str) -> str:
     return f"rsgeo-train {way} --data {source} --recipe {config} -o {again}"
 
 
-def cost_cells(known: list[Cost]) -> tuple[str, ...]:
-    """Time, samples, speed, memory and device for people; dashes where nothing is known."""
-    if not known:
-        return ("–",) * 5
-    cost = total(known)
-    minutes, seconds = divmod(round(cost.seconds), 60)
-    memory = "–" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 1e9:.2f} GB"
-    threads = f"{cost.threads} thread{'s' if cost.threads > 1 else ''}"
-    where = f"{cost.device}, {threads}" if cost.device == "cpu" else cost.device
-    time = f"{minutes} min {seconds:02d} s" if minutes else f"{cost.seconds:.1f} s"
-    return (time, f"{cost.samples:,}", f"{cost.samples_per_second:,.0f}", memory, f"{where} {cost.precision}")
-
-
-def network_cells(subject: Subject) -> tuple[str, ...]:
-    """Weights of encoder and of all that is trained, multiplications a sample, width of the features."""
-    learner = subject.members[0].learner
-    if learner is None:
-        return ("–",) * 4
-    macs = macs_of(learner, len(subject.taken.normalisation), subject.taken.side)
-    return (
-        f"{weights_of(learner.backbone) / 1e6:.2f} M",
-        f"{weights_of(learner.network) / 1e6:.2f} M",
-        "–" if macs is None else f"{macs / 1e6:,.0f} M",
-        str(width_of(subject)),
-    )
-
-
-def width_of(subject: Subject) -> int:
-    """How many pooled features an encoder gives."""
-    import torch
-
-    learner = subject.members[0].learner
-    assert learner is not None
-    bands, side = len(subject.taken.normalisation), subject.taken.side
-    with torch.no_grad():
-        images, present = torch.zeros(1, bands, side, side), torch.ones(1, bands, dtype=torch.bool)
-        return learner.encoded(images, present).pooled.shape[1]
-
-
 def mostly(catalog: Catalog, subject: Subject, rows: NDArray[np.int64]) -> Groups:
     """Samples with maps of classes by the class that they have most of, against the average of all samples."""
     classes = catalog.header.classes
@@ -292,31 +251,6 @@ def mostly(catalog: Catalog, subject: Subject, rows: NDArray[np.int64]) -> Group
         shares[number] = np.bincount(known, minlength=len(classes)) / max(1, len(known))
     against = shares / np.maximum(shares.mean(0), 1e-9)
     return Groups(against.argmax(1), [c.name for c in classes], [c.color for c in classes], True)
-
-
-def protocol_of(catalog: Catalog, questions: Sequence[str], overrides: Sequence[str]) -> Protocol:
-    """How methods are judged: linear probes with all and few labels, and neighbours, where nothing else is asked.
-
-    A catalog that holds out samples judges by them: a method that learns from labels has met those of train.
-
-    Raises:
-        RecipeError: a setting is wrong, or nothing is asked that labels answer.
-        DatasetError: the catalog's labels cannot be asked.
-    """
-    held = [name for name in ("test", "val") if len(catalog.labelled(catalog.rows(name)))]
-    usual = ["fractions=[0.01, 0.05, 0.1, 1.0]", "votes=[5]", "ks=[]"]
-    if held and len(catalog.labelled(catalog.rows("train"))):
-        usual.append("judge=split")
-    ask = questions or (["linear", "fewshot"] if catalog.header.is_dense else ["linear", "fewshot", "knn"])
-    protocol = load_recipe(None, [f"ask=[{', '.join(ask)}]", *usual, *overrides], Protocol)
-    if not {"linear", "bands"} & set(protocol.ask):
-        raise RecipeError(
-            f"--protocol {', '.join(protocol.ask)} ranks nobody: methods are compared by their linear probe.",
-            "Add: --protocol linear",
-        )
-    if not catalog.header.is_dense:
-        judging_of(catalog, protocol)  # refuses labels that cannot be asked before anything is trained
-    return protocol
 
 
 def _together(words: str) -> str:

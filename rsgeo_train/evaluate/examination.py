@@ -125,7 +125,7 @@ def _is_whole(protocol: Protocol, methods: Sequence[Subject], catalog: Catalog) 
 
 
 def _floors(
-    runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int, *, whole: bool
+    runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int, *, whole: bool = False
 ) -> list[Subject]:
     """Each encoder untrained, once an architecture; random convolutions and image statistics, once a set of bands."""
     found: dict[str, Subject] = {}

@@ -136,8 +136,9 @@ def test_the_block_lies_where_all_is_known_and_nothing_known_comes_from_what_is_
     found, changed = disturbed(pixels, ChangesBlock(), (0.2, 1 / 3), randomness.generator(0, "copies", 0))
     assert not changed[..., :8].any() and changed.any(dim=(1, 2, 3)).all()
     assert torch.equal(found.known, pixels.known) and (found.images[~found.known] == 7.25).all()
-    few = Pixels(pixels.images, pixels.known.clone(), pixels.fills)
-    few.known[..., ::3] = False  # no place is whole
+    known = pixels.known.clone()
+    known[..., ::3] = False  # no place is whole
+    few = pixels.of(pixels.images, known)
     found, changed = disturbed(few, STILL, (0.3, 1 / 3), randomness.generator(0, "copies", 0))
     assert changed.any() and not changed[..., ::3].any()
     assert (found.images[changed] != 7.25).all()

@@ -166,7 +166,8 @@ class ContestPage:
         rows = []
         for entrant, subject in zip(self.contest.entrants, methods, strict=True):
             known = [cost for run in self.contest.runs_of(entrant) if (cost := cost_of(run))]
-            rows.append((entrant.name, *map(_together, (*cost_cells(known), *network_cells(subject)))))
+            *few, where = cost_cells(known)
+            rows.append((entrant.name, *map(_together, few), where, *map(_together, network_cells(subject))))
         several = " of training, the mean over seeds" if len(self.contest.seeds) > 1 else " of training"
         page.table(
             (

@@ -35,6 +35,7 @@ from rsgeo_train.evaluate.sections import (
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject
 from rsgeo_train.methods.registry import METHODS, learns_from_labels
+from rsgeo_train.prepare.class_shares import class_shares
 from rsgeo_train.run_log import epoch_records
 from rsgeo_train.widening import WidenedSamples, shared_bands
 
@@ -136,7 +137,7 @@ class ContestPage:
         """Title → the samples in the plane, of the methods and the first floor with an encoder, kept."""
         is_class = isinstance(found, Findings)
         rows = found.rows if isinstance(found, Findings) else np.arange(len(self.catalog))
-        groups = groups_of(self.catalog, rows) if is_class else mostly(self.catalog, subjects[0], rows)
+        groups = groups_of(self.catalog, rows) if is_class else mostly(self.catalog, rows)
         drawn = [s for s in subjects if not s.is_floor]
         drawn += [s for s in subjects if s.is_floor and s.members[0].learner is not None][:1]
         panels = {}
@@ -241,15 +242,9 @@ def trained_by(entrant: Entrant, run: Path, source: str) -> str:
     return f"rsgeo-train {way} --data {source} --recipe {config} -o {again}"
 
 
-def mostly(catalog: Catalog, subject: Subject, rows: NDArray[np.int64]) -> Groups:
+def mostly(catalog: Catalog, rows: NDArray[np.int64]) -> Groups:
     """Samples with maps of classes by the class that they have most of, against the average of all samples."""
-    classes = catalog.header.classes
-    samples = WidenedSamples(catalog, rows, subject.taken)
-    shares = np.zeros((len(rows), len(classes)))
-    for number in range(len(rows)):
-        labels = samples[number].labels.numpy().ravel()
-        known = labels[(labels >= 0) & (labels < len(classes))]
-        shares[number] = np.bincount(known, minlength=len(classes)) / max(1, len(known))
+    classes, shares = catalog.header.classes, class_shares(catalog, rows)
     against = shares / np.maximum(shares.mean(0), 1e-9)
     return Groups(against.argmax(1), [c.name for c in classes], [c.color for c in classes], True)
 

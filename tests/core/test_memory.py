@@ -72,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(
-    heights: tuple[int, ...],
+    heights: tuple[int, int],
     width: int,
     model: Path,
     folder: Path,
@@ -86,13 +86,24 @@ def check(
     """Hold the median peak of several runs over scenes of these heights to 0.5 MB a megapixel and to a tenth in all."""
     scenes = [sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data) for height in heights]
     # Threads that meet otherwise hold a tile more in some runs, about 20 MB, which is a tenth of such a small run.
-    peaks = np.median([[peak(scene, model, **options) for scene in scenes] for _ in range(runs)], axis=0)
-    megapixels = np.array(heights) * width / 1e6
-    if np.ptp(megapixels) > 20:
-        slope = np.polyfit(megapixels, peaks, 1)[0]
-        assert slope <= 0.5, (peaks, slope)
-    assert peaks[-1] <= 1.1 * peaks[0], peaks
-    assert peaks[-1] < 1200
+    met: list[list[float]] = []
+    for _ in range(runs):
+        met.append([peak(scene, model, **options) for scene in scenes])
+        low, high = np.min(met, axis=0), np.max(met, axis=0)
+        if 2 * len(met) > runs and not _growth(heights, width, low[0], high[-1]):
+            return  # the medians lie within, whatever the runs that are left would show
+    assert not (found := _growth(heights, width, *np.median(met, axis=0))), (met, found)
+
+
+def _growth(heights: tuple[int, int], width: int, small: float, large: float) -> str:
+    """What is wrong with the peaks, MB, of two scenes."""
+    megapixels = (heights[1] - heights[0]) * width / 1e6
+    slope = (large - small) / megapixels
+    if megapixels > 20 and slope > 0.5:
+        return f"{slope:.2f} MB a megapixel"
+    if large > 1.1 * small:
+        return f"{large / small:.2f} times"
+    return f"{large:.0f} MB" if large >= 1200 else ""
 
 
 @pytest.mark.slow

@@ -198,7 +198,7 @@ def test_a_task_whose_labels_are_not_there_is_refused(eurosat_catalog, tmp_path)
 def test_a_start_that_failed_can_be_started_again(eurosat_catalog, tmp_path, monkeypatch):
     catalog, settings = read_catalog(eurosat_catalog), recipe("trainer.max_steps=1")
     with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
-        patched.setattr(training, "selection_rows", lambda *a, **k: 1 / 0)
+        patched.setattr(run_data, "selection_rows", lambda *a, **k: 1 / 0)
         training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
     training.train("classification", settings, catalog, tmp_path / "run", tell=quiet)
 

@@ -6,7 +6,8 @@ Knows neither models nor files. A sensor is told by what it measures, not by how
 two quantities (top-of-atmosphere and surface reflectance).
 
 Band tables: ESA Sentinel-2 MSI handbook (S2A central wavelengths), USGS Landsat 8-9 data users handbook, Airbus SPOT
-6/7 and Pléiades user guides, USDA NAIP, SpaceNet 7 (Van Etten et al., 2021), OMBRIA (Drakonakis et al., 2022).
+6/7 and Pléiades user guides, USDA NAIP, SpaceNet 7 (Van Etten et al., 2021), OMBRIA (Drakonakis et al., 2022),
+METER-ML (Zhu et al., 2022).
 """
 
 from __future__ import annotations
@@ -196,6 +197,12 @@ REGISTRY: Mapping[str, Sensor] = MappingProxyType(
                 ),
             ),
             Sensor(
+                key="meterml_s1",
+                title="Sentinel-1 of METER-ML: the integers of its archive, no decibels",
+                dtype="uint16",
+                bands=(Band(name="VV", gsd=10), Band(name="VH", gsd=10)),
+            ),
+            Sensor(
                 key="landsat8",
                 title="Landsat 8/9 OLI, collection 2 level 2 reflectance",
                 dtype="uint16",
@@ -235,7 +242,7 @@ BAND_ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Bands of `s2` in the orders that data sets have: level 1C (SEN12MS, Sen1Floods11), level 2A (TerraMesh), the 10 m and
-20 m bands (BigEarthNet-MM), the 10 m bands (METER-ML)."""
+20 m bands (BigEarthNet-MM), the 10 m bands."""
 
 
 def sensor(key: str) -> Sensor:

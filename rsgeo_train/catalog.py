@@ -39,7 +39,10 @@ class _Model(BaseModel):
 
 
 class CatalogClass(_Model):
-    """A class: index in the list is its label; `color` is `#rrggbb`; `value` is its value or name in label files."""
+    """A class: index in the list is its label; `color` is `#rrggbb`; `value` is its value or name in label files.
+
+    Several values of a label raster that are one class have commas between them.
+    """
 
     name: str
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")

@@ -10,7 +10,6 @@ from rsgeo_train.errors import RecipeError
 from rsgeo_train.methods.registry import Input, learns_from_labels
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples
-from rsgeo_train.settings.network import MethodBlock
 
 _COUNTED = 1000  # samples with dense labels that are read, spread over all
 
@@ -22,7 +21,7 @@ def with_class_weights(kind: str, recipe: Recipe, catalog: Catalog, taken: Input
         RecipeError: there is not one number a class.
     """
     method = recipe.method
-    if not learns_from_labels(kind) or not isinstance(method, MethodBlock) or method.class_weights == "none":
+    if not learns_from_labels(kind) or method.class_weights == "none":
         return recipe
     names = [entry.name for entry in catalog.header.classes]
     if isinstance(method.class_weights, list):

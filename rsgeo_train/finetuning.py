@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rsgeo_train.errors import RecipeError, RunFolderError
 from rsgeo_train.methods.registry import METHODS, recipe_kind
@@ -12,6 +13,8 @@ from rsgeo_train.recipe import Recipe, load_recipe
 from rsgeo_train.runs import recipe_of, run_around
 from rsgeo_train.settings.loop import GroupBlock
 from rsgeo_train.settings.network import EncoderBlock, MethodBlock
+
+Settings = TypeVar("Settings", bound=Recipe)
 
 _SHAPE = ("name", "channels", "options")
 """What says which network an encoder is."""
@@ -80,7 +83,7 @@ def plan(
         else:
             settings = _with_init(settings, source, str(path))
     if frozen:
-        settings = _frozen(settings)
+        settings = frozen_encoder(settings)
         if start is None and settings.encoder.init == "random":
             told.append("--freeze without --from: an encoder of random weights stays as it is")
     return Finetuning(settings, start, tuple(told))
@@ -152,7 +155,7 @@ def _twice(source: str, settings: Recipe) -> RecipeError:
     )
 
 
-def _frozen(settings: Recipe) -> Recipe:
+def frozen_encoder(settings: Settings) -> Settings:
     """The recipe with the encoder frozen, whatever its other groups say: the last pattern counts."""
     groups = {key: block for key, block in settings.optimizer.groups.items() if key != "encoder"}
     groups["encoder"] = GroupBlock(freeze=True)

@@ -57,7 +57,7 @@ def read_label(
             indices[packed == int(colour.lstrip("#"), 16)] = index
     else:
         for index, value in enumerate(said):
-            indices[values[0] == float(value)] = index
+            indices[np.isin(values[0], [float(one) for one in value.split(",")])] = index
     indices[lost] = IGNORED
     return indices
 

@@ -94,6 +94,10 @@ class Learner(L.LightningModule):
         """
         return self.backbone.features(self.normalised(images, present), taps, present)
 
+    def loss_weights(self) -> dict[str, float]:
+        """By the name of a figure that is noted, how much of it is in the loss, where the loss is a sum of such."""
+        return {}
+
     def cautions(self) -> list[str]:
         """What a person should know before the run begins: settings that do not go together, though nothing fails."""
         return []

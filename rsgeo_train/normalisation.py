@@ -43,16 +43,17 @@ TABLES: dict[str, dict[str, dict[str, tuple[float, float]]]] = {
         "s1": {"VV": (-12.6200, 5.1159), "VH": (-19.2904, 5.4644)},
     },
     "meter_ml": {
-        "s2": {
-            "B02": (1025.2214, 724.7973),
+        "s2_l1c": {
+            "B04": (1025.2214, 724.7973),
             "B03": (1138.3673, 545.1207),
-            "B04": (1194.6796, 514.9276),
+            "B02": (1194.6796, 514.9276),
             "B08": (2637.0828, 1051.9325),
         },
+        "meterml_s1": {"VV": (1652.7944, 290.2874), "VH": (1258.3584, 280.4149)},
     },
 }
 """Mean and standard deviation by profile, sensor and band, stored units: of BigEarthNet (Sumbul et al., 2021; level 2A,
-decibels) and of METER-ML (Zhu et al., 2022; its Sentinel-2 bands of 10 m)."""
+decibels) and of METER-ML (Zhu et al., 2022; level 1C of 10 m, and radar as its archive has it)."""
 
 _SETTINGS = {
     "low": ("clip", "patch_max"),

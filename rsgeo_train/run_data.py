@@ -12,7 +12,7 @@ from rsgeo_train import label_shares, randomness
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.feeding import TrainingData
-from rsgeo_train.methods.registry import COMPARES_DATES, Input, learns_from_labels
+from rsgeo_train.methods.registry import COMPARES_DATES, Input, learns_from_labels, names_classes
 from rsgeo_train.prepare.splits import held_places
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.samples import Samples
@@ -115,4 +115,4 @@ def make_data(
         for rows in (first, second)
     ]
     count = recipe.trainer.devices if processes is None else processes
-    return TrainingData(recipe, *samples, drops_last=not labelled, rank=rank, processes=count)
+    return TrainingData(recipe, *samples, drops_last=not names_classes(kind, recipe), rank=rank, processes=count)

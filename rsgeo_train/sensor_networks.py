@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from rsgeo_train.encoder_options import checked_options
 from rsgeo_train.encoders import Encoder, create_backbone
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.losses.transport import projected
 from rsgeo_train.settings.network import EncoderBlock
 from rsgeo_train.weights import CLASSIFIERS
 
@@ -56,6 +57,8 @@ class SensorNetworkOptions(BaseModel):
         head: widths of the linear layers behind a network, ReLU between them; of the small AlexNet 128, of ResNets
             none, where left out.
         unit: give vectors of length 1; of the small AlexNet yes, of ResNets no, where left out.
+        prototypes: how many directions the pixels behind the stems are re-expressed by, image by image, through
+            entropic optimal transport (see `losses.transport`); the same for all sensors, 0 for none.
         width: of the small AlexNet, share of its channels and hidden units, for computers without a GPU.
     """
 
@@ -64,6 +67,7 @@ class SensorNetworkOptions(BaseModel):
     sharing: Sharing = "separate"
     head: list[int] | None = None
     unit: bool | None = None
+    prototypes: int = Field(default=0, ge=0)
     width: float = Field(default=1.0, gt=0)
 
     def of_name(self, name: str) -> SensorNetworkOptions:
@@ -126,7 +130,10 @@ class SensorNetwork(Encoder):
         first = trunks[0]
         self.part_width = first.width
         self.width = first.width * len(self.sensors)
-        self.is_global = first.is_global
+        self.is_global = first.is_global or options.prototypes > 0
+        self.prototypes: nn.Parameter | None = None
+        if options.prototypes:
+            self.prototypes = nn.Parameter(F.normalize(torch.randn(options.prototypes, first.channels[0]), dim=1))
         self.reductions = list(first.reductions)
         self.channels = [count * len(self.sensors) for count in first.channels]
         self.levels = nn.ModuleList(nn.Identity() for _ in first.channels)
@@ -187,7 +194,7 @@ class SensorNetwork(Encoder):
             (B, S, part_width), zeros where a sensor is missing.
         """
         found = [
-            self._through(self._trunk(sensor), part, there[:, number])
+            self._through(self._trunk(sensor), self._expressed(part), there[:, number])
             for number, (sensor, part) in enumerate(zip(self.sensors, maps, strict=True))
         ]
         parts = torch.where(there[:, :, None], torch.stack(found, dim=1), 0.0)
@@ -220,7 +227,7 @@ class SensorNetwork(Encoder):
         Raises:
             RecipeError: the small AlexNet's maps are no whole fractions of the image.
         """
-        if self.is_global:
+        if self.name == ALEXNET:
             raise RecipeError(
                 f"encoder.name: {self.name} has no maps for a decoder: it pools without a border and ends in layers "
                 "that see the whole image.",
@@ -236,10 +243,26 @@ class SensorNetwork(Encoder):
     def _levels(self, images: Tensor, present: Tensor | None) -> list[Tensor]:
         there = self.there(images, present)
         found = [
-            [torch.where(there[:, number, None, None, None], level, 0.0) for level in self._trunk(sensor).levels(part)]
+            [
+                torch.where(there[:, number, None, None, None], level, 0.0)
+                for level in self._trunk(sensor).levels(self._expressed(part))
+            ]
             for number, (sensor, part) in enumerate(zip(self.sensors, self.stem_maps(images, present), strict=True))
         ]
         return [torch.cat(same, dim=1) for same in zip(*found, strict=True)]
+
+    @torch.no_grad()
+    def renormalise(self) -> None:
+        """Give prototypes length 1 again, so that a step turns them as far as at the start."""
+        if self.prototypes is not None:
+            self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
+
+    def _expressed(self, values: Tensor) -> Tensor:
+        """A stem's map (B, C, h, w) by prototypes, if there are any."""
+        if self.prototypes is None:
+            return values
+        pixels = values.flatten(2).transpose(1, 2)
+        return projected(pixels, self.prototypes).transpose(1, 2).unflatten(2, values.shape[-2:]).to(values)
 
     def _trunk(self, sensor: str) -> nn.Module:
         return self.trunk if self.sharing == "stems" else self.trunks[sensor]

@@ -7,6 +7,7 @@
 | `a.lmdb!key`, `data.mdb!key` | a record of safetensors, one tensor a band |
 | `a.tfrecord!offset` | an Example with raw bytes, channels last (any file name; the byte at which the record begins) |
 | `a.npy!index` | one image of a packed array (N, C, H, W), memory-mapped |
+| `a.npy` | one image (H, W, C), channels last; see `array_files` |
 
 Rasters and band files may be brought to another grid when they are read; see `warping.grid_text`.
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from rsgeo_core.grid import Grid, Span
 from rsgeo_train import tfrecords
+from rsgeo_train.array_files import is_array, read_array
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.lmdb_records import read_record
 from rsgeo_train.rasters import MOVED, band_paths, brought, file_numbers, raster_grid, read_rasters
@@ -79,6 +81,8 @@ def read_window(
             image = _packed_image(match["file"], int(match["index"]), bands)
         else:
             image = _raw_bytes(match["file"], int(match["index"]), files, bands)
+    elif is_array(path):
+        image, window = read_array(path, window, file_numbers(path, bands, files)), None
     else:
         if grid is not None:
             return _warped(path, bands, files, grid, nodata)
@@ -156,7 +160,7 @@ class StoredImages:
         if (text := self.grid(row)) is not None:
             return read_grid(text)[0]
         path = self.path(row)
-        if "!" in path and not path.startswith("/vsi"):
+        if is_array(path) or ("!" in path and not path.startswith("/vsi")):
             return None
         grid = raster_grid(path, self.files)
         if (window := self.window(row)) is not None:
@@ -307,5 +311,5 @@ def _mapped(file: str) -> NDArray[Any]:
 def _map(file: str, changed: int, size: int) -> NDArray[Any]:
     try:
         return np.load(file, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{file} is no whole packed array: {error}", "Pack the catalog again.") from None

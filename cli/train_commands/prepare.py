@@ -1,4 +1,4 @@
-"""`rsgeo-train prepare`: folders and scenes; the known data sets are in another file."""
+"""`rsgeo-train prepare`: folders and scenes; the known data sets are in other files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from rsgeo_cli.train_commands import prepare_land_cover
 from rsgeo_cli.train_commands.prepare_datasets import DATASETS
 from rsgeo_cli.train_commands.prepare_options import by_key, output_option, root_option, seed_option, written
 
@@ -175,7 +176,7 @@ def _alias(of: click.Command, name: str) -> click.Command:
 
 
 command.add_command(_alias(scenes, "pairs"))
-for dataset in DATASETS:
+for dataset in (*DATASETS, *prepare_land_cover.DATASETS):
     command.add_command(dataset)
 
 

@@ -412,6 +412,39 @@ def objects(data: Path, output: Path, classes: tuple[str, ...], min_pixels: int)
 
 
 @click.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="A catalog whose labels are maps of classes."
+)
+@output_option
+@click.option("--class", "name", required=True, metavar="NAME", help="Class whose share of a sample is asked for.")
+@click.option(
+    "--threshold",
+    default="median",
+    show_default=True,
+    metavar="median|SHARE",
+    help="Share of a sample's labelled pixels above which it is much: the median of the train split, or 0 to 1.",
+)
+def fractions(data: Path, output: Path, name: str, threshold: str) -> None:
+    """Two classes a sample, little and much of a class, from maps of classes.
+
+    \b
+    rsgeo-train prepare fractions --data chips.parquet --class flooded -o flooded.parquet
+    """
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.prepare import fractions as adapter
+
+    share = None
+    if threshold != "median":
+        try:
+            share = float(threshold)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < 1:
+            raise click.UsageError(f"--threshold {threshold}: expected median, or a share from 0 to below 1.")
+    written(adapter.prepare(read_catalog(data), output, name=name, threshold=share), output)
+
+
+@click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A catalog with places.")
 @output_option
 @seed_option
@@ -437,6 +470,6 @@ def places(data: Path, output: Path, seed: int, parts: tuple[str, ...]) -> None:
 
 DATASETS = (
     *(eurosat, ombria, sen1floods11, terramesh, bigearthnet, ssl4eo_s12, csf_tfrecord),
-    *(spacenet7, fmow, floodnet, isprs, masks, images, coco, objects, places),
+    *(spacenet7, fmow, floodnet, isprs, masks, images, coco, objects, fractions, places),
 )
 """The commands, for the group."""

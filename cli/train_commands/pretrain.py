@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -10,9 +11,14 @@ from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
 from rsgeo_train.methods.registry import DEMO_SETTINGS, METHODS
 
+if TYPE_CHECKING:
+    from rsgeo_train.catalog import Catalog
+    from rsgeo_train.learner import Learner
+    from rsgeo_train.recipe import Recipe
+
 
 @click.command()
-@click.option("--method", type=click.Choice(list(METHODS)), required=True, help="What learns without labels.")
+@click.option("--method", type=click.Choice(list(METHODS)), required=True, help="What is learned.")
 @data_option
 @click.option("--recipe", help="A YAML file or a shipped recipe.  [default: METHOD-small]")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
@@ -26,10 +32,10 @@ from rsgeo_train.methods.registry import DEMO_SETTINGS, METHODS
 def command(
     method: str, catalog: Path, recipe: str | None, overrides: tuple[str, ...], output: Path | None, resume: bool
 ) -> None:
-    """Train an encoder on a catalog without its labels.
+    """Train an encoder on a catalog without its labels; with them by supcon alone, whose classes are scored as well.
 
-    A tenth of the train split (data.selection_fraction) selects the best epoch by its loss. A resumed run equals an
-    uninterrupted one. Ctrl-C finishes the step and saves it.
+    A tenth of the train split (data.selection_fraction) selects the best epoch by its loss, that of supcon by its
+    accuracy. A resumed run equals an uninterrupted one. Ctrl-C finishes the step and saves it.
     """
     from rsgeo_train.runs import begun_with
 
@@ -66,17 +72,32 @@ def command(
             cancel=cancel,
         )
     if is_first():
-        from rsgeo_train.evaluate.run_page import write_run_page
-        from rsgeo_train.training import input_of
+        _told(method, settings, samples, task, catalog, output)
 
-        judge = f"rsgeo-train evaluate {output} --data CATALOG -o {output}-report"
-        taken = input_of(method, settings, samples)
+
+def _told(method: str, settings: Recipe, samples: Catalog, task: Learner, catalog: Path, output: Path) -> None:
+    """Write the report and say what to type next."""
+    from rsgeo_train.methods.registry import names_classes
+    from rsgeo_train.training import input_of
+
+    judge = f"rsgeo-train evaluate {output} --data CATALOG -o {output}-report"
+    taken = input_of(method, settings, samples)
+    if names_classes(method, settings):
+        from rsgeo_train.evaluate.report import write_report
+        from rsgeo_train.tasks.supervised import SupervisedTask
+
+        assert isinstance(task, SupervisedTask)
+        click.echo(write_report(task, settings, samples, output))
+        click.echo(f"Judge its encoder by other labels with: {judge}")
+    else:
+        from rsgeo_train.evaluate.run_page import write_run_page
+
         page = write_run_page(task, taken, samples, output, judge)
         click.echo(f"report: {page}")
         click.echo(f"Judge it on labelled samples with: {judge}")
-        if len(taken.bands) > 1:
-            asked = f"rsgeo-train evaluate {output} --data {catalog} --protocol retrieval -o {output}-found"
-            click.echo(f"Look for one sensor's scenes by another's, which needs no labels, with: {asked}")
-        if method == "csmae":
-            click.echo(f"See what it reconstructs with: rsgeo-train plot reconstruction {output} -o {output}.png")
-        click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")
+    if len(taken.bands) > 1:
+        asked = f"rsgeo-train evaluate {output} --data {catalog} --protocol retrieval -o {output}-found"
+        click.echo(f"Look for one sensor's scenes by another's, which needs no labels, with: {asked}")
+    if method == "csmae":
+        click.echo(f"See what it reconstructs with: rsgeo-train plot reconstruction {output} -o {output}.png")
+    click.echo(f"Make a model file of it with: rsgeo-train export {output} -o model.onnx")

@@ -62,7 +62,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     """
     split = next(name for name in ("test", "val", "train") if len(catalog.labelled(catalog.rows(name))))
     taken = input_of("classification", recipe, catalog)
-    rows = catalog.labelled(catalog.rows(split))
+    rows = _scored(task, catalog, catalog.labelled(catalog.rows(split)))
     unlabelled = len(catalog.rows(split)) - len(rows)
     held = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     rows = _labelled(task, recipe, catalog, taken)
@@ -144,6 +144,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
     note = held.catalog.header.split_by
     main = scores.accuracy(confusion, data, note)
     f1 = Metric(name="macro F1", value=round(scores.mean_f1(confusion), 4), n=len(held), data=data)
+    recalled = Metric(name="mean recall", value=round(scores.mean_recall(confusion), 4), n=len(held), data=data)
     most = floors.majority(train.labels(), held.labels(), task.classes)
     statistics = floors.image_statistics(train, held, task.classes)
     alone = [
@@ -151,7 +152,7 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
         for sensor, part in _each_alone(task, held).items()
     ]
     return Assessment(
-        [main, f1, *alone],
+        [main, f1, recalled, *alone],
         [
             scores.accuracy(most, data, name="majority class"),
             scores.accuracy(statistics, data, name="image statistics"),
@@ -165,10 +166,17 @@ def _windows(task: SupervisedTask, train: Samples, held: Samples, data: str) -> 
 def _labelled(task: SupervisedTask, recipe: Recipe, catalog: Catalog, taken: Input) -> NDArray[np.int64]:
     """The rows of train whose labels the run was given: the floors are given the same ones."""
     if recipe.data.label_fraction == 1:
-        return catalog.labelled(catalog.rows("train"))
+        return _scored(task, catalog, catalog.labelled(catalog.rows("train")))
     kind = "detection" if isinstance(task, DetectionTask) else "segmentation" if task.dense else "classification"
     data = make_data(kind, recipe, catalog, taken, processes=1)
-    return np.unique([*data.train.rows, *data.selection.rows])
+    return _scored(task, catalog, np.unique([*data.train.rows, *data.selection.rows]))
+
+
+def _scored(task: SupervisedTask, catalog: Catalog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of labelled rows whose class is one that the task may answer."""
+    if not task.ignored:
+        return rows
+    return rows[~np.isin(catalog.table["label"].to_numpy()[rows], task.ignored)]
 
 
 def _each_alone(task: SupervisedTask, held: Samples) -> dict[str, NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from rsgeo_train.evaluate.reconstruction import is_reconstructing, reconstructed
 from rsgeo_train.evaluate.reconstruction_sheet import reconstruction_sheet
 from rsgeo_train.evaluate.run_curves import curves_of, figure_rows
 from rsgeo_train.evaluate.subjects import Pooled, digest_of
-from rsgeo_train.learner import SelfSupervised
+from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.run_log import epoch_records, step_records
 from rsgeo_train.samples import Samples
@@ -26,7 +26,7 @@ _SHOWN = 500  # samples encoded for the pictures
 _RECONSTRUCTED = 3
 
 
-def write_run_page(task: SelfSupervised, taken: Input, catalog: Catalog, folder: Path, typed: str = "") -> Path:
+def write_run_page(task: Learner, taken: Input, catalog: Catalog, folder: Path, typed: str = "") -> Path:
     """Write `report/index.html` of a run without labels.
 
     Args:

@@ -55,6 +55,11 @@ def mean_f1(confusion: NDArray[np.int64]) -> float:
     return float(np.nanmean(class_scores(confusion)["f1"]))
 
 
+def mean_recall(confusion: NDArray[np.int64]) -> float:
+    """Recall averaged over the classes that occur in truth: the average accuracy of the literature."""
+    return float(np.nanmean(class_scores(confusion)["recall"]))
+
+
 def map_metrics(
     per_scene: NDArray[np.int64],
     names: list[str],

@@ -64,7 +64,14 @@ def info_nce(
     return loss, hits.float().mean()
 
 
-def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | None = None) -> Tensor:
+def nt_xent(
+    blocks: Sequence[Tensor],
+    temperature: float = 0.5,
+    known: Tensor | None = None,
+    *,
+    groups: Sequence[int] | None = None,
+    anchors: Tensor | None = None,
+) -> Tensor:
     """NT-Xent (Chen et al., 2020, eq. 1) of V views or sensors of the same N scenes, all of them stacked.
 
     Every row must find those of the same scene in the other blocks among all rows but itself:
@@ -77,26 +84,48 @@ def nt_xent(blocks: Sequence[Tensor], temperature: float = 0.5, known: Tensor | 
         blocks: V tensors (N, D); row i of each shows scene i.
         temperature: τ.
         known: (N, V) bool, False where a scene has no such view: that row is left out on both sides.
+        groups: V numbers: partners are blocks of one number alone, the others are negatives even where they show the
+            same scene; with 0, 0, 1, 1 two views of each of two sensors. All blocks are partners where left out.
+        anchors: (N,) bool, False where a scene looks for no partner and only stands among what others are told from.
 
     Returns:
         The loss of this process's rows that have a partner, whose mean over processes is that of all such rows; 0
         without any.
     """
     count, views = len(blocks[0]), len(blocks)
-    known = torch.ones(count, views, dtype=torch.bool, device=blocks[0].device) if known is None else known
+    device = blocks[0].device
+    known = torch.ones(count, views, dtype=torch.bool, device=device) if known is None else known
     # Block by block a process's rows are one behind the other, so that the gathered ones are block by block too.
     columns = [similarity_logits(torch.cat(list(blocks)), block, temperature) for block in blocks]
-    logits = torch.cat(columns, dim=1)
     total = columns[0].shape[1]
-    there = gathered(known.float()) > 0.5
-    scene = torch.arange(first_row(count), first_row(count) + count, device=logits.device).repeat(views)
-    own = torch.arange(views, device=logits.device).repeat_interleave(count)
-    same = torch.arange(total, device=logits.device).repeat(views)[None] == scene[:, None]
-    itself = same & (torch.arange(views, device=logits.device).repeat_interleave(total)[None] == own[:, None])
-    partner = same & ~itself & there.T.flatten()[None]
-    counts = partner.sum(dim=1)
-    asked = known.T.flatten() & (counts > 0)
-    logits = logits.masked_fill(itself | ~there.T.flatten()[None], float("-inf"))
+    there = (gathered(known.float()) > 0.5).T.flatten()
+    scene = torch.arange(first_row(count), first_row(count) + count, device=device).repeat(views)
+    same = torch.arange(total, device=device).repeat(views)[None] == scene[:, None]
+    block = torch.arange(views, device=device)
+    group = torch.zeros_like(block) if groups is None else torch.tensor(list(groups), device=device)
+    itself = same & (block.repeat_interleave(count)[:, None] == block.repeat_interleave(total)[None])
+    akin = group.repeat_interleave(count)[:, None] == group.repeat_interleave(total)[None]
+    asked = known.T.flatten() if anchors is None else (known & anchors[:, None]).T.flatten()
+    return partner_loss(torch.cat(columns, dim=1), same & akin & ~itself & there[None], ~itself & there[None], asked)
+
+
+def partner_loss(logits: Tensor, partners: Tensor, candidates: Tensor, asked: Tensor) -> Tensor:
+    """The core of NT-Xent and SupCon: how well rows find their partners among candidates, over all processes.
+
+        L = −mean over rows i asked of  mean over its partners p of  log ( exp(s_ip) / Σ_{candidates j} exp(s_ij) )
+
+    Args:
+        logits: (R, T) similarities over τ of this process's rows with those of all processes.
+        partners: (R, T) bool, what is to be found: some of the candidates.
+        candidates: (R, T) bool, what a partner is told from, itself among them.
+        asked: (R,) bool; of these, rows without any partner are left out of the mean too.
+
+    Returns:
+        This process's part, whose mean over processes is the mean over all rows; 0 without any.
+    """
+    counts = partners.sum(dim=1)
+    asked = asked & (counts > 0)
     # Rows that are left out keep numbers, so that every process has the same graph.
-    chances = logits.where(asked[:, None], 0.0).log_softmax(dim=1).where(partner, 0.0)
+    logits = logits.masked_fill(~candidates, float("-inf")).where(asked[:, None], 0.0)
+    chances = logits.log_softmax(dim=1).where(partners, 0.0)
     return -(chances.sum(dim=1) / counts.clamp(min=1))[asked].sum() / fair_count(asked.sum())

@@ -25,10 +25,11 @@ METHODS = {
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
     "simclr": "SimCLR across sensors (Chen et al., 2020): alike whichever sensor has seen a place",
     "vicreg": "VICReg (Bardes, Ponce & LeCun, 2022): views or dates agree, no feature dies or repeats",
+    "supcon": "SupCon (Khosla et al., 2020) across sensors, from labels: samples of one class are alike",
 }
 """What `pretrain` trains. A method's module is called by its key, and has a `RECIPE` and a `LEARNER`."""
 
-LABELLED: frozenset[str] = frozenset()
+LABELLED = frozenset({"supcon"})
 """Methods that learn from labels: their network answers with classes, and is judged as a task's is."""
 
 DEMO_SETTINGS = {
@@ -90,6 +91,11 @@ def learns_from_labels(kind: str) -> bool:
     return kind in TASKS or kind in LABELLED
 
 
+def names_classes(kind: str, recipe: Recipe) -> bool:
+    """Whether what a run trains answers with classes: a method may be `LABELLED` and be told to learn none."""
+    return learns_from_labels(kind) and bool(getattr(recipe.method, "cross_delta", True))
+
+
 def recipe_kind(kind: str) -> type[Recipe]:
     """The recipe that a task or method takes.
 
@@ -118,10 +124,10 @@ def new_learner(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Le
         from rsgeo_train.tasks.detection import DetectionTask
 
         return DetectionTask(recipe, taken, classes)
-    asked = (classes,) if kind in LABELLED else ()
+    asked = ([entry.name for entry in catalog.header.classes],) if kind in LABELLED else ()
     return _module(kind).LEARNER(recipe, taken, *asked)
 
 
 def _module(kind: str) -> Any:
-    """The module of a method: `RECIPE`, its settings, and `LEARNER`, made of recipe, input and, where labelled, K."""
+    """The module of a method: `RECIPE`, its settings, and `LEARNER`, of recipe, input and, if labelled, class names."""
     return import_module(f"rsgeo_train.methods.{kind}")

@@ -10,6 +10,7 @@ import shapely
 from pyproj import Transformer
 from shapely import Polygon
 
+from rsgeo_core.grid import Grid
 from rsgeo_train.rasters import raster_grid
 
 
@@ -23,13 +24,17 @@ def footprint(
         window: pixels; None for the whole raster.
         files: what stands for `{band}` in the path.
     """
-    grid = raster_grid(str(path), files)
+    return outline(raster_grid(str(path), files), window)
+
+
+def outline(grid: Grid, window: tuple[int, int, int, int] | None = None) -> Polygon | None:
+    """The same of a grid."""
     if grid.crs is None:
         return None
     column, row, width, height = window or (0, 0, grid.width, grid.height)
     corners = [(column, row), (column + width, row), (column + width, row + height), (column, row + height)]
-    outline = Polygon([grid.transform * corner for corner in corners])
-    return shapely.transform(outline, _to_lonlat(grid.crs.to_wkt()).transform, interleaved=False)
+    ring = Polygon([grid.transform * corner for corner in corners])
+    return shapely.transform(ring, _to_lonlat(grid.crs.to_wkt()).transform, interleaved=False)
 
 
 @functools.lru_cache(maxsize=256)  # making one takes longer than everything else here

@@ -32,9 +32,11 @@ class SupervisedTask(Learner):
         takes_missing: whether the network is told which bands are there: of several sensors, or where training hides
             bands (`method.drop`). Without it a band that is not there is one that holds its fill value.
         confusion: (K, K) counts of the last validation, true class by row.
+        ignored: classes of samples that are in no score, and that are never an answer.
     """
 
     dense = False
+    ignored: Sequence[int] = ()
 
     def __init__(self, recipe: Recipe, classes: int, sensors: Sequence[int] = ()) -> None:
         super().__init__(recipe)

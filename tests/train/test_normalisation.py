@@ -79,8 +79,9 @@ def test_published_statistics_go_by_the_name_of_the_band() -> None:
     radar = applied(-x / 200, "s1", DECIBELS, ["VH", "VV"], profile="bigearthnet")
     expected = (-x / 200 - np.array([[-19.2904], [-12.6200]])) / np.array([[5.4644], [5.1159]])
     assert np.allclose(radar, expected, atol=1e-5)
-    nir = applied(x[:1], "s2", facts.model_copy(update={"bands": ["B08"]}), profile="meter_ml")
-    assert np.allclose(nir, (x[:1] - 2637.0828) / 1051.9325, atol=1e-5)
+    pair = applied(x, "s2_l1c", facts.model_copy(update={"bands": ["B02", "B04"]}), profile="meter_ml")
+    expected = (x - np.array([[1194.6796], [1025.2214]])) / np.array([[514.9276], [724.7973]])
+    assert np.allclose(pair, expected, atol=1e-5)
 
 
 def test_each_band_by_its_maximum_in_each_image() -> None:

@@ -310,8 +310,7 @@ class _Looker:
                 self.asked.tell(f"{self.subject.name}, seed {self.member.seed}: encoding {len(rows)} samples by {name}")
                 return self.member.features(self.asked.samples(self.subject, rows), self._positions(name))
 
-            kept = self.asked.store.kept(["features of", *self._key(name), digest(rows)], compute)
-            self._features[name] = self.member.comparable(kept)
+            self._features[name] = self.asked.store.kept(["features of", *self._key(name), digest(rows)], compute)
         return self._features[name]
 
     def _positions(self, name: str) -> list[int]:

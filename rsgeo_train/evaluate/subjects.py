@@ -58,18 +58,6 @@ class Member:
     checkpoint: str = ""
     what: str = ""
 
-    def comparable(self, features: Floats) -> Floats:
-        """Features (N, D) as they can be compared whatever sensors were seen.
-
-        Where an encoder puts what the sensors say one behind the other, with zeros for those that were not seen, they
-        would have nothing in common; there the sum over sensors, (N, D / S).
-        """
-        backbone = None if self.learner is None else self.learner.backbone
-        count = 0 if backbone is None else len(backbone.sensors)
-        if backbone is None or count < 2 or not features.shape[1] == backbone.width == count * backbone.part_width:
-            return features
-        return features.reshape(len(features), count, -1).sum(axis=1)
-
 
 @dataclass(frozen=True)
 class Subject:

@@ -13,7 +13,6 @@ from resumption import resumed
 from rsgeo_train.backbones import build_encoder
 from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import RecipeError
-from rsgeo_train.evaluate.subjects import Member
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.methods.simclr import Simclr, SimclrRecipe, retrieved
 from rsgeo_train.normalisation import shifted
@@ -127,22 +126,6 @@ def test_every_encoder_says_what_its_parts_are() -> None:
     parts, there = stack.parts(values, given.present)
     assert not stack.sensors and torch.equal(parts[1:, 0], stack(values)[1:])
     assert there.tolist() == [[False]] + [[True]] * 4 and not parts[0].any()
-
-
-@torch.no_grad()
-def test_features_of_one_sensor_can_be_compared_with_those_of_the_other() -> None:
-    """As retrieval does; one behind the other they would have nothing in common."""
-    made, given = learner().eval(), batch()
-    member = Member("made", lambda samples, keep: np.zeros((0, 0), np.float32), made)
-    parts = made.backbone.parts(made.normalised(given.images, given.present), given.present)[0].numpy()
-    for number, kept in enumerate((slice(0, 2), slice(2, 6))):
-        seen = torch.zeros_like(given.present)
-        seen[:, kept] = given.present[:, kept]
-        features = made.encoded(given.images, seen).pooled.numpy()
-        assert features.shape == (5, 16)
-        np.testing.assert_allclose(member.comparable(features), parts[:, number], atol=1e-6)
-    other = np.ones((5, 7), np.float32)
-    assert member.comparable(other) is other
 
 
 def test_a_run_resumed_equals_an_uninterrupted_one(

@@ -157,7 +157,8 @@ class SupconNetwork(TaskNetwork):
 
     def scores(self, parts: Tensor, there: Tensor) -> list[Tensor]:
         """(B, S, D) and (B, S) bool → logits (B, K): of all sensors together, or of each."""
-        given = [self.encoder.fused(parts, there)] if len(self.heads) == 1 else parts.unbind(1)
+        is_one = len(self.heads) == 1
+        given = [self.encoder.fused(parts, there)] if is_one else [parts[:, n] for n in range(len(self.heads))]
         return [head(part).masked_fill(self.never, _NEVER) for head, part in zip(self.heads, given, strict=True)]
 
     def scored(self, parts: Tensor, there: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ CSMAE = [
     "augment.brightness=0.2",
 ]
 SIMCLR = [CSMAE[0], "method.second={brightness: 0.2}"]
+SUPCON = [CSMAE[0], "augment.brightness=0.2", "method.coregistered=false", "method.negative=texture 2"]
 VICREG = [CSF[0], "method.expander=[16]", "augment={crop: 24, brightness: 0.2}"]
 
 
@@ -54,14 +55,14 @@ def log(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["csf", "csmae", "simclr", "vicreg"])
+@pytest.mark.parametrize("method", ["csf", "csmae", "simclr", "supcon", "vicreg"])
 def test_two_processes_train_what_one_does(pairs: Path, tmp_path: Path, method: str) -> None:
     """The losses of every step, the selection, and the weights; samples that lack a sensor lie on either side."""
     catalog = read_catalog(pairs)
     said: list[str] = []
     # Four samples to select by: of five, two processes would leave one out.
     form = [
-        *{"csf": CSF, "csmae": CSMAE, "simclr": SIMCLR, "vicreg": VICREG}[method],
+        *{"csf": CSF, "csmae": CSMAE, "simclr": SIMCLR, "supcon": SUPCON, "vicreg": VICREG}[method],
         *PLAIN,
         "data.selection_fraction=0.083",
     ]

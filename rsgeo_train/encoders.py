@@ -75,6 +75,10 @@ class Encoder(nn.Module):
         """What `parts` gives → pooled features, (B, width), as `forward` gives them."""
         return parts[:, 0]
 
+    def comparable(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+        """Features of one kind whichever sensors were seen, (B, D), to look for one sensor's scenes by another's."""
+        return self(images, present)
+
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps (B, channels[i], H / reductions[i], W / reductions[i]), finest first."""
         raise NotImplementedError

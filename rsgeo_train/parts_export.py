@@ -28,7 +28,7 @@ from rsgeo_train.export import Exported, card_output, cautious, commit, identity
 from rsgeo_train.export_samples import windows, with_bands_missing
 from rsgeo_train.fusion import directions
 from rsgeo_train.fusion_export import POOLED, sensor_inputs, whole_selftest, worst_parity
-from rsgeo_train.methods.registry import Input, learns_from_labels
+from rsgeo_train.methods.registry import Input, names_classes
 from rsgeo_train.runs import read_run
 from rsgeo_train.tasks.network import SeveralInputs, TaskNetwork
 from rsgeo_train.training import build, input_of, load_best
@@ -96,7 +96,7 @@ def export_parts(
     task = build(kind, recipe, samples, taken)
     load_best(task, run)
     network = task.average.module.eval()
-    labelled = learns_from_labels(kind)
+    labelled = names_classes(kind, recipe)
     trunk, normalise = _trunk(network, taken, is_classifier=labelled, run=run, encoder=recipe.encoder.name)
     original = SeveralInputs(normalise, copy.deepcopy(trunk), takes_present=True).eval()
     final = SeveralInputs(normalise, onnx_graph.folded(trunk), takes_present=True).eval()
@@ -138,8 +138,9 @@ def _trunk(
     network: nn.Module, taken: Input, *, is_classifier: bool, run: Path, encoder: str
 ) -> tuple[PartsTrunk, nn.Module]:
     """The network behind its normalisation, and the normalisation."""
-    fusion = network if is_classifier else network.encoder
-    backbone = network.encoder if is_classifier else fusion.backbone
+    is_task = isinstance(network, TaskNetwork)
+    fusion = network if is_task else network.encoder
+    backbone = network.encoder if is_task else fusion.backbone
     if len(backbone.sensors) < 2:
         why = (
             f"its only sensor is {next(iter(taken.bands))}"

@@ -221,6 +221,14 @@ class SensorNetwork(Encoder):
         """See `Encoder.fused`: the vectors of all sensors one behind the other."""
         return parts.flatten(1)
 
+    def comparable(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+        """See `Encoder.comparable`: the mean direction of the sensors that are there, (B, part_width).
+
+        One behind the other, vectors of different sensors would never meet.
+        """
+        parts, there = self.parts(images, present)
+        return F.normalize(parts, dim=2).sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1)
+
     def maps(self, images: Tensor, present: Tensor | None = None) -> list[Tensor]:
         """Feature maps, finest first, those of all sensors stacked; of ResNets.
 

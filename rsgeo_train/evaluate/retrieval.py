@@ -308,9 +308,12 @@ class _Looker:
 
             def compute() -> NDArray[np.float32]:
                 self.asked.tell(f"{self.subject.name}, seed {self.member.seed}: encoding {len(rows)} samples by {name}")
-                return self.member.features(self.asked.samples(self.subject, rows), self._positions(name))
+                given = self.member.compared or self.member.features
+                return given(self.asked.samples(self.subject, rows), self._positions(name))
 
-            self._features[name] = self.asked.store.kept(["features of", *self._key(name), digest(rows)], compute)
+            self._features[name] = self.asked.store.kept(
+                ["compared features of", *self._key(name), digest(rows)], compute
+            )
         return self._features[name]
 
     def _positions(self, name: str) -> list[int]:

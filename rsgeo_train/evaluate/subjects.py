@@ -49,6 +49,7 @@ class Member:
         seed: of the training of a run, or of a floor's random weights.
         checkpoint: SHA-256 of the weights that a run is judged by.
         what: what it is, for people; empty where `source` is as short.
+        compared: as `features`, of one kind whichever sensors are seen; None where `features` are.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Member:
     seed: int = 0
     checkpoint: str = ""
     what: str = ""
+    compared: Callable[[WidenedSamples, Sequence[int] | None], Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,18 @@ class Pooled(nn.Module):
         return torch.cat([over_places(found.taps[layer]) for layer in self.layers], dim=1)
 
 
+class Compared(nn.Module):
+    """Features by a learner's averaged encoder that can be compared between sensors."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, images: Tensor, present: Tensor) -> Tensor:
+        """(B, C, H, W) in stored units and (B, C) bool → (B, D)."""
+        return self.learner.backbone.comparable(self.learner.normalised(images, present), present)
+
+
 def _trained(run: Path, layers: Sequence[str]) -> Member:
     kind, recipe, catalog = read_run(run)
     learner = training.build(kind, recipe, catalog)
@@ -279,7 +293,8 @@ def _member(learner: Learner, source: str, what: str, layers: Sequence[str], see
     learner.eval()
     where = f", {' + '.join(layers)}" if layers else ""
     features = partial(pooled, Pooled(learner, layers))
-    return Member(source + where, features, learner, seed, checkpoint, what + where)
+    compared = partial(pooled, Compared(learner)) if len(learner.backbone.sensors) > 1 and not layers else None
+    return Member(source + where, features, learner, seed, checkpoint, what + where, compared)
 
 
 def _digest(network: nn.Module) -> str:

@@ -129,10 +129,10 @@ class SupconNetwork(TaskNetwork):
                 "Type: --set encoder.name=sensor_resnet18, or sensor_alexnet",
             )
         count = max(1, len(self.encoder.sensors))
-        width = getattr(self.encoder, "part_width", self.encoder.width)
+        width = self.encoder.part_width
         self.compares_stems = method.stem > 0
         self.side = method.resize
-        widths = [width * count] if method.scenario == "fused" else [width] * count
+        widths = [self.encoder.width] if method.scenario == "fused" else [width] * count
         self.heads = nn.ModuleList(nn.Linear(wide, classes) for wide in widths)
         for head in self.heads:
             nn.init.normal_(head.weight, std=0.01)
@@ -143,7 +143,7 @@ class SupconNetwork(TaskNetwork):
         self.register_buffer("never", never)
 
     def resized(self, values: Tensor) -> Tensor:
-        """(B, C, H, W) on the pixels that the encoder takes."""
+        """See `TaskNetwork.resized`."""
         if self.side is None:
             return values
         return F.interpolate(values, size=(self.side, self.side), mode="bilinear", align_corners=False)
@@ -155,19 +155,24 @@ class SupconNetwork(TaskNetwork):
             return self.encoder.after_stems(maps, there), there, maps
         return *self.encoder.parts(values, present), []
 
-    def scores(self, parts: Tensor) -> list[Tensor]:
-        """(B, S, D) → logits (B, K): of all sensors together, or of each."""
-        given = [parts.flatten(1)] if len(self.heads) == 1 else parts.unbind(1)
+    def scores(self, parts: Tensor, there: Tensor) -> list[Tensor]:
+        """(B, S, D) and (B, S) bool → logits (B, K): of all sensors together, or of each."""
+        is_one = len(self.heads) == 1
+        given = [self.encoder.fused(parts, there)] if is_one else [parts[:, n] for n in range(len(self.heads))]
         return [head(part).masked_fill(self.never, _NEVER) for head, part in zip(self.heads, given, strict=True)]
 
-    def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
-        """What `values` gives and (B, C) bool → logits (B, K); unfused the mean of those of the sensors there."""
-        parts, there, _ = self.encoded(self.resized(values), present)
-        scores = self.scores(parts)
+    def scored(self, parts: Tensor, there: Tensor) -> Tensor:
+        """See `TaskNetwork.scored`; unfused the mean over the sensors that are there."""
+        scores = self.scores(parts, there)
         if len(scores) == 1:
             return scores[0]
         weights = there.float()[:, :, None]
         return (torch.stack(scores, dim=1) * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+    def decoded(self, values: Tensor, present: Tensor | None = None) -> Tensor:
+        """What `values` gives and (B, C) bool → logits (B, K)."""
+        parts, there, _ = self.encoded(self.resized(values), present)
+        return self.scored(parts, there)
 
 
 class Supcon(SupervisedTask):
@@ -270,7 +275,9 @@ class Supcon(SupervisedTask):
         )
         told: dict[str, Tensor] = {}
         if method.cross_delta:
-            told["cross"] = self._cross(network.scores(parts[-count:]), there[-count:], self._known(batch))
+            told["cross"] = self._cross(
+                network.scores(parts[-count:], there[-count:]), there[-count:], self._known(batch)
+            )
         if method.sup_delta:
             projected = network.projector(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])
             told["contrast"] = self._contrast(projected.unflatten(0, (len(images), count)), there[-count:], batch)

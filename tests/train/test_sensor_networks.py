@@ -52,6 +52,7 @@ def weights(module: nn.Module) -> int:
     [
         ("sensor_alexnet", {}, {"rgb8": ["red", "green", "blue"]}, 70_474_848),
         ("sensor_alexnet", {"sharing": "stems"}, BANDS, 70_477_632),  # SharedNet
+        ("sensor_alexnet", {"sharing": "stems", "prototypes": 300}, BANDS, 70_506_432),  # SharedNetWithPrototypes
         # DualEncoder, whose 140,955,264 hold two stems that nothing passes, of 1,920 and 3,648 weights.
         ("sensor_alexnet", {"sharing": "separate"}, BANDS, 140_955_264 - 1_920 - 3_648),
         # torchvision's 25,557,032 less its classifier, and the first convolution for 2 and 13 bands instead of 3.

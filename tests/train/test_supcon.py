@@ -265,3 +265,11 @@ def test_from_catalog_to_scores_and_on(pairs: Path, tmp_path: Path) -> None:
     batch = batch_of(catalog, ROWS)
     features = [one.learner.encoded(batch.images, batch.present).pooled for one in (subject.members[0], floor)]
     assert features[0].shape == (len(ROWS), 16) and not torch.equal(*features)
+    owners = subject.taken.sensors
+    parts, _ = learned.backbone.parts(learned.normalised(batch.images, batch.present), batch.present)
+    taken = subject.taken
+    samples = Samples(catalog, ROWS, taken.bands, fills=taken.fills)
+    for number in range(2):  # what one sensor is looked for by is of the kind of what the other is
+        compared = subject.members[0].compared(samples, [n for n, sensor in enumerate(owners) if sensor == number])
+        torch.testing.assert_close(torch.from_numpy(compared), parts[:, number].detach())
+    assert subject.members[0].compared(samples, None).shape == (len(ROWS), 8)

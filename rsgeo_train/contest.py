@@ -21,7 +21,7 @@ from rsgeo_train.contestants import Entrant
 from rsgeo_train.cost import cost_of
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.evaluate.report import write_report
-from rsgeo_train.methods.registry import learns_from_labels
+from rsgeo_train.methods.registry import names_classes
 from rsgeo_train.runs import difference
 from rsgeo_train.tasks.supervised import SupervisedTask
 from rsgeo_train.training import train
@@ -174,11 +174,11 @@ def _train(
         on_event=on_event,
         cancel=cancel,
     )
-    if isinstance(learner, SupervisedTask):
+    if isinstance(learner, SupervisedTask) and names_classes(entrant.kind, entrant.recipe):
         tell(write_report(learner, entrant.seeded(seed), catalog, run))
 
 
 def _is_done(entrant: Entrant, run: Path) -> bool:
     cost = cost_of(run)
-    reported = not learns_from_labels(entrant.kind) or (run / "report" / "index.html").is_file()
+    reported = not names_classes(entrant.kind, entrant.recipe) or (run / "report" / "index.html").is_file()
     return cost is not None and cost.is_whole and reported

@@ -15,6 +15,7 @@ import torch
 from rsgeo_core.errors import Cancelled
 from rsgeo_core.events import Listener, Progress, Stage, ignore
 from rsgeo_train.checkpoints import read_resumable, write_checkpoint
+from rsgeo_train.cost import Clock
 from rsgeo_train.errors import NonFiniteError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.gathering import averaged, process_rank, summed
@@ -60,6 +61,7 @@ class Keeper(L.Callback):
         self._handled = 0  # the step up to which log and checkpoints are done
         self._first_step = 0
         self._told_empty = 0
+        self._clock = Clock(folder)
         self._started = self._shown = time.monotonic()
 
     @property
@@ -91,6 +93,7 @@ class Keeper(L.Callback):
         if trainer.is_global_zero:
             config = self.data.recipe.trainer
             self._log = RunLog(self.folder, config.loggers, step=task.step, epoch=self.data.epoch)
+        self._clock.start(task.step)
         self._started = time.monotonic()
         self._event(Stage(name="train", index=0, count=1, weight=1.0))
 
@@ -185,6 +188,9 @@ class Keeper(L.Callback):
             "recent": recent,
         }
         write_checkpoint(self.folder / "checkpoints" / f"{name}.ckpt", content)
+        if name == "last":
+            recipe = self.data.recipe
+            self._clock.write(task, recipe.data.batch_size * recipe.optimizer.accumulate, recipe.trainer.precision)
 
     def _between_steps(self, trainer: L.Trainer, task: Learner) -> None:
         self._check_loss()

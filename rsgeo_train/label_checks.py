@@ -18,7 +18,7 @@ def check_labels(kind: str, catalog: Catalog) -> None:
             f"The catalog has several classes a sample; {kind} takes one.",
             "Pretrain on it, or prepare a catalog with one class a sample.",
         )
-    needed, asked = _task_of(catalog), "classification" if is_method(kind) else kind
+    needed, asked = task_of(catalog), "classification" if is_method(kind) else kind
     if asked != needed:
         has = {"classification": "one class a sample", "detection": "objects"}.get(needed, "label rasters or polygons")
         hint = f"Type: --task {needed}"
@@ -40,7 +40,7 @@ def unlabelled(kind: str, catalog: Catalog) -> list[str]:
     return [f"samples without a label, in no training, selection or score: {', '.join(parts)}"] if parts else []
 
 
-def _task_of(catalog: Catalog) -> str:
+def task_of(catalog: Catalog) -> str:
     """The task that a catalog's labels are for."""
     if catalog.header.is_dense:
         return "segmentation"

@@ -22,8 +22,9 @@ def open_run(folder: Path, kind: str, recipe: Recipe, source: Path | None, *, re
             raise RunFolderError(f"{folder} has no checkpoint to resume from.", "Start it without --resume.")
         before = load_recipe(config, kind=type(recipe))
         if before != recipe:
+            told = difference(before.model_dump(), recipe.model_dump())
             raise RunFolderError(
-                f"{folder} was started with other settings ({_difference(before, recipe)}).",
+                f"{folder} was started with other settings ({told}).",
                 "Leave --recipe and --set out to go on with the run's own, or start a new folder.",
             )
         began = json.loads((folder / "task.json").read_text()).get("catalog_sha256")
@@ -94,9 +95,9 @@ def run_around(path: Path) -> Path | None:
     return run if run is not None and (run / "config.yaml").is_file() else None
 
 
-def _difference(before: Recipe, now: Recipe) -> str:
+def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The settings that differ, each by its whole name."""
-    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    old, new = _flat(before), _flat(now)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return ", ".join(f"{key}: {old.get(key)} → {new.get(key)}" for key in keys)
 

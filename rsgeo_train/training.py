@@ -158,7 +158,7 @@ def train(
             "--from takes all of a run of the same task, encoder.init its encoder for another: give one of them.",
         )
     taken = input_of(kind, recipe, catalog)
-    recipe = with_class_weights(kind, with_ranges(recipe, catalog, taken), catalog, taken)
+    recipe = completed(kind, recipe, catalog, taken)
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
     for samples in (data.train, data.selection):
         samples.check_files()
@@ -179,6 +179,11 @@ def train(
     task = build(kind, recipe, catalog, taken)
     load_best(task, folder)
     return task
+
+
+def completed(kind: str, recipe: Recipe, catalog: Catalog, taken: Input) -> Recipe:
+    """The recipe with what follows from the catalog: value ranges, class weights."""
+    return with_class_weights(kind, with_ranges(recipe, catalog, taken), catalog, taken)
 
 
 def _train_part(

@@ -33,9 +33,9 @@ def with_ranges(recipe: Recipe, catalog: Catalog, taken: Input) -> Recipe:
         return block.model_copy(update={key: value for key, value in told.items() if getattr(block, key) is None})
 
     method: BaseModel = recipe.method
-    second = getattr(method, "second", None)
-    if isinstance(second, AugmentBlock):
-        method = method.model_copy(update={"second": filled(second)})
+    blocks = {name: filled(block) for name, block in method if isinstance(block, AugmentBlock)}
+    if blocks:
+        method = method.model_copy(update=blocks)
     return recipe.model_copy(update={"augment": filled(recipe.augment), "method": method})
 
 

@@ -189,6 +189,31 @@ def reconstruction(
     click.echo(f"drawn: {output}" + (f"; {len(written)} rasters in {rasters}" if written else ""))
 
 
+@command.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", "catalog", type=click.Path(path_type=Path), help="The catalog.  [default: the run's own]")
+@png_option("The picture.", required=True)
+@click.option("--sample", "ids", multiple=True, metavar="ID", help="A sample by its name; repeatable.")
+@click.option("--samples", type=click.IntRange(1), default=4, show_default=True, help="Samples drawn otherwise.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the choice of samples and of the copies.")
+def tasks(run: Path, catalog: Path | None, output: Path, ids: tuple[str, ...], samples: int, seed: int) -> None:
+    """What a run of multitask makes of its tasks: input, disturbed, restored, transformed and what it says of that.
+
+    Below the pictures stand the errors of the disturbed and of the restored block in normalised units.
+
+    \b
+    rsgeo-train plot tasks runs/multitask -o tasks.png
+    """
+    from rsgeo_train.catalog import read_catalog
+    from rsgeo_train.evaluate.files import put
+    from rsgeo_train.evaluate.task_copies import copies_of, task_sheet
+
+    given = None if catalog is None else read_catalog(existing(catalog))
+    items, taken, found = copies_of(run, given, count=samples, ids=ids, seed=seed)
+    put(output, task_sheet(items, taken, title=f"{run.name} on {found.header.name}"))
+    click.echo(f"drawn: {output}")
+
+
 def _looked(run: Path, catalog: Path, layers: tuple[str, ...], bands: str | None, samples: int, seed: int) -> Look:
     from rsgeo_train.catalog import read_catalog
     from rsgeo_train.evaluate.drawing import look_of

@@ -36,6 +36,15 @@ class Groups:
     colours: list[str]
     is_told: bool
 
+    def of(self, chosen: NDArray[np.int64]) -> Groups:
+        """Those of some of the samples."""
+        return Groups(self.numbers[chosen], self.names, self.colours, self.is_told)
+
+
+def shown(count: int) -> NDArray[np.int64]:
+    """Which of some samples are in a scatter plot."""
+    return np.unique(np.linspace(0, count - 1, min(count, SHOWN)).astype(np.int64))
+
 
 def groups_of(catalog: Catalog, rows: NDArray[np.int64]) -> Groups:
     """The classes of some rows of a catalog."""
@@ -87,10 +96,9 @@ class Look:
 
     def plane(self, kinds: Sequence[str] = projections.KINDS, *, perplexity: float = 30, seed: int = 0) -> Plane:
         """The samples in the plane, at most `SHOWN` of them."""
-        chosen = np.unique(np.linspace(0, len(self.rows) - 1, min(len(self.rows), SHOWN)).astype(np.int64))
+        chosen = shown(len(self.rows))
         points = projections.planes(self.features[chosen], kinds, perplexity=perplexity, seed=seed)
-        groups = Groups(self.groups.numbers[chosen], self.groups.names, self.groups.colours, self.groups.is_told)
-        return Plane(self.catalog, self.rows[chosen], groups, points)
+        return Plane(self.catalog, self.rows[chosen], self.groups.of(chosen), points)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from rsgeo_train.catalog import Catalog, digest_of_catalog
 from rsgeo_train.errors import RunFolderError
 from rsgeo_train.evaluate import class_page, dense_page, retrieval_page
@@ -16,7 +18,11 @@ from rsgeo_train.evaluate.retrieval import Retrieval, sensors_of
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
 from rsgeo_train.evaluate.subjects import Subject, image_statistics, of_runs, random_convolutions, untrained
+from rsgeo_train.samples import Samples
 from rsgeo_train.widening import lacking_bands
+
+PageWriter = Callable[[Findings | DenseFindings, Sequence[Subject], Store], None]
+"""Writes a page of what was found, of all that was judged, with the place where arrays are kept."""
 
 
 def examine(
@@ -29,6 +35,7 @@ def examine(
     layers: Sequence[str] = (),
     floor_seeds: int = 3,
     tell: Callable[[str], None] = print,
+    page: PageWriter | None = None,
 ) -> Findings | DenseFindings | RetrievalFindings:
     """Judge runs and write `index.html`, `metrics.json`, `findings.json`, `scores.csv` and the pictures into a folder.
 
@@ -45,6 +52,7 @@ def examine(
         layers: modules of the backbone that the features are taken from; the pooled ones where empty.
         floor_seeds: initialisations of the untrained encoder and of the random convolutions.
         tell: takes one line for every answer.
+        page: writes another page than the usual one of classes or maps.
 
     Raises:
         RsgeoError: see `subjects.of_runs`, `class_examination.Examination` and `retrieval.Retrieval`.
@@ -57,7 +65,7 @@ def examine(
     for method in methods:
         if lacking := lacking_bands(catalog, method.taken):
             tell(f"{method.name}: the catalog lacks {', '.join(lacking)}, which count as missing")
-    floors = _floors(runs, methods, layers, floor_seeds)
+    floors = _floors(runs, methods, layers, floor_seeds, whole=_is_whole(protocol, methods, catalog))
     store = Store(folder / "arrays", digest_of_catalog(source))
     subjects = [*methods, *floors]
     others = [question for question in protocol.ask if question != "retrieval"]
@@ -78,7 +86,10 @@ def examine(
         dense = dataclasses.replace(dense, retrieval=looked_for.run() if looked_for else None)
         folder.mkdir(parents=True, exist_ok=True)
         dense_page.write_figures(dense, subjects, catalog, protocol, folder)
-        dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
+        if page:
+            page(dense, subjects, store)
+        else:
+            dense_page.write_page(dense, subjects, catalog, protocol, layers, folder)
         return dense
     examination = Examination(subjects, catalog, rest, store, tell)
     facts = examination.findings
@@ -89,7 +100,10 @@ def examine(
     found.retrieval = looked_for.run() if looked_for else None
     folder.mkdir(parents=True, exist_ok=True)
     class_page.write_figures(found, catalog, protocol, layers, folder)
-    class_page.write_page(found, catalog, protocol, layers, folder)
+    if page:
+        page(found, subjects, store)
+    else:
+        class_page.write_page(found, catalog, protocol, layers, folder)
     return found
 
 
@@ -100,11 +114,23 @@ def _asks_retrieval(protocol: Protocol, methods: Sequence[Subject], catalog: Cat
     return len(sensors_of(methods, catalog, protocol)) > 1
 
 
-def _floors(runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int) -> list[Subject]:
+def _is_whole(protocol: Protocol, methods: Sequence[Subject], catalog: Catalog) -> bool:
+    """Whether every sample is seen with all of its bands."""
+    if {"bands", "retrieval"} & set(protocol.ask) or protocol.bands:
+        return False
+    bands = methods[0].taken.bands
+    return all(method.taken.bands == bands and not lacking_bands(catalog, method.taken) for method in methods) and bool(
+        Samples(catalog, np.arange(len(catalog)), bands, with_labels=False).has_sensors().all()
+    )
+
+
+def _floors(
+    runs: Sequence[Path], methods: Sequence[Subject], layers: Sequence[str], seeds: int, *, whole: bool = False
+) -> list[Subject]:
     """Each encoder untrained, once an architecture; random convolutions and image statistics, once a set of bands."""
     found: dict[str, Subject] = {}
     for run in runs:
-        fresh = untrained(run, layers, seeds=seeds)
+        fresh = untrained(run, layers, seeds=seeds, whole=whole)
         found.setdefault(f"{[m.source for m in fresh.members]}", fresh)
     for method in methods[:1]:
         found["random convolutions"] = random_convolutions(method.taken, seeds=seeds)

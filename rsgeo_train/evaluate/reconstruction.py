@@ -147,12 +147,17 @@ def reconstructed(
     """The same by a learner that has its weights, those of the best epoch of `run`."""
     changes = {"masking": masking, "mask_ratio": ratio}
     method = learner.recipe.method.model_copy(update={key: v for key, v in changes.items() if v is not None})
-    samples = WidenedSamples(catalog, _chosen(catalog, taken, count, ids, seed), taken, with_labels=False)
+    samples = WidenedSamples(catalog, chosen_rows(catalog, taken, count, ids, seed), taken, with_labels=False)
     items = [_reconstructed(learner, method, samples[number], taken, seed) for number in range(len(samples))]
     return Reconstructions(items, catalog, taken, method, seed, (run.resolve().name, digest_of(run)))
 
 
-def _chosen(catalog: Catalog, taken: Input, count: int, ids: Sequence[str], seed: int) -> list[int]:
+def chosen_rows(catalog: Catalog, taken: Input, count: int, ids: Sequence[str], seed: int) -> list[int]:
+    """Rows of a catalog to draw: samples by name, or some of the val or test split, those with all sensors first.
+
+    Raises:
+        DatasetError: there is no sample of a name, or none with a sensor of the run.
+    """
     names = catalog.table["id"].astype(str).to_numpy()
     if ids:
         unknown = [name for name in ids if name not in names]
@@ -193,7 +198,7 @@ def _reconstructed(learner: Csmae, method: CsmaeBlock, sample: Sample, taken: In
             mean, spread = truths[target].mean(2, keepdim=True), truths[target].std(2, keepdim=True)
             guess = guess * spread + mean
         whole = joined(guess, patch, (height, width))[0]
-        made[source, target] = _stored(network.encoder.normalise, whole, images[0], place[target]).numpy()
+        made[source, target] = stored_units(network.encoder.normalise, whole, images[0], place[target]).numpy()
     rows, columns = height // patch, width // patch
     seen = {
         s: np.kron(~encoded.masks[s].hidden[0].reshape(rows, columns).numpy(), np.ones((patch, patch), bool))
@@ -207,7 +212,7 @@ def _off(guess: Tensor, truth: Tensor, asked: Tensor, method: CsmaeBlock) -> flo
     return float(reconstruction_error(guess, truth, asked, method.error))
 
 
-def _stored(normalise: Normalise, values: Tensor, images: Tensor, bands: slice) -> Tensor:
+def stored_units(normalise: Normalise, values: Tensor, images: Tensor, bands: slice) -> Tensor:
     """Normalised values (C, H, W) of some bands in stored units; `images` has all bands' own values."""
     mean, std = normalise.mean[0, bands], normalise.std[0, bands]
     if normalise.is_global:

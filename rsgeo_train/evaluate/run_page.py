@@ -17,7 +17,9 @@ from rsgeo_train.evaluate.reconstruction import is_reconstructing, reconstructed
 from rsgeo_train.evaluate.reconstruction_sheet import reconstruction_sheet
 from rsgeo_train.evaluate.run_curves import curves_of, figure_rows
 from rsgeo_train.evaluate.subjects import Pooled, digest_of
+from rsgeo_train.evaluate.task_copies import task_sheet, told_copies
 from rsgeo_train.learner import Learner
+from rsgeo_train.methods.multitask import Multitask
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.run_log import epoch_records, step_records
 from rsgeo_train.samples import Samples
@@ -63,9 +65,12 @@ def write_run_page(task: Learner, taken: Input, catalog: Catalog, folder: Path, 
         head = ("figure", "weight in the loss", "training", "samples not trained on")
         page.table(head, figure_rows(curves, best))
     page.picture("What it was shown", view_gallery(catalog, recipe, taken))
+    title = f"{folder.resolve().name} on {catalog.header.name}"
+    if isinstance(task, Multitask):
+        items = told_copies(task, catalog, taken, count=_RECONSTRUCTED, seed=recipe.seed)
+        page.picture("The tasks", task_sheet(items, taken, title=title))
     if is_reconstructing(task):
         found = reconstructed(task, folder, catalog, taken, count=_RECONSTRUCTED, seed=recipe.seed)
-        title = f"{folder.resolve().name} on {catalog.header.name}"
         page.picture("What it makes of hidden patches", reconstruction_sheet(found, title=title))
     rows = np.concatenate([catalog.rows(split) for split in recipe.data.splits])
     rows = np.sort(np.random.default_rng(recipe.seed).permutation(rows)[:_SHOWN])

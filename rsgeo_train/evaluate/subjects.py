@@ -174,10 +174,11 @@ def _met(run: Path, catalog: Catalog) -> tuple[NDArray[np.int64], NDArray[np.int
     return np.flatnonzero(met), np.flatnonzero(near)
 
 
-def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subject:
+def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3, whole: bool = False) -> Subject:
     """The encoder of a run with fresh weights, of the seeds 0, 1, …
 
-    Its members' sources say what their features hang on and no more, so that runs with one floor are known by it.
+    Its members' sources say what their features hang on and no more, so that runs with one floor are known by it; of
+    samples that are `whole`, what it would do about missing bands does not matter.
     """
     kind, recipe, catalog = read_run(run)
     taken = training.input_of(kind, recipe, catalog)
@@ -186,7 +187,7 @@ def untrained(run: Path, layers: Sequence[str] = (), *, seeds: int = 3) -> Subje
         learner = training.build(kind, recipe.model_copy(update={"seed": seed}), catalog, taken)
         encoder = learner.average.module.encoder
         # A task that is told what is missing makes up for it by share, as CSF does.
-        scaling = getattr(encoder, "scaling", "share") if learner.takes_missing else "all bands"
+        scaling = getattr(encoder, "scaling", "share") if learner.takes_missing and not whole else "all bands"
         fused = [scaling, encoder.rate if scaling == "rate" else None]
         # The method and where a run's weights came from do not matter here; what was drawn does.
         block = recipe.encoder.model_dump_json(include={"name", "channels", "options"})

@@ -69,6 +69,7 @@ def nt_xent(
     temperature: float = 0.5,
     known: Tensor | None = None,
     *,
+    counts_itself: bool = False,
     groups: Sequence[int] | None = None,
     anchors: Tensor | None = None,
 ) -> Tensor:
@@ -84,6 +85,8 @@ def nt_xent(
         blocks: V tensors (N, D); row i of each shows scene i.
         temperature: τ.
         known: (N, V) bool, False where a scene has no such view: that row is left out on both sides.
+        counts_itself: keep each row among its own negatives with a similarity of 0, one more e⁰ = 1 in the sum, as a
+            matrix whose diagonal is multiplied by 0 has it (Li, Chen & Shi, 2021, released code).
         groups: V numbers: partners are blocks of one number alone, the others are negatives even where they show the
             same scene; with 0, 0, 1, 1 two views of each of two sensors. All blocks are partners where left out.
         anchors: (N,) bool, False where a scene looks for no partner and only stands among what others are told from.
@@ -106,7 +109,11 @@ def nt_xent(
     itself = same & (block.repeat_interleave(count)[:, None] == block.repeat_interleave(total)[None])
     akin = group.repeat_interleave(count)[:, None] == group.repeat_interleave(total)[None]
     asked = known.T.flatten() if anchors is None else (known & anchors[:, None]).T.flatten()
-    return partner_loss(torch.cat(columns, dim=1), same & akin & ~itself & there[None], ~itself & there[None], asked)
+    logits = torch.cat(columns, dim=1)
+    if counts_itself:
+        logits = logits.masked_fill(itself, 0.0)
+    candidates = there[None] if counts_itself else ~itself & there[None]
+    return partner_loss(logits, same & akin & ~itself & there[None], candidates, asked)
 
 
 def partner_loss(logits: Tensor, partners: Tensor, candidates: Tensor, asked: Tensor) -> Tensor:

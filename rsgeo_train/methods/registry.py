@@ -23,6 +23,7 @@ TASKS = {
 METHODS = {
     "csf": "Contrastive Sensor Fusion (Swope, Rudelis & Story, 2021): alike whichever bands are seen",
     "csmae": "Cross-Sensor Masked Autoencoders (Hackstein et al., 2024): hidden patches, also of the other sensors",
+    "multitask": "multi-task (Li, Chen & Shi, 2021): restore a block, tell a transformation, find the other copy",
     "simclr": "SimCLR across sensors (Chen et al., 2020): alike whichever sensor has seen a place",
     "vicreg": "VICReg (Bardes, Ponce & LeCun, 2022): views or dates agree, no feature dies or repeats",
     "supcon": "SupCon (Khosla et al., 2020) across sensors, from labels: samples of one class are alike",

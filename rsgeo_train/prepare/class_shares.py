@@ -1,8 +1,8 @@
-"""How much of each sample each class covers, where labels are maps of classes."""
+"""Maps of classes sample by sample, and how much of each sample each class covers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,16 @@ def class_shares(catalog: Catalog, rows: Sequence[int] | NDArray[np.int64] | Non
             f"The catalog has labels of the kind {header.label_kind}; shares are those of maps of classes.",
             "Make such a catalog with: rsgeo-train prepare masks, or prepare scenes --labels",
         )
-    labels, sensors = StoredLabels(catalog), [StoredImages(catalog, sensor) for sensor in header.sensors]
-    paths = catalog.column("label_path")
     count = len(header.classes)
-    rows = range(len(catalog)) if rows is None else [int(row) for row in rows]
-    found = np.zeros((len(rows), count))
-    for number, row in enumerate(rows):
-        images = next((stored for stored in sensors if stored.has(row)), None)
-        if images is None or paths[row] is None:
-            continue
-        label = np.asarray(labels.read(row, images, images.read(row, [1]).shape[1:]))
-        found[number] = np.bincount(label[label != IGNORED], minlength=count) / label.size
-    return found
+    rows = range(len(catalog)) if rows is None else rows
+    return np.array(
+        [np.bincount(label[label != IGNORED], minlength=count) / label.size for label in label_maps(catalog, rows)]
+    ).reshape(-1, count)
+
+
+def label_maps(catalog: Catalog, rows: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
+    """The map of classes of each of some samples, (H, W); `IGNORED` where there is no class."""
+    labels, sensors = StoredLabels(catalog), [StoredImages(catalog, sensor) for sensor in catalog.header.sensors]
+    for row in rows:
+        images = next(stored for stored in sensors if stored.has(row))
+        yield np.asarray(labels.read(int(row), images, images.read(row, [1]).shape[1:]))

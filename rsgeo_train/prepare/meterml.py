@@ -4,7 +4,7 @@ Layout: `{train,val,test}_dataset.geojson` (or `.json`) with the properties `Ima
 `Type`, and in each folder `sentinel-1.npy` (72, 72, 2), `sentinel-2-10m.npy` (72, 72, 4) and `naip.png`. As unpacked
 from its archives (Zenodo 6911013), those of train lie one level deeper, in `train_images/train_images_1` and the like.
 
-The channels of 10 m are red, green, blue, near infrared: so do the authors' own later readers take them, and the
+The channels of 10 m are red, green, blue, near infrared: so do later public readers of it take them, and the
 published means and deviations agree (blue is brightest and varies least at the top of the atmosphere, red the reverse,
 as in the 13 bands of EuroSAT). The cirrus band among those of 60 m tells that the product is level 1C.
 """

@@ -17,8 +17,7 @@ from rsgeo_train import instances
 from rsgeo_train.catalog import IGNORED, Catalog, told_names
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.instances import Instance
-from rsgeo_train.labels import StoredLabels
-from rsgeo_train.sources import StoredImages
+from rsgeo_train.prepare.class_shares import label_maps
 
 
 def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: int = 16) -> Catalog:
@@ -47,11 +46,8 @@ def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: in
     if unknown := [name for name in classes if name not in names]:
         raise DatasetError(f"--class {told_names(unknown[:1])}: no such class.", f"The catalog has {told_names(names)}")
     wanted = [names.index(name) for name in classes]
-    labels, sensors = StoredLabels(catalog), [StoredImages(catalog, sensor) for sensor in header.sensors]
     found, kept, counts = [], [], Counter()
-    for row in range(len(catalog)):
-        images = next(stored for stored in sensors if stored.has(row))
-        label = np.asarray(labels.read(row, images, images.read(row, [1]).shape[1:]))
+    for row, label in enumerate(label_maps(catalog, range(len(catalog)))):
         if (label == IGNORED).all():
             counts["unlabelled"] += 1
             continue

@@ -128,17 +128,7 @@ def catalog_of(
     taken = _taken(files, choice.lists, seasons, notes)
     records, dtypes = _records(taken, files, maps if choice.labels != "none" else None, choice.window, output, notes)
     split_by = split(records)
-    sensors = {
-        key: CatalogSensor(bands=BANDS_OF[key], dtype=dtypes[kind], gsd=10)
-        for kind, key in SENSORS.items()
-        if any(record["split"] == "train" and record[f"{key}_path"] for record in records)
-    }
-    for key in SENSORS.values():
-        if key not in sensors:
-            notes.append(f"{key} is left out: no patch of the train split has it")
-            for record in records:
-                record.pop(f"{key}_path")
-                record.pop(f"{key}_window", None)
+    sensors = _sensors(records, dtypes, notes)
     records = [record for record in records if any(record[f"{key}_path"] for key in sensors)]
     if not records:
         raise DatasetError(f"{root} has no patch of {name} to train on; the splits are made by: {split_by}.")
@@ -156,6 +146,22 @@ def catalog_of(
     if choice.labels in ("class", "multilabel"):
         return scene_classes.prepare(catalog, output, kind=choice.labels, share=choice.share)
     return catalog
+
+
+def _sensors(records: Sequence[dict[str, Any]], dtypes: dict[str, str], notes: list[str]) -> dict[str, CatalogSensor]:
+    """The sensors that patches of the train split have; the columns of others go."""
+    found = {
+        key: CatalogSensor(bands=BANDS_OF[key], dtype=dtypes[kind], gsd=10)
+        for kind, key in SENSORS.items()
+        if any(record["split"] == "train" and record[f"{key}_path"] for record in records)
+    }
+    for key in SENSORS.values():
+        if key not in found:
+            notes.append(f"{key} is left out: no patch of the train split has it")
+            for record in records:
+                record.pop(f"{key}_path")
+                record.pop(f"{key}_window", None)
+    return found
 
 
 def _taken(

@@ -11,6 +11,7 @@ import csv
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class Patch(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A patch of a list: the split that it is for, None where the list says none, and the number of the copy."""
+    """A patch of a list: the split that it is for, None where the list says none, and how often it was named before."""
 
     patch: Patch
     split: str | None
@@ -86,43 +87,47 @@ def patch_files(root: Path, seasons: Iterable[str]) -> dict[Patch, dict[str, Pat
 
 
 def listed_patches(lists: Iterable[tuple[str | None, Path]]) -> list[Listed]:
-    """The patches of CSV files with the columns Season, Scene, ID and perhaps copy_nr, with or without a header.
+    """The patches of CSV files whose first columns are Season, Scene and ID, with or without a header.
+
+    A list with balanced classes names patches several times, its column `copy_nr` counts these; so does this.
 
     Args:
-        lists: per file the split that its patches are for, and the file. Without a header the first three columns are
-            taken. A season is written as in `SEASONS`, or as files do.
+        lists: per file the split that its patches are for, and the file. A season is written as in `SEASONS`, or as
+            files do.
 
     Raises:
         DatasetError: a file cannot be read or is no such list.
     """
-    return [entry for split, path in lists for entry in _rows_of(path, split)]
+    named: Counter[Patch] = Counter()
+    found = []
+    for split, path in lists:
+        for patch in _rows_of(path):
+            found.append(Listed(patch, split, named[patch]))
+            named[patch] += 1
+    return found
 
 
-def _rows_of(path: Path, split: str | None) -> list[Listed]:
+def _rows_of(path: Path) -> list[Patch]:
     """The rows of one list."""
     try:
         with path.open(newline="") as file:
             rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
-    columns = ["Season", "Scene", "ID"]
-    if rows and rows[0][:3] == columns:
-        columns, rows = rows[0], rows[1:]
     found = []
-    for row in rows:
-        named = dict(zip(columns, row, strict=False))
+    for row in rows[1:] if rows and rows[0][:3] == ["Season", "Scene", "ID"] else rows:
         try:
-            season = named["Season"].strip().removeprefix("Seasons.")
-            patch = Patch(SEASONS.get(season, season), int(named["Scene"]), int(named["ID"]))
-            copy = int(named.get("copy_nr") or 0)
-        except (KeyError, ValueError):
+            season, scene, number = row[:3]
+            season = season.strip().removeprefix("Seasons.")
+            patch = Patch(SEASONS.get(season, season), int(scene), int(number))
+        except ValueError:
             patch = None
         if patch is None or patch.season not in SEASONS.values():
             raise DatasetError(
                 f"{path}: {','.join(row)} is no patch; Season,Scene,ID were expected, such as Seasons.SPRING,26,475.",
                 f"Seasons are: {', '.join(f'Seasons.{key}' for key in SEASONS)}",
             )
-        found.append(Listed(patch, split, copy))
+        found.append(patch)
     return found
 
 

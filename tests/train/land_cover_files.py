@@ -60,7 +60,7 @@ def write_meterml(root: Path, layout: str, samples: Iterable[tuple[str, str, str
             pixels = np.full((12, 12, channels), number) + 1000 * np.arange(1, channels + 1)
             pixels[0, 0] += 7
             np.save(folder / file, pixels.astype(np.uint16))
-        Image.fromarray(np.full((120, 120, 4), 10 * number, np.uint8)).save(folder / "naip.png")
+        Image.fromarray(np.full((120, 120, 4), 10 * number % 251, np.uint8)).save(folder / "naip.png")
     for split, found in features.items():
         ending = "geojson" if layout == "official" else "json"
         (root / f"{split}_dataset.{ending}").write_text(json.dumps({"type": "FeatureCollection", "features": found}))

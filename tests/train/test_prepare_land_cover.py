@@ -116,7 +116,7 @@ def test_lists_choose_patches_and_copies(dfc: Path, tmp_path: Path) -> None:
         "Seasons.VALSET,0,12,7,0",
         "Seasons.VALSET,0,99,7,0",
     )
-    test = listing(tmp_path / "t.csv", "Seasons.TESTSET,0,3", "ROIs0000_test,0,0")
+    test = listing(tmp_path / "t.csv", "Seasons.TESTSET,0,3", "ROIs0000_test,0,0")  # no header
     lists = ((None, balanced), (None, test))
     catalog = dfc2020.prepare(dfc, tmp_path / "c.parquet", choice=Choice(lists=lists))
     assert catalog.splits() == {"test": 2, "train": 4} and catalog.table["id"].is_unique
@@ -153,7 +153,7 @@ def test_missing_values_torn_files_and_missing_partners(dfc: Path, tmp_path: Pat
     radar[0, :5] = np.nan
     rewrite(at["s1", NAMES[2]], radar)
     rewrite(at["s1", NAMES[3]], radar * np.nan)
-    at["s2", NAMES[4]].write_bytes(at["s2", NAMES[4]].read_bytes()[:2000])
+    at["s2", NAMES[4]].write_bytes(at["s2", NAMES[4]].read_bytes()[:-100])
     at["dfc", NAMES[0]].write_bytes(b"")
     at["s1", NAMES[1]].unlink()
     at["s2", NAMES[1]].unlink()

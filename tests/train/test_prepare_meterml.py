@@ -13,7 +13,7 @@ from rsgeo_train.errors import DatasetError
 from rsgeo_train.packing import pack
 from rsgeo_train.prepare import meterml
 from rsgeo_train.samples import Samples
-from rsgeo_train.sources import read_window
+from rsgeo_train.sources import StoredImages, read_window
 
 TYPES = (
     ("CAFOs", "CAFOs-Landfills", "CAFOs-WWTreatment"),
@@ -70,6 +70,7 @@ def test_both_layouts_give_one_catalog(root: Path, tmp_path: Path) -> None:
     assert catalog.table["place"].nunique() == 4
     assert catalog.header.notes == ["1 held-out samples lie within 1018 m of some of train, over any chain"]
     assert catalog.header.sensors["s2_l1c"].dtype == "uint16" and "naip" in catalog.header.sensors
+    assert StoredImages(catalog, "s2_l1c").place(0) is None  # an array has no grid
     packed = pack(catalog, tmp_path / "packed", tell=lambda line: None)
     assert np.array_equal(Samples(packed, [4], bands)[0].images, Samples(catalog, [4], bands)[0].images)
 

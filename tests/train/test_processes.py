@@ -42,6 +42,10 @@ CSMAE = [
 SIMCLR = [CSMAE[0], "method.second={brightness: 0.2}"]
 SUPCON = [CSMAE[0], "augment.brightness=0.2", "method.coregistered=false", "method.negative=texture 2"]
 VICREG = [CSF[0], "method.expander=[16]", "augment={crop: 24, brightness: 0.2}"]
+MULTITASK = [
+    "encoder={name: resnet50_gn, options: {layers: [1, 1, 1, 1], channels: [32, 32, 64, 64]}}",
+    "method={norm: group, comparison: matched, changes: {jitter: [0, 0, 0, 0]}}",
+]
 
 
 def recipe(*more: str) -> CsfRecipe:
@@ -55,17 +59,14 @@ def log(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["csf", "csmae", "simclr", "supcon", "vicreg"])
+@pytest.mark.parametrize("method", ["csf", "csmae", "multitask", "simclr", "supcon", "vicreg"])
 def test_two_processes_train_what_one_does(pairs: Path, tmp_path: Path, method: str) -> None:
     """The losses of every step, the selection, and the weights; samples that lack a sensor lie on either side."""
     catalog = read_catalog(pairs)
     said: list[str] = []
     # Four samples to select by: of five, two processes would leave one out.
-    form = [
-        *{"csf": CSF, "csmae": CSMAE, "simclr": SIMCLR, "supcon": SUPCON, "vicreg": VICREG}[method],
-        *PLAIN,
-        "data.selection_fraction=0.083",
-    ]
+    forms = {"csf": CSF, "csmae": CSMAE, "multitask": MULTITASK, "simclr": SIMCLR, "supcon": SUPCON, "vicreg": VICREG}
+    form = [*forms[method], *PLAIN, "data.selection_fraction=0.083"]
     alone, shared = (
         load_recipe(None, settings, recipe_kind(method)) for settings in (form, [*form, "trainer.devices=2"])
     )

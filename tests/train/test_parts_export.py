@@ -23,6 +23,7 @@ from rsgeo_train.catalog import read_catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.export import export
 from rsgeo_train.methods.registry import recipe_kind
+from rsgeo_train.parts_export import PartsTrunk
 from rsgeo_train.recipe import load_recipe
 from rsgeo_train.runs import read_run
 
@@ -189,3 +190,31 @@ def test_a_method_without_labels_gives_embeddings_and_what_has_no_parts_is_refus
     stack = trained("classification", pairs, tmp_path / "stack" / "run", small, "trainer.max_steps=1")
     with pytest.raises(ExportError, match=r"compact takes the bands of all sensors as one stack.*\n.*sensor_resnet18"):
         parts_of(stack)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scenario", ["fused", "unfused"])
+def test_a_run_of_supcon_says_its_classes_by_sensor(pairs: Path, scenario: str) -> None:
+    """Fused the classifier with zeros for the others, unfused that of the sensor; without classes, embeddings alone."""
+    settings = [*SMALL, ALEXNET, f"method.scenario={scenario}", "augment.crop=null"]
+    task = training.build("supcon", load_recipe(None, settings, recipe_kind("supcon")), read_catalog(pairs)).eval()
+    network = task.average.module.eval()
+    for parameter in network.heads.parameters():
+        torch.nn.init.normal_(parameter)
+    trunk = PartsTrunk(task.backbone, {"s2": 4, "s1": 2}, network)
+    values, present = torch.randn(3, 6, 32, 32), torch.ones(3, 6, dtype=torch.bool)
+    present[1, 4:] = present[2, :4] = False
+    values = values * present[:, :, None, None]
+    found = dict(zip([name for name, _ in trunk.outputs], trunk(values, present), strict=True))
+    assert list(found) == [*LOGITS, *EMBEDDINGS]
+    torch.testing.assert_close(found["logits"], network.decoded(values, present))
+    for name, kept in (("logits_s2", slice(0, 4)), ("logits_s1", slice(4, 6))):
+        alone, seen = torch.zeros_like(present), torch.zeros_like(values)
+        alone[:, kept], seen[:, kept] = present[:, kept], values[:, kept]
+        has = alone.any(1)
+        torch.testing.assert_close(found[name][has], network.decoded(seen, alone)[has])
+        assert found[name][~has].isnan().all() and (~has).sum() == 1
+    parts = network.encoder.parts(values, present)[0]
+    if scenario == "unfused":
+        torch.testing.assert_close(found["logits_s1"][0], network.heads[1](parts[0, 1]))
+    assert [name for name, _ in PartsTrunk(task.backbone, {"s2": 4, "s1": 2}).outputs] == EMBEDDINGS

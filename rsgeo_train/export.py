@@ -37,7 +37,7 @@ from rsgeo_train.card_facts import CardFacts, with_ranges
 from rsgeo_train.catalog import Catalog
 from rsgeo_train.errors import ExportError
 from rsgeo_train.export_samples import Feeds, first_whole, raw_images, spread_images, windows, with_bands_missing
-from rsgeo_train.methods.registry import Input, is_method, names_classes
+from rsgeo_train.methods.registry import Input, is_method, learns_from_labels, names_classes
 from rsgeo_train.probes import probe
 from rsgeo_train.projection import Projected, fit_projection
 from rsgeo_train.recipe import Recipe
@@ -138,7 +138,7 @@ def export(
         ]:
             raise ExportError(f"--parts gives every sensor's features as they are; {given[0]} cannot be given too.")
         return export_parts(run, output, facts, metrics, weights, catalog, recipe_name, tell)
-    if is_method(kind) and not names_classes(kind, recipe):
+    if is_method(kind) and not learns_from_labels(kind):
         from rsgeo_train.fusion_export import export_fusion
 
         return export_fusion(run, output, facts, metrics, embedding, taps, sensors, weights, catalog, recipe_name, tell)
@@ -155,6 +155,11 @@ def export(
                 "Export the run that its encoder came from.",
             )
         return export_detector(run, output, facts, metrics, weights, catalog, recipe_name, tell)
+    if not names_classes(kind, recipe) and not embedding:
+        raise ExportError(
+            f"{run} has learned no classes (method.cross_delta was 0).",
+            "Export its features: --embedding 64, or --parts",
+        )
     taken = input_of(kind, recipe, samples_catalog)
     task = build(kind, recipe, samples_catalog, taken)
     assert isinstance(task, SupervisedTask)

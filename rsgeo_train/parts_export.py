@@ -28,7 +28,7 @@ from rsgeo_train.export import Exported, card_output, cautious, commit, identity
 from rsgeo_train.export_samples import windows, with_bands_missing
 from rsgeo_train.fusion import directions
 from rsgeo_train.fusion_export import POOLED, sensor_inputs, whole_selftest, worst_parity
-from rsgeo_train.methods.registry import Input, names_classes
+from rsgeo_train.methods.registry import Input, learns_from_labels, names_classes
 from rsgeo_train.runs import read_run
 from rsgeo_train.tasks.network import SeveralInputs, TaskNetwork
 from rsgeo_train.training import build, input_of, load_best
@@ -96,10 +96,10 @@ def export_parts(
     task = build(kind, recipe, samples, taken)
     load_best(task, run)
     network = task.average.module.eval()
-    labelled = names_classes(kind, recipe)
-    trunk, normalise = _trunk(network, taken, is_classifier=labelled, run=run, encoder=recipe.encoder.name)
-    original = SeveralInputs(normalise, copy.deepcopy(trunk), takes_present=True).eval()
-    final = SeveralInputs(normalise, onnx_graph.folded(trunk), takes_present=True).eval()
+    classifies, fusion = names_classes(kind, recipe), network if learns_from_labels(kind) else network.encoder
+    trunk = _trunk(task.backbone, taken, network if classifies else None, run, recipe.encoder.name)
+    original = SeveralInputs(fusion.normalise, copy.deepcopy(trunk), takes_present=True).eval()
+    final = SeveralInputs(fusion.normalise, onnx_graph.folded(trunk), takes_present=True).eval()
     if weights == "float16":
         final = onnx_graph.rounded(final)
     names = [name for name, _ in trunk.outputs]
@@ -109,12 +109,12 @@ def export_parts(
     if weights == "float16":
         model = onnx_graph.halved(model)
     feeds = windows(with_bands_missing(samples, taken), side, side)
-    if labelled:
+    if classifies:
         facts = cautious(facts, recipe, samples, taken)
     stride = facts.stride or side
     card = ModelCard(
         **identity(facts, run),
-        task="classification" if labelled else "embedding",
+        task="classification" if classifies else "embedding",
         inputs=sensor_inputs(facts, samples, taken, side, 1, dynamic_size=False),
         outputs=tuple(_outputs(trunk, stride, lambda name: card_output(name, samples, facts, side, None, dense=False))),
         context=Context(receptive_field=side // 2, tile_invariant=True, halo=max(0, (side - stride) // 2)),
@@ -125,7 +125,7 @@ def export_parts(
             split=samples.header.split_by,
             commit=commit(),
             seed=recipe.seed,
-            metrics=(*(run_metrics(run) if labelled else []), *metrics),
+            metrics=(*(run_metrics(run) if classifies else []), *metrics),
             notes=(*facts.notes, *taken.normalisation.told),
         ),
         parity=worst_parity(model, feeds, final, original, weights, names),
@@ -134,13 +134,8 @@ def export_parts(
     return publish(model, card, recipe.encoder.name, final, output)
 
 
-def _trunk(
-    network: nn.Module, taken: Input, *, is_classifier: bool, run: Path, encoder: str
-) -> tuple[PartsTrunk, nn.Module]:
-    """The network behind its normalisation, and the normalisation."""
-    is_task = isinstance(network, TaskNetwork)
-    fusion = network if is_task else network.encoder
-    backbone = network.encoder if is_task else fusion.backbone
+def _trunk(backbone: Encoder, taken: Input, network: TaskNetwork | None, run: Path, encoder: str) -> PartsTrunk:
+    """The network behind its normalisation."""
     if len(backbone.sensors) < 2:
         why = (
             f"its only sensor is {next(iter(taken.bands))}"
@@ -151,8 +146,7 @@ def _trunk(
             f"--parts: {run} has no parts: {why}.",
             "Export it whole; or train one that takes each sensor by itself: --set encoder.name=sensor_resnet18",
         )
-    sizes = {sensor: len(names) for sensor, names in taken.bands.items()}
-    return PartsTrunk(backbone, sizes, network if is_classifier else None).eval(), fusion.normalise
+    return PartsTrunk(backbone, {sensor: len(names) for sensor, names in taken.bands.items()}, network).eval()
 
 
 def _outputs(trunk: PartsTrunk, stride: int, of_classes: Callable[[str], Output]) -> list[Output]:

@@ -19,18 +19,22 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rsgeo_train.encoder_options import checked_options
 from rsgeo_train.encoders import Encoder, create_backbone
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.gathering import is_distributed, summed
 from rsgeo_train.losses.transport import projected
 from rsgeo_train.settings.network import EncoderBlock
 from rsgeo_train.weights import CLASSIFIERS
@@ -179,7 +183,7 @@ class SensorNetwork(Encoder):
         there = self.there(values, present)
         found = []
         for number, (sensor, (start, end)) in enumerate(zip(self.sensors, self._places, strict=True)):
-            given = self._through(self.stem_blocks[sensor], values[:, start:end], there[:, number])
+            (given,) = self._through(self.stem_blocks[sensor], values[:, start:end], there[:, number])
             found.append(torch.where(there[:, number, None, None, None], given, 0.0))
         return found
 
@@ -194,7 +198,7 @@ class SensorNetwork(Encoder):
             (B, S, part_width), zeros where a sensor is missing.
         """
         found = [
-            self._through(self._trunk(sensor), self._expressed(part), there[:, number])
+            self._through(self._trunk(sensor), self._expressed(part), there[:, number])[0]
             for number, (sensor, part) in enumerate(zip(self.sensors, maps, strict=True))
         ]
         parts = torch.where(there[:, :, None], torch.stack(found, dim=1), 0.0)
@@ -275,16 +279,48 @@ class SensorNetwork(Encoder):
     def _trunk(self, sensor: str) -> nn.Module:
         return self.trunk if self.sharing == "stems" else self.trunks[sensor]
 
-    def _through(self, module: nn.Module, values: Tensor, there: Tensor) -> Tensor:
-        """What a module gives in training of samples that have the sensor, zeros for others: they have no say in
-        BatchNorm's statistics. Elsewhere it is given everything.
+    def _through(self, module: nn.Module, values: Tensor, there: Tensor, *, levels: bool = False) -> list[Tensor]:
+        """What a module gives of samples that have the sensor, and for others what is to be put aside.
+
+        In training the others have no say in BatchNorm's statistics; fewer than two samples have none, and BatchNorm
+        then goes by its running ones, which stay as they are.
+
+        Args:
+            module: a stem or a trunk.
+            values: (B, C, h, w).
+            there: (B,) bool.
+            levels: of a trunk, its maps.
+
+        Returns:
+            The maps, or the one tensor (B, …) that the module gives.
         """
-        if self.training:
-            rows = there.nonzero()[:, 0]
-            if 1 < len(rows) < len(there):  # one row alone has no statistics
-                found = module(values[rows])
-                return found.new_zeros(len(there), *found.shape[1:]).index_copy(0, rows, found)
-        return module(values)
+        give = module.levels if levels else lambda given: [module(given)]
+        if not self.training:
+            return give(values)
+        shared = is_distributed() and any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
+        rows = there.nonzero()[:, 0]
+        # Processes that share statistics must pass BatchNorm in the same way, if with no rows.
+        count = int(summed(np.array(len(rows)))) if shared else len(rows)
+        if len(rows) == len(there) and not shared:
+            return give(values)
+        if count > 1:
+            some = give(values[rows])
+            return [part.new_zeros(len(there), *part.shape[1:]).index_copy(0, rows, part) for part in some]
+        with _settled(module):
+            return give(values)
+
+
+@contextmanager
+def _settled(module: nn.Module) -> Iterator[None]:
+    """BatchNorm by its running statistics, which stay as they are."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
 
 
 class AlexNetTrunk(nn.Module):

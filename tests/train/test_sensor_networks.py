@@ -137,6 +137,25 @@ def test_samples_without_a_sensor_have_no_say_in_its_statistics(name: str, optio
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize(("name", "options"), SMALL, ids=IDS)
+@pytest.mark.parametrize("rows", [[], [2]], ids=["none", "one"])
+def test_fewer_than_two_samples_of_a_sensor_leave_its_statistics(name: str, options: dict, rows: list[int]) -> None:
+    values, present = images(4)
+    present[:] = True
+    present[:, :2] = False
+    present[rows] = True
+    made, still = encoder(name, options).train(), encoder(name, options)
+    before = {key: value.clone() for key, value in made.named_buffers()}
+    found = made.parts(values * present[:, :, None, None], present)[0]
+    found.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in made.parameters())
+    for key, value in made.named_buffers():
+        assert torch.equal(value, before[key]) is (".s1." in key), key
+    torch.testing.assert_close(found[rows, 0], still.parts(values)[0][rows, 0])
+    assert not found[[n for n in range(4) if n not in rows], 0].any()
+    assert all(module.training for module in made.modules())
+
+
 @torch.no_grad()
 def test_maps_are_of_resnets() -> None:
     values, present = images(side=64)

@@ -257,7 +257,7 @@ class SensorNetwork(Encoder):
         found = [
             [
                 torch.where(there[:, number, None, None, None], level, 0.0)
-                for level in self._trunk(sensor).levels(self._expressed(part))
+                for level in self._through(self._trunk(sensor), self._expressed(part), there[:, number], levels=True)
             ]
             for number, (sensor, part) in enumerate(zip(self.sensors, self.stem_maps(images, present), strict=True))
         ]

@@ -174,6 +174,22 @@ def test_maps_are_of_resnets() -> None:
         encoder("sensor_alexnet", {"width": 0.05}).maps(values)
 
 
+@pytest.mark.parametrize("sharing", ["separate", "stems"])
+def test_samples_without_a_sensor_have_no_say_in_the_statistics_of_maps(sharing: str) -> None:
+    values, present = images(6, 64)
+    made, same = (encoder("sensor_resnet10t", {"sharing": sharing}).train() for _ in range(2))
+    found = made.maps(values, present)
+    has = present[:, :2].any(1)
+    alone = same.maps(values[has])
+    for one, other in zip(found, alone, strict=True):
+        half = one.shape[1] // 2
+        torch.testing.assert_close(one[has, :half], other[:, :half], rtol=1e-4, atol=1e-4)
+        assert not one[~has, :half].any()
+    for key, value in made.named_buffers():
+        if ".s1." in key:
+            torch.testing.assert_close(value, same.get_buffer(key))
+
+
 @torch.no_grad()
 def test_timms_weights_start_each_sensors_network() -> None:
     theirs = timm.create_model("resnet18").eval()

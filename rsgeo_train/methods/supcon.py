@@ -287,11 +287,19 @@ class Supcon(SupervisedTask):
         return torch.stack([weights[name] * term for name, term in told.items()]).sum(), told
 
     def _cross(self, scores: Sequence[Tensor], there: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of the classifiers, each over the samples that it sees something of; their sum."""
+        """Cross-entropy of the classifiers, each over the samples that it sees something of; their sum.
+
+        It is that of the classes that may be an answer alone, so that smoothed labels ask for no other.
+        """
         method = self.recipe.method
+        kept = [index for index in range(self.classes) if index not in self.ignored]
+        place = labels.new_full((self.classes,), IGNORED)
+        place[kept] = torch.arange(len(kept), device=labels.device)
+        labels = torch.where(labels == IGNORED, IGNORED, place[labels.clamp(0, self.classes - 1)])
         weights = None
         if isinstance(method.class_weights, list):
-            weights = torch.tensor(method.class_weights, device=labels.device)
+            weights = torch.tensor(method.class_weights, device=labels.device)[kept]
+        scores = [given[:, kept] for given in scores]
         if len(scores) == 1:
             return cross_entropy(scores[0], labels, weights, method.label_smoothing)
         terms = [

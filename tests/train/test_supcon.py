@@ -165,6 +165,22 @@ def test_ignored_classes_are_in_no_loss_and_negative_ones_are_told_from(catalog:
     assert losses(both, batch)["cross"] == pytest.approx(found["ignore=[texture 1]"]["cross"], rel=1e-4)
 
 
+def test_smoothed_labels_ask_for_no_ignored_class(catalog: Catalog) -> None:
+    batch = batch_of(catalog, ROWS)
+    weights, smoothing = np.array([1.0, 5.0, 2.0, 0.5]), 0.1
+    settings = f"class_weights: {weights.tolist()}, label_smoothing: {smoothing}"
+    task = learner(catalog, f"method={{ignore: [texture 1], sup_delta: 0, {settings}}}").eval()
+    kept = np.array([0, 2, 3])
+    with torch.no_grad():
+        logits = task.network(batch.images, batch.present).double().numpy()[:, kept]
+    shares = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    truth = np.array([np.eye(3)[list(kept).index(label)] for label in batch.labels if label in kept])
+    asked = (1 - smoothing) * truth + smoothing / 3
+    has = np.isin(batch.labels.numpy(), kept)
+    expected = -(asked * shares[has] * weights[kept]).sum() / (truth * weights[kept]).sum()
+    assert losses(task, batch) == pytest.approx({"cross": expected}, rel=1e-4)
+
+
 def test_stems_of_two_views_are_compared_and_pixels_can_be_prototypes(catalog: Catalog) -> None:
     batch = batch_of(catalog, ROWS)
     options = "encoder.options={width: 0.05, head: [8], prototypes: 6}"

@@ -206,13 +206,7 @@ class Supcon(SupervisedTask):
         self._changes = _blocks(recipe.augment, self._sizes)
         network = SupconNetwork(recipe, taken, len(names), self.ignored)
         self._set_network(network)
-        learned = [*network.encoder.parameters(), *network.projector.parameters()]
-        if self._contrasts and not any(weight.requires_grad for weight in learned):
-            raise RecipeError(
-                "method.sup_delta: the encoder is frozen, so that the contrast of its vectors has nothing to teach.",
-                "Type: --set method.projector=[128] for a layer that learns, --set method.sup_delta=0 "
-                "--set method.stem=0 for cross-entropy alone, or --set method.training=full",
-            )
+        _check_frozen(method, network)
 
     @property
     def _contrasts(self) -> bool:
@@ -388,6 +382,26 @@ def _check(recipe: SupconRecipe, taken: Input) -> None:
         raise RecipeError(
             "augment.mixup makes shares of classes; supcon takes one class a sample.", "Type: --set augment.mixup=0"
         )
+
+
+def _check_frozen(method: SupconBlock, network: SupconNetwork) -> None:
+    """Refuse losses of what stays as it is."""
+    encoder, teach = network.encoder, "--set method.training=full with an encoder that is not frozen"
+    if method.sup_delta and not _learns(encoder, network.projector):
+        raise RecipeError(
+            "method.sup_delta: the encoder is frozen, so that the contrast of its vectors has nothing to teach.",
+            "Type: --set method.projector=[128] for a layer that learns, --set method.sup_delta=0 "
+            f"--set method.stem=0 for cross-entropy alone, or {teach}",
+        )
+    if method.stem and isinstance(encoder, SensorNetwork) and not _learns(encoder.stem_blocks):
+        raise RecipeError(
+            "method.stem: the stems are frozen, so that the distance of their maps has nothing to teach.",
+            f"Type: --set method.stem=0, or {teach}",
+        )
+
+
+def _learns(*modules: nn.Module) -> bool:
+    return any(weight.requires_grad for module in modules for weight in module.parameters())
 
 
 def _blocks(config: AugmentBlock, sizes: Sequence[int]) -> list[AugmentBlock]:

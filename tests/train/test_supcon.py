@@ -219,6 +219,11 @@ def test_the_linear_mode_trains_the_classifier_and_the_projector_alone(catalog: 
 REFUSED = [
     (["method.training=linear"], "the encoder is frozen"),
     (["optimizer.groups={encoder: {freeze: true}}"], "the encoder is frozen"),
+    (["method={training: linear, stem: 1, projector: [16]}"], "the stems are frozen"),
+    (
+        ["method={stem: 1, sup_delta: 0}", "optimizer.groups={encoder.stem_blocks: {freeze: true}}"],
+        "the stems are frozen",
+    ),
     (["method={cross_delta: 0, sup_delta: 0}"], "nothing is left to learn"),
     (["method={augmented: false, contrast: nt_xent}"], "compares two views"),
     (["method={augmented: false, contrast: pairs, scenario: unfused}"], "nothing to compare"),

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import timm
 import torch
@@ -45,7 +46,6 @@ class Encoder(nn.Module):
         takes_present: whether it looks at `present`: it then knows what is missing, and nothing has to make up for it.
         default_taps: modules that span the network's depth, finest first.
         sensors: those that `parts` tells apart; none of an encoder that takes all bands as one stack.
-        part_width: features of one of its vectors.
     """
 
     width: int
@@ -56,7 +56,11 @@ class Encoder(nn.Module):
     takes_present: bool = False
     default_taps: list[str]
     sensors: Sequence[str] = ()
-    part_width: int
+
+    @cached_property
+    def part_width(self) -> int:
+        """Features of one vector of `parts`; of an encoder that takes all bands as one stack, all of them."""
+        return self.width
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, bands, H, W) normalised values, 0 where missing, and (B, bands) bool → pooled features, (B, width)."""

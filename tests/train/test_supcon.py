@@ -216,6 +216,27 @@ def test_the_linear_mode_trains_the_classifier_and_the_projector_alone(catalog: 
     assert moved == {"heads", "projector"}
 
 
+@pytest.mark.parametrize("sensors", ["{s2: {}}", "{s1: {}, s2: {}}"], ids=["one", "two"])
+def test_an_encoder_that_takes_one_stack_gives_one_vector(catalog: Catalog, sensors: str) -> None:
+    stack = "encoder={name: resnet10t}", f"sensors={sensors}"
+    for scenario in ("fused", "unfused"):
+        task = learner(catalog, *stack, STILL, f"method={{scenario: {scenario}, projector: [8]}}").eval()
+        batch = batch_of(catalog, ROWS)
+        batch = batch._replace(
+            images=batch.images[:, -len(task.sensors) :], present=batch.present[:, -len(task.sensors) :]
+        )
+        (changed, own), there = views(task, batch)
+        assert own.shape == (len(ROWS), 1, 512) and there.all()
+        with torch.no_grad():
+            projected = task.network.projector(torch.cat([changed[:, 0], own[:, 0]])).unflatten(0, (2, -1))
+            logits = task.network.heads[0](own[:, 0])
+        expected = {
+            "contrast": float(supcon(projected.transpose(0, 1), batch.labels)),
+            "cross": float(cross_entropy(logits, batch.labels)),
+        }
+        assert losses(task, batch) == pytest.approx(expected, rel=1e-4)
+
+
 REFUSED = [
     (["method.training=linear"], "the encoder is frozen"),
     (["optimizer.groups={encoder: {freeze: true}}"], "the encoder is frozen"),

@@ -263,7 +263,10 @@ def create_backbone(name: str, **options: object) -> nn.Module:
     try:
         model = timm.create_model(name, **options)
     except TypeError as error:
-        raise RecipeError(f"encoder.options: {name} does not take them: {error}.") from None
+        raise RecipeError(
+            f"encoder.options: {name} does not take them: {error}.",
+            "Where they are a recipe's, for another backbone, leave them out: --set encoder.options={}",
+        ) from None
     if family == "vgg":
         model.pre_logits = nn.Identity()
     return model

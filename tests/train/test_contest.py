@@ -187,3 +187,18 @@ def test_the_best_is_told_with_whom_it_is_clear_of() -> None:
     assert standing.is_clear("b", "a") and not standing.is_clear("a", "b") and not standing.is_clear("a", "c")
     assert standing.apart("b", "a") == Estimate(0.2, 0.1, 0.3, 9)
     assert standing.floors == ["c"]
+
+
+def test_supcon_takes_part_with_an_encoder_of_one_stack(eurosat_catalog: Path, tmp_path: Path) -> None:
+    settings = [
+        "supcon:encoder.name=resnet10t",
+        "supcon:encoder.options={}",
+        "supcon:data.batch_size=8",
+        "trainer.threads=1",
+    ]
+    asked = ["--methods", "supcon", "--data", str(eurosat_catalog), "-o", str(tmp_path), "--budget", "8"]
+    asked += [part for setting in settings for part in ("--train", setting)]
+    asked += [part for setting in JUDGED for part in ("--set", setting)]
+    result = CliRunner().invoke(cli, ["compare", *asked, "--floor-seeds", "1", "--protocol", "linear"])
+    assert result.exit_code == 0, result.output
+    assert "supcon by its own answers" in (tmp_path / "index.html").read_text()

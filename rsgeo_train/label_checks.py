@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from rsgeo_train.catalog import Catalog
+import numpy as np
+from numpy.typing import NDArray
+
+from rsgeo_train.catalog import Catalog, told_names
 from rsgeo_train.errors import DatasetError, RecipeError
-from rsgeo_train.methods.registry import is_method, learns_from_labels
+from rsgeo_train.methods.registry import is_method, learns_from_labels, names_classes
+from rsgeo_train.recipe import Recipe
 
 
 def check_labels(kind: str, catalog: Catalog) -> None:
@@ -27,6 +31,41 @@ def check_labels(kind: str, catalog: Catalog) -> None:
         raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", hint)
     if asked == "classification":
         _check_classes(catalog)
+
+
+def check_answers(kind: str, recipe: Recipe, catalog: Catalog, rows: NDArray[np.int64]) -> None:
+    """Refuse a run whose ignored classes leave too little to learn or to score.
+
+    Args:
+        kind: of the run.
+        recipe: its settings.
+        catalog: with labels of the kind's.
+        rows: of the samples that are trained on.
+    """
+    ignored = getattr(recipe.method, "ignore", [])
+    if not ignored or not names_classes(kind, recipe):
+        return
+    names = [entry.name for entry in catalog.header.classes]
+    labels = catalog.table["label"].to_numpy()
+    asked = [index for index, name in enumerate(names) if name not in ignored]
+    left = [names[index] for index in asked if (labels[rows] == index).any()]
+    instead = f"Name fewer of {told_names(names)}: --set 'method.ignore=[]'"
+    if len(left) < 2:
+        raise RecipeError(
+            f"method.ignore: {told_names(ignored)} left out, the samples to train on have {told_names(left) or 'none'} "
+            "of the classes; two or more were expected.",
+            instead,
+        )
+    split = held_split(catalog)
+    if not np.isin(labels[catalog.rows(split)], asked).any():
+        raise RecipeError(
+            f"method.ignore: {told_names(ignored)} left out, no sample of the {split} split is left to score.", instead
+        )
+
+
+def held_split(catalog: Catalog) -> str:
+    """The split that a run is scored on: `test`, else `val`; of a catalog without either, train."""
+    return next(name for name in ("test", "val", "train") if len(catalog.labelled(catalog.rows(name))))
 
 
 def unlabelled(kind: str, catalog: Catalog) -> list[str]:

@@ -34,7 +34,7 @@ from rsgeo_train.errors import MissingDevice, RecipeError, RunFolderError
 from rsgeo_train.feeding import TrainingData
 from rsgeo_train.initialisation import initialise
 from rsgeo_train.keeper import Audience, Keeper, Teller
-from rsgeo_train.label_checks import check_labels, unlabelled
+from rsgeo_train.label_checks import check_answers, check_labels, unlabelled
 from rsgeo_train.learner import Learner
 from rsgeo_train.methods.registry import Input, is_method, learns_from_labels, new_learner
 from rsgeo_train.normalisation import normalisation_of, stacked
@@ -160,6 +160,7 @@ def train(
     taken = input_of(kind, recipe, catalog)
     recipe = completed(kind, recipe, catalog, taken)
     data = make_data(kind, recipe, catalog, taken)  # refuses what cannot be trained before there is a folder
+    check_answers(kind, recipe, catalog, data.train.rows)
     for samples in (data.train, data.selection):
         samples.check_files()
     if learns_from_labels(kind):  # its report is about the held-out split

@@ -24,9 +24,15 @@ def majority(train: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -
 
 
 def image_statistics(train: Samples, held: Samples, classes: int) -> NDArray[np.int64]:
-    """Confusion of a logistic regression on mean, spread and quantiles of each band of a window."""
+    """Confusion of a logistic regression on mean, spread and quantiles of each band of a window.
+
+    Of one class alone in train it is that of the constant answer.
+    """
+    labels = train.labels()
+    if len(np.unique(labels)) < 2:
+        return majority(labels, held.labels(), classes)
     model = regression()
-    fit(model, described(train), train.labels())
+    fit(model, described(train), labels)
     return count(held.labels(), model.predict(described(held)), classes)
 
 

@@ -19,6 +19,7 @@ from rsgeo_train.evaluate import boundaries, floors, metrics, plots, scores
 from rsgeo_train.evaluate.examples import RIGHT, WRONG, answers_picture, classes_examples, of_many_places
 from rsgeo_train.evaluate.files import put
 from rsgeo_train.evaluate.page import Page
+from rsgeo_train.label_checks import held_split
 from rsgeo_train.methods.registry import Input
 from rsgeo_train.recipe import Recipe
 from rsgeo_train.run_data import make_data
@@ -60,7 +61,7 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     Returns:
         One line that says the score.
     """
-    split = next(name for name in ("test", "val", "train") if len(catalog.labelled(catalog.rows(name))))
+    split = held_split(catalog)
     taken = input_of("classification", recipe, catalog)
     rows = _scored(task, catalog, catalog.labelled(catalog.rows(split)))
     unlabelled = len(catalog.rows(split)) - len(rows)

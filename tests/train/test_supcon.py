@@ -16,6 +16,7 @@ from rsgeo_train import training
 from rsgeo_train.augment import augment
 from rsgeo_train.catalog import Catalog, read_catalog
 from rsgeo_train.errors import RecipeError
+from rsgeo_train.evaluate import floors
 from rsgeo_train.evaluate.subjects import of_runs, untrained
 from rsgeo_train.finetuning import plan
 from rsgeo_train.initialisation import initialise
@@ -261,6 +262,33 @@ def test_settings_that_cannot_work_are_refused(settings: list[str], words: str, 
         learner(catalog, *settings)
     assert error.value.hint
     learner(catalog, "method={training: linear, sup_delta: 0}")
+
+
+@pytest.mark.parametrize(
+    ("ignored", "words"),
+    [
+        ([0, 1, 2], "have texture 3 of the classes; two or more"),
+        ([0, 1, 2, 3], "have none of the classes"),
+        ([3], "no sample of the test split"),
+    ],
+)
+def test_ignoring_too_much_is_refused_before_training(
+    catalog: Catalog, tmp_path: Path, ignored: list[int], words: str
+) -> None:
+    if len(ignored) == 1:
+        catalog.table.loc[[3, 7], "split"] = "test"
+    names = ", ".join(f"texture {n}" for n in ignored)
+    asked = recipe(f"method.ignore=[{names}]", "trainer.max_steps=1", "data.selection_fraction=0")
+    with pytest.raises(RecipeError, match=words) as error:
+        training.train("supcon", asked, catalog, tmp_path / "run", tell=lambda line: None)
+    assert error.value.hint and not (tmp_path / "run").exists()
+
+
+def test_image_statistics_of_one_class_in_train_are_the_constant_answer(catalog: Catalog) -> None:
+    bands = training.input_of("supcon", recipe(), catalog).bands
+    train, held = Samples(catalog, [1, 5, 9], bands), Samples(catalog, [0, 1, 2, 5], bands)
+    found = floors.image_statistics(train, held, 4)
+    assert found[:, 1].tolist() == [1, 2, 1, 0] and found.sum() == 4
 
 
 @pytest.mark.parametrize("name", shipped_recipes("supcon"))

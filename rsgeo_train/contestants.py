@@ -104,7 +104,8 @@ def _check_names(names: Sequence[str], settings: Settings) -> None:
     for name in [*names, *settings.recipes, *settings.taken, *own]:
         if name not in known:
             raise RecipeError(
-                f"There is no method {name!r}; known: {', '.join(known)}.", did_you_mean(name, known, "--methods {}")
+                f"There is no method {name!r}; known: {', '.join(known)}.",
+                did_you_mean(name, known, "--methods {}") or "Type some of them: --methods csf,vicreg,supervised",
             )
     for name in [*settings.recipes, *settings.taken, *own]:
         if name not in names:

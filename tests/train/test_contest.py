@@ -152,6 +152,7 @@ def test_a_run_that_is_there_is_taken_in_place_of_training(
     ("more", "told"),
     [
         ({"methods": "csf,vicrek"}, "There is no method 'vicrek'"),
+        ({"methods": "nope"}, "--methods csf,vicreg,supervised"),
         ({"methods": "csf,csf"}, "--seeds 0,1"),
         ({"methods": "csf,csmae"}, "csmae: "),
         ({"budget": 7}, "a step sees 8 samples; the budget is 7"),

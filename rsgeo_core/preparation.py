@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsgeo_core import targets, tiling, zoo
 from rsgeo_core.bands import listed, told_bands
-from rsgeo_core.card import ModelCard, Output, Task
+from rsgeo_core.card import ModelCard, Output, Task, served_tasks
 from rsgeo_core.errors import RequestError, did_you_mean
 from rsgeo_core.events import Listener, Log, Warn
 from rsgeo_core.fitting import choose_layout, share_threads
@@ -147,7 +147,9 @@ def chosen_output(card: ModelCard, task: Task | None = None, layer: str | None =
         return card.output(task, layer)
     except KeyError as error:
         names = [output.name for output in card.outputs if output.name != layer]
-        raise RequestError(f"{error.args[0]}.", did_you_mean(layer or "", names, "--layer {}")) from None
+        fitting = [name for name in names if task is None or task in served_tasks(card.output(name=name))]
+        typed = f"Type: --layer {fitting[0]}" if layer and fitting else ""
+        raise RequestError(f"{error.args[0]}.", did_you_mean(layer or "", names, "--layer {}") or typed) from None
 
 
 def _output(request: InferRequest, model: Model) -> Output:

@@ -218,8 +218,8 @@ def relative_path(path: str | Path, catalog: str | Path) -> str:
 
 
 def told_names(names: Iterable[str]) -> str:
-    """Names of classes for people, those with a comma in quotes."""
-    return ", ".join(f'"{name}"' if "," in name else name for name in names)
+    """Names of classes for people, those of several words in quotes: a list may otherwise read as a sentence."""
+    return ", ".join(f'"{name}"' if "," in name or " " in name else name for name in names)
 
 
 PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")

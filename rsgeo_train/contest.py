@@ -111,11 +111,15 @@ def hold(contest: Contest) -> bool:
 
 
 def _asked_otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What was asked otherwise, for people; the same catalog may lie elsewhere."""
-    other = before["catalog_sha256"] != now["catalog_sha256"]
+    """What was asked otherwise, for people; the same catalog may lie elsewhere, and methods of one alone say enough."""
+    parts = ["another catalog"] if before["catalog_sha256"] != now["catalog_sha256"] else []
+    names = [list(asked["methods"]) for asked in (before, now)]
+    if names[0] != names[1]:
+        parts.append(f"methods: {', '.join(names[0])} → {', '.join(names[1])}")
+    both = [name for name in names[0] if name in names[1]]
     own = {"catalog": None, "catalog_sha256": None}
-    told = difference({**before, **own}, {**now, **own})
-    return "; ".join([*(["another catalog"] if other else []), *([told] if told else [])])
+    asked = [{**each, **own, "methods": {name: each["methods"][name] for name in both}} for each in (before, now)]
+    return "; ".join(filter(None, [*parts, difference(*asked)]))
 
 
 def train_all(

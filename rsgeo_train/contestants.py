@@ -93,7 +93,7 @@ def entrants(names: Sequence[str], catalog: Catalog, settings: Settings) -> list
             entrant = _fresh(name, kind, settings)
             _check(entrant, catalog)
         except RsgeoError as error:
-            raise type(error)(f"{name}: {error.args[0]}", _hint(name, kind, catalog, error.hint, others)) from None
+            raise type(error)(f"{name}: {error.args[0]}", _hint(name, error.hint, others)) from None
         found.append(entrant)
     return found
 
@@ -104,7 +104,8 @@ def _check_names(names: Sequence[str], settings: Settings) -> None:
     for name in [*names, *settings.recipes, *settings.taken, *own]:
         if name not in known:
             raise RecipeError(
-                f"There is no method {name!r}; known: {', '.join(known)}.", did_you_mean(name, known, "--methods {}")
+                f"There is no method {name!r}; known: {', '.join(known)}.",
+                did_you_mean(name, known, "--methods {}") or "Type some of them: --methods csf,vicreg,supervised",
             )
     for name in [*settings.recipes, *settings.taken, *own]:
         if name not in names:
@@ -200,10 +201,7 @@ def _check(entrant: Entrant, catalog: Catalog) -> None:
     training.build(kind, recipe, catalog, taken)
 
 
-def _hint(name: str, kind: str, catalog: Catalog, hint: str, others: str) -> str:
+def _hint(name: str, hint: str, others: str) -> str:
     """What to type: of the comparison, not of the commands that train one method."""
-    if kind in METHODS and catalog.header.is_dense and hint.startswith("Type: --task"):
-        made = "rsgeo-train prepare scene-classes --data CATALOG -o classes.parquet"
-        hint = f"Make a catalog of it with one class a sample: {made}"
     hint = re.sub(r"--set ('?)", rf"--train \g<1>{name}:", hint)
     return f"{hint}\nOr leave it out: --methods {others}".strip() if others else hint

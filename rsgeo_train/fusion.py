@@ -74,10 +74,16 @@ class FusionEncoder(nn.Module):
         """Whether every output depends on the whole input, by the backbone or by the normalisation."""
         return self.backbone.is_global or self.normalise.is_global
 
-    def prepared(self, images: Tensor, present: Tensor) -> Tensor:
-        """Normalised values, 0 where a band is missing, the others scaled for a backbone that is not told of it."""
+    def prepared(self, images: Tensor, present: Tensor, like: Tensor | None = None) -> Tensor:
+        """Normalised values, 0 where a band is missing, the others scaled for a backbone that is not told of it.
+
+        Args:
+            images: (B, C, H, W) in stored units.
+            present: (B, C) bool.
+            like: see `Normalise.forward`.
+        """
         scale = 1.0 if self.backbone.takes_present else scale_of(present, self.scaling, self.rate)
-        return masked(self.normalise(images), present, scale)
+        return masked(self.normalise(images, like), present, scale)
 
     def forward(self, images: Tensor, present: Tensor) -> Tensor:
         """(B, C, H, W) in stored units and (B, C) bool → pooled features (B, width)."""

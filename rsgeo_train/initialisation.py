@@ -42,6 +42,8 @@ RGB: Bands = {"rgb8": ("red", "green", "blue")}
 
 Teller = Callable[[str], None]
 
+_NAMED = "A file of an rsgeo run names its bands as: rsgeo-train export RUN -o encoder.safetensors"
+
 
 def initialise(task: Learner, bands: Bands, tell: Teller) -> None:
     """Give a fresh learner's encoder the weights that its recipe names.
@@ -188,18 +190,27 @@ def _for_bands(
     tell: Teller,
 ) -> Tensor:
     """First filters (O, C₀, k, k) for the bands wanted, (O, C, k, k)."""
-    count = sum(map(len, bands.values()))
+    count, is_named = sum(map(len, bands.values())), True
     if known is None:
         if filters.shape[1] == count and not config.inflate:
             tell(f"  {source} does not name its {count} bands: they are taken in the catalog's order")
             return filters * gain
+        if filters.shape[1] != 3 and not config.inflate:
+            raise RecipeError(
+                f"encoder.init: {source} takes {filters.shape[1]} bands and does not name them; "
+                f"this run takes {count}: {_said(bands)}.",
+                _NAMED,
+            )
+        is_named = False
         known = RGB if filters.shape[1] == 3 else {"": [f"channel {i + 1}" for i in range(filters.shape[1])]}
     matrix, strange = mixing(known, bands)
     if strange and not config.inflate and config.init != "pretrained":
+        assumed = "" if is_named else ", which is assumed of three bands without a name"
         raise RecipeError(
-            f"encoder.init: {source} is for {_said(known)}; this run's {_said(bands)} adds {', '.join(strange)}.",
+            f"encoder.init: {source} is for {_said(known)}{assumed}; this run's {_said(bands)} adds "
+            f"{', '.join(strange)}.",
             "Give new bands the mean filter with --set encoder.inflate=true, or leave them out with "
-            f"--set 'sensors.{next(iter(bands))}.bands=[…]'",
+            f"--set 'sensors.{next(iter(bands))}.bands=[…]'" + ("" if is_named else f"\n{_NAMED}"),
         )
     if strange or _listed(known) != _listed(bands):
         mean = f"; the mean filter for {', '.join(strange)}" if strange else ""
@@ -277,4 +288,4 @@ def _meaning(sensor: str, name: str) -> str:
 
 
 def _said(bands: Bands) -> str:
-    return "; ".join(f"{sensor} {', '.join(names)}" for sensor, names in bands.items())
+    return "; ".join(f"{sensor} {', '.join(names)}".strip() for sensor, names in bands.items())

@@ -10,23 +10,30 @@ from rsgeo_train.errors import DatasetError, RecipeError
 from rsgeo_train.methods.registry import is_method, learns_from_labels, names_classes
 from rsgeo_train.recipe import Recipe
 
+_WITHOUT = "rsgeo-train pretrain --method csf"
+_CLASSES = (
+    "Make a catalog of it with one class a sample: rsgeo-train prepare scene-classes --data CATALOG -o classes.parquet"
+)
+
 
 def check_labels(kind: str, catalog: Catalog) -> None:
     """Refuse a task whose labels the catalog does not have; what learns without labels needs none."""
     if not learns_from_labels(kind):
         return
     if not catalog.header.classes:
-        raise RecipeError(f"The catalog has no classes; {kind} needs some.", "Type: rsgeo-train pretrain --method csf")
+        raise RecipeError(f"The catalog has no classes; {kind} needs some.", f"Type: {_WITHOUT}")
     if catalog.header.label_kind == "multilabel":
         raise RecipeError(
             f"The catalog has several classes a sample; {kind} takes one.",
-            "Pretrain on it, or prepare a catalog with one class a sample.",
+            f"Prepare a catalog with one class a sample, or learn from it without labels: {_WITHOUT}",
         )
     needed, asked = task_of(catalog), "classification" if is_method(kind) else kind
     if asked != needed:
         has = {"classification": "one class a sample", "detection": "objects"}.get(needed, "label rasters or polygons")
         hint = f"Type: --task {needed}"
-        if kind == "detection" and needed == "segmentation":
+        if is_method(kind):
+            hint = _CLASSES if needed == "segmentation" else f"Learn from it without labels: {_WITHOUT}"
+        elif kind == "detection" and needed == "segmentation":
             hint += ", or make objects of a class: rsgeo-train prepare objects --data CATALOG --class NAME"
         raise RecipeError(f"The catalog has {has}; {kind} needs the other kind.", hint)
     if asked == "classification":

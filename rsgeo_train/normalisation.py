@@ -189,15 +189,24 @@ class Normalise(nn.Module):
         """Whether a pixel's value depends on the whole image."""
         return self.by_maximum is not None or self.by_image is not None
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) stored units → normalised values."""
-        if self.low is not None:
-            images = torch.clamp(images, self.low, self.high)
-        values = (images - self.mean) / self.std
+    def forward(self, images: Tensor, like: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) stored units → normalised values.
+
+        Args:
+            images: the images.
+            like: those whose own shift and scale count in place of theirs, (B, C, H, W) in stored units.
+        """
+        values = self._values(images)
         if not self.is_global:
             return values
-        shift, scale = self.own(values)
+        shift, scale = self.own(values if like is None else self._values(like))
         return (values - shift) / scale
+
+    def _values(self, images: Tensor) -> Tensor:
+        """(clip(image, low, high) − mean) / std."""
+        if self.low is not None:
+            images = torch.clamp(images, self.low, self.high)
+        return (images - self.mean) / self.std
 
     def own(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """What an image itself says: shift and scale of its bands' values (B, C, H, W), each (B, C, 1, 1).

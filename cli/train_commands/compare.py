@@ -10,7 +10,11 @@ from typing import Any
 import rich_click as click
 
 from rsgeo_cli.progress import shown
+from rsgeo_cli.train_commands.data_option import DEMO, existing
 from rsgeo_cli.train_commands.evaluate import examination_options, examine_runs
+from rsgeo_train.methods.registry import DEMO_SETTINGS
+
+_DEMO_BUDGET, _DEMO_BATCH = 6400, 32  # as many as `pretrain` takes of the demo
 
 
 @click.command()
@@ -20,7 +24,11 @@ from rsgeo_cli.train_commands.evaluate import examination_options, examine_runs
     metavar="A,B,…",
     help="Train these under one budget and compare them: methods (rsgeo-train methods), and `supervised`.",
 )
-@click.option("--budget", type=click.IntRange(1), help="Samples that each method sees in training.  [default: 128000]")
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    help="Samples that each method sees in training.  [default: 128000; of the demo 6400]",
+)
 @click.option("--seeds", metavar="0,1,…", help="Seeds of the training, a run each.  [default: 0]")
 @click.option(
     "--recipe",
@@ -74,9 +82,19 @@ def command(
     known: dict[str, list[Path]] = {}
     for name, run in _pairs(taken, "--from csf=runs/csf"):
         known.setdefault(name, []).append(Path(run))
-    settings = Settings(budget or 128_000, dict(_pairs(recipes, "--recipe csf=csf-small")), train, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
+    chosen = dict(_pairs(recipes, "--recipe csf=csf-small"))
+    if str(options["catalog"]) == DEMO:
+        budget = budget or _DEMO_BUDGET
+        usual = [name for name in names if name not in chosen]
+        train = (*(f"{name}:{change}" for name in usual for change in _demo_changes(name)), *train)
+    settings = Settings(budget or 128_000, chosen, train, known)
     _compare(names, settings, _numbers(seeds or "0"), **options)
+
+
+def _demo_changes(name: str) -> tuple[str, ...]:
+    """What differs of a method's usual recipe on the small demo."""
+    return f"data.batch_size={_DEMO_BATCH}", *DEMO_SETTINGS.get(name, ())
 
 
 def _pairs(texts: tuple[str, ...], example: str) -> list[tuple[str, str]]:
@@ -119,6 +137,7 @@ def _compare(
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
+    catalog = existing(catalog)
     samples = read_catalog(catalog)
     protocol = protocol_of(samples, questions, overrides)
     taking_part = tuple(entrants(names, samples, settings))

@@ -27,5 +27,5 @@ def existing(catalog: Path) -> Path:
         from rsgeo_train.prepare import demo
 
         demo.prepare(path.parent / "samples", path).write(path)
-    click.echo(f"No data was named: {path} is used, 128 made-up samples of two sensors.")
+    click.echo(f"Data: {path}, 128 made-up samples of two sensors.", err=True)
     return path

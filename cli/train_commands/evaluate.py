@@ -8,6 +8,8 @@ from typing import Any
 
 import rich_click as click
 
+from rsgeo_cli.train_commands.data_option import existing
+
 
 def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that both commands have."""
@@ -18,7 +20,7 @@ def examination_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "catalog",
                 type=click.Path(path_type=Path),
                 required=True,
-                help="Labelled catalog; retrieval needs no labels.",
+                help="Labelled catalog; retrieval needs no labels. `demo` is the one that pretrain makes up.",
             ),
             click.option(
                 "-o",
@@ -88,6 +90,7 @@ def examine_runs(
     from rsgeo_train.evaluate.protocol import Protocol
     from rsgeo_train.recipe import load_recipe
 
+    catalog = existing(catalog)
     asked = [f"ask=[{', '.join(questions)}]"] if questions else []
     protocol = load_recipe(None, [*asked, *overrides], Protocol)
     found = examine(

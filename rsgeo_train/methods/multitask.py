@@ -244,14 +244,17 @@ class Multitask(SelfSupervised):
 
     def answers(self, network: nn.Module, copies: Copies, present: Tensor) -> Answers:
         """What a network says of them."""
-        encoder = self.network.encoder  # the average wraps it
-        parts = (copies.clean, copies.disturbed, copies.transformed)
-        return network(*(encoder.prepared(part.images, present) for part in parts), present)
+        prepared = self.network.encoder.prepared  # the average wraps it
+        clean, changed = copies.clean.images, copies.transformed.images
+        # As the picture is: the statistics of a disturbed one are nothing that a network could undo.
+        broken = prepared(copies.disturbed.images, present, clean)
+        return network(prepared(clean, present), broken, prepared(changed, present), present)
 
     def truths(self, copies: Copies, present: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised values of the pictures and of the disturbed ones, 0 where a band is missing."""
         normalise = self.network.encoder.normalise
-        return masked(normalise(copies.clean.images), present), masked(normalise(copies.disturbed.images), present)
+        clean = copies.clean.images
+        return masked(normalise(clean), present), masked(normalise(copies.disturbed.images, clean), present)
 
     def pixels(self, batch: Sample) -> Pixels:
         """A batch with what is known of it."""

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsgeo_train.catalog import IGNORED, Catalog
+from rsgeo_core.errors import nearest
+from rsgeo_train.catalog import IGNORED, Catalog, told_names
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.labels import StoredLabels
 from rsgeo_train.sources import StoredImages
+
+
+def class_numbers(catalog: Catalog, wanted: Sequence[str]) -> list[int]:
+    """Positions of the classes that `--class` names.
+
+    Raises:
+        DatasetError: the catalog has no such class.
+    """
+    names = [entry.name for entry in catalog.header.classes]
+    if unknown := [name for name in wanted if name not in names]:
+        typed = shlex.quote(nearest(unknown[0], names) or names[-1])
+        raise DatasetError(
+            f"--class {told_names(unknown[:1])}: no such class; the catalog has {told_names(names)}.",
+            f"Type: --class {typed}",
+        )
+    return [names.index(name) for name in wanted]
 
 
 def class_shares(catalog: Catalog, rows: Sequence[int] | NDArray[np.int64] | None = None) -> NDArray[np.float64]:

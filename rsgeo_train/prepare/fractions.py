@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rsgeo_train.catalog import Catalog, CatalogClass, told_names
+from rsgeo_train.catalog import Catalog, CatalogClass
 from rsgeo_train.errors import DatasetError
-from rsgeo_train.prepare.class_shares import class_shares
+from rsgeo_train.prepare.class_shares import class_numbers, class_shares
 
 FADED = "#bdbdbd"
 """Colour of samples with little of the class."""
@@ -31,12 +31,10 @@ def prepare(catalog: Catalog, output: Path, *, name: str, threshold: float | Non
             of, or all of its samples are of one class.
     """
     header = catalog.header
-    names = [entry.name for entry in header.classes]
-    if name not in names:
-        raise DatasetError(f"--class {told_names([name])}: no such class.", f"The catalog has {told_names(names)}")
+    (number,) = class_numbers(catalog, [name])
     of_all = class_shares(catalog)
     known = of_all.sum(axis=1) > 0
-    shares = of_all[:, names.index(name)] / of_all.sum(axis=1).clip(min=1e-9)
+    shares = of_all[:, number] / of_all.sum(axis=1).clip(min=1e-9)
     train = (catalog.table["split"].to_numpy() == "train") & known
     if threshold is None and not train.any():
         raise DatasetError("No sample of train has labels to take the median of.", "Type: --threshold 0.1")
@@ -54,7 +52,7 @@ def prepare(catalog: Catalog, output: Path, *, name: str, threshold: float | Non
     told += [f"{(~known).sum()} samples without labels: left out"] if not known.all() else []
     classes = [
         CatalogClass(name=f"little {name}", color=FADED),
-        CatalogClass(name=f"much {name}", color=header.classes[names.index(name)].color),
+        CatalogClass(name=f"much {name}", color=header.classes[number].color),
     ]
     facts = header.model_copy(
         update={"classes": classes, "label_kind": "class", "label_column": None, "notes": [*header.notes, *told]}

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rsgeo_train import instances
-from rsgeo_train.catalog import IGNORED, Catalog, told_names
+from rsgeo_train.catalog import IGNORED, Catalog
 from rsgeo_train.errors import DatasetError
 from rsgeo_train.instances import Instance
-from rsgeo_train.prepare.class_shares import label_maps
+from rsgeo_train.prepare.class_shares import class_numbers, label_maps
 
 
 def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: int = 16) -> Catalog:
@@ -42,10 +42,7 @@ def prepare(catalog: Catalog, output: Path, *, classes: Sequence[str], least: in
             f"The catalog has labels of the kind {header.label_kind}; objects are made from maps of classes.",
             "Make such a catalog with: rsgeo-train prepare masks, or prepare scenes --labels",
         )
-    names = [entry.name for entry in header.classes]
-    if unknown := [name for name in classes if name not in names]:
-        raise DatasetError(f"--class {told_names(unknown[:1])}: no such class.", f"The catalog has {told_names(names)}")
-    wanted = [names.index(name) for name in classes]
+    wanted = class_numbers(catalog, classes)
     found, kept, counts = [], [], Counter()
     for row, label in enumerate(label_maps(catalog, range(len(catalog)))):
         if (label == IGNORED).all():

@@ -63,11 +63,18 @@ def prepare(
         classes=list(CLASSES),
         split_by=said,
         label_kind="raster",
+        notes=_lacking(records, list(sensors)),
     )
     catalog = Catalog(header, new_table(records), output.resolve().parent)
     for key, facts in header.sensors.items():
         facts.mean, facts.std = statistics(catalog, key, catalog.rows("train"))
     return catalog
+
+
+def _lacking(records: list[dict[str, Any]], sensors: list[str]) -> list[str]:
+    """What is told of samples without a sensor."""
+    counts = {key: sum(record[f"{key}_path"] is None for record in records) for key in sensors}
+    return [f"{count} samples have no {key}" for key, count in counts.items() if count]
 
 
 def _chips(record: dict[str, Any], picture: Path, side: int, stride: int, sensors: list[str]) -> list[dict[str, Any]]:

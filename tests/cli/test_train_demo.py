@@ -73,3 +73,13 @@ def test_pretrain_alone_does_something_sensible(tmp_path: Path, monkeypatch: pyt
     settings = load_recipe(tmp_path / "runs/csf/config.yaml", kind=CsfRecipe)
     assert settings.method.projector == [64] and settings.trainer.max_steps == 2
     assert (tmp_path / "runs/csf/report/index.html").is_file()
+
+
+def test_the_demo_can_be_compared_on_as_it_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is checked before the folder is refused: CSMAE's usual patches are too large for the demo."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/checkpoints").mkdir(parents=True)
+    words = ["compare", "--methods", "csmae,supervised", "--data", "demo", "-o", "runs"]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 2 and "runs is a run folder" in refused.output, refused.output
+    assert "Data: rsgeo-demo/catalog.parquet, 128 made-up" in refused.output and "No data" not in refused.output

@@ -179,3 +179,5 @@ def test_a_mistyped_layer_is_answered_with_the_right_one(command: str, tmp_path:
     given = (scene, "-o", tmp_path / "map.tif", "-m", model) if command == "infer" else (model, scene)
     done = rsgeo(command, *given, "--layer", "yy")
     assert done.returncode == 2 and "Did you mean --layer y?" in done.stderr, done.stderr
+    done = rsgeo(command, *given, "--layer", "nope")
+    assert done.returncode == 2 and "Type: --layer y" in done.stderr, done.stderr

@@ -125,6 +125,11 @@ def test_another_request_is_refused_by_what_differs(whole: Path, eurosat_catalog
     assert result.exit_code == 2 and "judged.protocol.seed: 0 → 3" in result.output
     result = compare(pairs, whole)
     assert result.exit_code == 2 and "another catalog" in result.output
+    result = compare(eurosat_catalog, whole, methods="csf,vicreg", budget=32)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2 and "(methods: csf, supervised → csf, vicreg; budget: 24 → 32" in said
+    assert "methods.csf.settings.trainer.max_steps: 3 → 4" in said and "vicreg.settings" not in said
+    assert "supervised.settings" not in said
 
 
 def test_a_run_that_is_there_is_taken_in_place_of_training(
@@ -147,6 +152,7 @@ def test_a_run_that_is_there_is_taken_in_place_of_training(
     ("more", "told"),
     [
         ({"methods": "csf,vicrek"}, "There is no method 'vicrek'"),
+        ({"methods": "nope"}, "--methods csf,vicreg,supervised"),
         ({"methods": "csf,csf"}, "--seeds 0,1"),
         ({"methods": "csf,csmae"}, "csmae: "),
         ({"budget": 7}, "a step sees 8 samples; the budget is 7"),

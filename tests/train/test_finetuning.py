@@ -107,6 +107,10 @@ def test_a_checkpoint_file_and_weights_of_others(pairs: Path, csf: Path, tmp_pat
     torch.save({"state_dict": {f"model.{key}": value for key, value in other.items()}}, tmp_path / "w.pt")
     said = typed(*words, tmp_path / "w.pt", "-o", tmp_path / "b", settings=(*QUICK, *COMPACT))
     assert "does not name its 6 bands" in said
+    fewer = (*QUICK, *COMPACT, "sensors.s2.bands=[B02, B03]")
+    said = typed(*words, tmp_path / "w.pt", "-o", tmp_path / "few", settings=fewer, code=2)
+    assert "takes 6 bands and does not name them; this run takes 2: s2 B02, B03." in " ".join(said.split())
+    assert "encoder.safetensors" in said and "inflate" not in said
     found = encoder_of(tmp_path / "b")
     assert all(torch.equal(found[key], value) for key, value in other.items())
     torch.save({"something": torch.zeros(3)}, tmp_path / "else.pt")

@@ -65,9 +65,13 @@ def test_a_share_can_be_given(maps: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_refused(maps: Path, tmp_path: Path, eurosat_catalog: Path) -> None:
     catalog, out = read_catalog(maps), tmp_path / "out.parquet"
-    with pytest.raises(DatasetError, match="no such class") as error:
-        prepare(catalog, out, name="damp")
-    assert "dry, wet" in error.value.hint
+    with pytest.raises(DatasetError, match="no such class; the catalog has dry, wet") as error:
+        prepare(catalog, out, name="nope")
+    assert error.value.hint == "Type: --class wet"
+    catalog.header.classes[0].name = "not wet"
+    with pytest.raises(DatasetError, match='the catalog has "not wet", wet') as error:
+        prepare(catalog, out, name="not_wet")
+    assert error.value.hint == "Type: --class 'not wet'"
     with pytest.raises(DatasetError, match="labels of the kind class"):
         prepare(read_catalog(eurosat_catalog), out, name="Forest")
     few = Catalog(catalog.header, catalog.table.iloc[[0, 6]].reset_index(drop=True), catalog.root)

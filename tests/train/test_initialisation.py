@@ -218,6 +218,7 @@ def test_another_number_of_bands_is_refused_or_inflated(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"adds B08, B11") as caught:
         read_into(tmp_path / "w.pth", bands=S2)
     assert "encoder.inflate=true" in caught.value.hint and "sensors.s2.bands" in caught.value.hint
+    assert "assumed of three bands" in str(caught.value) and "-o encoder.safetensors" in caught.value.hint
     made, _, said = read_into(tmp_path / "w.pth", bands=S2, inflate=True)
     torch.testing.assert_close(made.stem.weight[:, 2], 0.6 * state["conv1.weight"][:, 0])
     assert "the mean filter for B08, B11" in said

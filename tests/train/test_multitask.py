@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,20 @@ def test_missing_sensors_count_for_nothing(pairs: Path) -> None:
     other[1:3, 4:] = 1e6
     again, _ = task.judge(batch._replace(images=other), randomness.generator(0, "judged", 0))
     assert float(again) == float(loss)
+
+
+@pytest.mark.parametrize("by", ["by_image", "by_maximum"])
+def test_what_was_not_disturbed_is_the_same_where_the_image_normalises_itself(by: str) -> None:
+    own = {"by_image": (False,) * 3, "by_maximum": (False,) * 3, by: (True,) * 3}
+    taken = Input({"rgb8": ["red", "green", "blue"]}, replace(shifted([90.0] * 3, [20.0] * 3), **own), 24)
+    task = Multitask(recipe("method.changes={jitter: [0.3, 0.5, 0.5, 0.3]}", "method.side=null"), taken)
+    fed: list[torch.Tensor] = []
+    present = torch.ones(4, 3, dtype=torch.bool)
+    copies = task.copies(pictures(), randomness.generator(0, "copies", 0))
+    truth, broken = task.truths(copies, present)
+    assert torch.equal(truth[~copies.changed], broken[~copies.changed]) and not torch.equal(truth, broken)
+    task.answers(lambda clean, disturbed, changed, present: fed.extend([clean, disturbed]), copies, present)  # type: ignore
+    assert torch.equal(fed[0], truth) and torch.equal(fed[1], broken)
 
 
 def test_only_the_tasks_that_count_are_computed_and_told(eurosat_catalog: Path) -> None:

@@ -239,13 +239,13 @@ def test_areas_of_a_class_become_objects(chips: Catalog, tmp_path: Path) -> None
 
 
 def test_objects_need_maps_of_a_class_that_is_there(chips: Catalog, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="--class Barn: no such class") as refused:
+    with pytest.raises(DatasetError, match="--class Barn: no such class; the catalog has House, Ground") as refused:
         objects.prepare(chips, tmp_path / "o.parquet", classes=["Barn"])
-    assert refused.value.hint == "The catalog has House, Ground"
+    assert refused.value.hint == "Type: --class Ground"
     chips.header.classes[1].name = "ground, wet"
-    with pytest.raises(DatasetError, match='--class "ground, dry": no such class') as refused:
+    with pytest.raises(DatasetError, match=r'"ground, dry": no such class; .* has House, "ground, wet"') as refused:
         objects.prepare(chips, tmp_path / "o.parquet", classes=["ground, dry"])
-    assert refused.value.hint == 'The catalog has House, "ground, wet"'
+    assert refused.value.hint == "Type: --class 'ground, wet'"
     with pytest.raises(DatasetError, match="No area of House has 9999 pixels"):
         objects.prepare(chips, tmp_path / "o.parquet", classes=["House"], least=9999)
     chips.header.label_kind, chips.header.classes = "class", [CatalogClass(name="House", color="#ff0000")]

@@ -60,6 +60,7 @@ def test_ombria_in_its_official_layout(ombria_root: Path, tmp_path: Path) -> Non
     assert samples[list(catalog.table["id"]).index("train/0003")].present.tolist() == [False, False, True, True]
     plain = ombria.prepare(ombria_root, tmp_path / "d.parquet")
     assert list(plain.header.sensors) == ["ombria_s1", "ombria_s2"]
+    assert plain.header.notes == ["1 samples have no ombria_s2"]  # of which the user may know nothing
 
 
 def test_ombria_without_a_mask_is_refused(tmp_path: Path) -> None:

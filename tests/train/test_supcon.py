@@ -20,6 +20,7 @@ from rsgeo_train.evaluate import floors
 from rsgeo_train.evaluate.subjects import of_runs, untrained
 from rsgeo_train.finetuning import plan
 from rsgeo_train.initialisation import initialise
+from rsgeo_train.label_checks import check_labels
 from rsgeo_train.losses.labelled import cross_entropy
 from rsgeo_train.losses.similarity import nt_xent
 from rsgeo_train.losses.stems import stem_distance
@@ -300,6 +301,19 @@ def test_a_run_resumed_equals_an_uninterrupted_one(catalog: Catalog, tmp_path: P
     more = "trainer.max_steps=6", "trainer.checkpoint_every=1", "method={contrast: nt_xent, cross_delta: 0, drop: 0.5}"
     last = resumed("supcon", recipe(*more, "method.coregistered=false"), catalog, tmp_path, monkeypatch)
     assert last["score"] == -last["selection_loss"] and "contrast" in last
+
+
+def test_labels_of_another_kind_are_refused_with_what_a_method_can_do(catalog: Catalog) -> None:
+    ways = {
+        "raster": "rsgeo-train prepare scene-classes --data CATALOG -o classes.parquet",
+        "multilabel": "one class a sample, or learn from it without labels: rsgeo-train pretrain --method csf",
+        "instances": "without labels: rsgeo-train pretrain --method csf",
+    }
+    for kind, way in ways.items():
+        header = catalog.header.model_copy(update={"label_kind": kind})
+        with pytest.raises(RecipeError) as refused:
+            check_labels("supcon", Catalog(header, catalog.table, catalog.root))
+        assert way in refused.value.hint and "--task" not in refused.value.hint
 
 
 def typed(*words: object) -> str:

@@ -66,5 +66,5 @@ def test_classes_are_left_out(pairs: Path) -> None:
     catalog.table["labels"] = [[kind, 3] for kind in catalog.table["label"]]
     rows, truth = truth_of(catalog, ["texture 1"])
     assert len(rows) == 48 and truth.labels.sum(0).tolist() == [12, 12, 48]
-    with pytest.raises(RecipeError, match=r"no class txture 1.*\nDid you mean texture 1"):
+    with pytest.raises(RecipeError, match=r'no class "txture 1".*\nDid you mean texture 1'):
         truth_of(catalog, ["txture 1"])

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="OMBRIA.")
     parser.add_argument("-o", "--output", type=Path, required=True, help="Folder of catalogs and runs.")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     begun = time.perf_counter()

@@ -317,7 +317,9 @@ def test_from_catalog_to_scores_and_on(pairs: Path, tmp_path: Path) -> None:
     facts = json.loads((run / "report/metrics.json").read_text())
     assert {"accuracy", "macro F1", "mean recall"} <= {one["name"] for one in facts["metrics"]}
     assert np.sum(facts["confusion"][3]) == 0 and np.sum(facts["confusion"], axis=0)[3] == 0
-    assert facts["metrics"][0]["n"] == 36
+    assert facts["metrics"][0]["n"] == 36 and facts["unlabelled_samples"] == 0 and facts["ignored_samples"] == 12
+    page = (run / "report/index.html").read_text()
+    assert "12 are of classes that are ignored" in page and "have no label" not in page
     plain = ["method={cross_delta: 0, contrast: pairs}", "sensors={s2: {}}", f"encoder.init={run}"]
     said = typed(*asked, *(word for setting in plain for word in ("--set", setting)), "-o", tmp_path / "alone")
     assert "left out what is of s1 alone" in said and "Judge it on labelled samples" in said

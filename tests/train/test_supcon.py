@@ -345,3 +345,9 @@ def test_from_catalog_to_scores_and_on(pairs: Path, tmp_path: Path) -> None:
         compared = subject.members[0].compared(samples, [n for n, sensor in enumerate(owners) if sensor == number])
         torch.testing.assert_close(torch.from_numpy(compared), parts[:, number].detach())
     assert subject.members[0].compared(samples, None).shape == (len(ROWS), 8)
+
+
+@pytest.mark.parametrize(("name", "degrees"), [("supcon-meterml", 0), ("supcon-dfc", 20)])
+def test_recipes_of_the_reference_flip_and_turn_by_no_quarter(name: str, degrees: float) -> None:
+    change = load_recipe(name, [], recipe_kind("supcon")).augment
+    assert (change.flip, change.quarter_turns, change.rotate) == ("both", False, degrees)

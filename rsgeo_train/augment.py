@@ -17,7 +17,7 @@ from torch import Tensor
 from rsgeo_train.appearance import appearance, changes_appearance
 from rsgeo_train.catalog import IGNORED
 from rsgeo_train.randomness import integers, uniform
-from rsgeo_train.settings.feed import AugmentBlock
+from rsgeo_train.settings.feed import AugmentBlock, Flip
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentBlock, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -106,12 +106,14 @@ def _resized_crop(
 
 
 def symmetries(
-    images: Tensor, dense: Tensor | None, *, flip: bool, quarter_turns: bool, random: torch.Generator
+    images: Tensor, dense: Tensor | None, *, flip: Flip, quarter_turns: bool, random: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
     """One of the eight symmetries of the square per sample, exact; a half turn at most where H ≠ W."""
     count = len(images)
     flips = integers(random, 2, count) if flip else torch.zeros(count, dtype=torch.int64)
     turns = integers(random, 4, count) if quarter_turns else torch.zeros_like(flips)
+    if flip == "both" and not quarter_turns:
+        turns = 2 * integers(random, 2, count)  # a half turn and a mirroring are a mirroring upside down
     if images.shape[-1] != images.shape[-2]:
         turns = turns - turns % 2
 

@@ -34,7 +34,7 @@ from rsgeo_core.sensors import REGISTRY, Band
 from rsgeo_core.stac import model_item
 from rsgeo_train import onnx_graph
 from rsgeo_train.card_facts import CardFacts, with_ranges
-from rsgeo_train.catalog import Catalog
+from rsgeo_train.catalog import Catalog, told_names
 from rsgeo_train.errors import ExportError
 from rsgeo_train.export_samples import Feeds, first_whole, raw_images, spread_images, windows, with_bands_missing
 from rsgeo_train.methods.registry import Input, is_method, learns_from_labels, names_classes
@@ -179,6 +179,8 @@ def export(
     if embedding:
         projection, note = fit_projection(network, recipe, samples_catalog, taken, embedding, tell)
         network, notes = Projected(network, projection).eval(), [*notes, note]
+    else:
+        facts = limited(facts, recipe)
     task_kind: Task = "segmentation" if kind == "segmentation" else "classification"  # labelled methods classify
     dense = task_kind == "segmentation" and not embedding
     multiple = getattr(network, "multiple", 1)
@@ -429,6 +431,14 @@ def known_facts(
             images = spread_images(catalog, sensor, taken.bands[sensor])
         found[key] = with_ranges(facts, key, stored.gsd, images, None if stretch else stored.dtype)
     return found
+
+
+def limited(facts: CardFacts, recipe: Recipe) -> CardFacts:
+    """A caution more where classes are listed that are never an answer."""
+    if not (ignored := getattr(recipe.method, "ignore", [])):
+        return facts
+    never = f"Never answers {told_names(ignored)}: no such sample was in training or in a score (method.ignore)."
+    return facts.model_copy(update={"cautions": [*facts.cautions, never]})
 
 
 def cautious(facts: CardFacts, recipe: Recipe, catalog: Catalog, taken: Input) -> CardFacts:

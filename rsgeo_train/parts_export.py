@@ -24,7 +24,7 @@ from rsgeo_train import onnx_graph
 from rsgeo_train.card_facts import CardFacts
 from rsgeo_train.encoders import Encoder
 from rsgeo_train.errors import ExportError
-from rsgeo_train.export import Exported, card_output, cautious, commit, identity, publish, run_metrics
+from rsgeo_train.export import Exported, card_output, cautious, commit, identity, limited, publish, run_metrics
 from rsgeo_train.export_samples import windows, with_bands_missing
 from rsgeo_train.fusion import directions
 from rsgeo_train.fusion_export import POOLED, sensor_inputs, whole_selftest, worst_parity
@@ -110,7 +110,7 @@ def export_parts(
         model = onnx_graph.halved(model)
     feeds = windows(with_bands_missing(samples, taken), side, side)
     if classifies:
-        facts = cautious(facts, recipe, samples, taken)
+        facts = limited(cautious(facts, recipe, samples, taken), recipe)
     stride = facts.stride or side
     card = ModelCard(
         **identity(facts, run),

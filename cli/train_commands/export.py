@@ -45,7 +45,7 @@ import rich_click as click
     "sensors",
     multiple=True,
     metavar="KEY",
-    help="Only the part for this sensor, of an encoder that takes each by itself (csmae); repeatable.",
+    help="Only the part for this sensor, of a self-supervised encoder that takes each by itself; repeatable.",
 )
 @click.option(
     "--parts",

@@ -63,11 +63,11 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
     """
     split = held_split(catalog)
     taken = input_of("classification", recipe, catalog)
-    rows = _scored(task, catalog, catalog.labelled(catalog.rows(split)))
-    unlabelled = len(catalog.rows(split)) - len(rows)
+    labelled = catalog.labelled(catalog.rows(split))
+    rows = _scored(task, catalog, labelled)
     held = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
-    rows = _labelled(task, recipe, catalog, taken)
-    train = Samples(catalog, rows, taken.bands, cache=recipe.data.cache, fills=taken.fills)
+    known = _labelled(task, recipe, catalog, taken)
+    train = Samples(catalog, known, taken.bands, cache=recipe.data.cache, fills=taken.fills)
     data = f"{catalog.header.name}, {split} split"
     words = _DENSE_WORDS if task.dense else _CLASS_WORDS
     if isinstance(task, DetectionTask):
@@ -117,7 +117,8 @@ def write_report(task: SupervisedTask, recipe: Recipe, catalog: Catalog, folder:
         "seeds": [recipe.seed],
         "label_fraction": recipe.data.label_fraction,
         "labelled_samples": len(train),
-        "unlabelled_samples": unlabelled,
+        "unlabelled_samples": len(catalog.rows(split)) - len(labelled),
+        "ignored_samples": len(labelled) - len(rows),
         "selection_score": max((line["score"] for line in log), default=None),
         "checkpoint_sha256": checkpoint,
     }
@@ -274,6 +275,7 @@ def _page(title: str, facts: dict, found: Assessment, pictures: dict[str, bytes]
         + (f"a part cut from train ({chosen})." if chosen is not None else "nothing.")
         + (f" {facts['label_fraction']:.3g} of the labels were used." if facts["label_fraction"] < 1 else "")
         + (f" {facts['unlabelled_samples']} of its samples have no label." if facts["unlabelled_samples"] else "")
+        + (f" {facts['ignored_samples']} are of classes that are ignored." if facts["ignored_samples"] else "")
         + " Floors in grey."
     )
     listed = [*found.metrics, *found.floors]

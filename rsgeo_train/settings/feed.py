@@ -6,11 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+Flip = bool | Literal["both"]
+"""Whether images are mirrored left and right; `both`: and upside down."""
+
 
 class AugmentBlock(BaseModel, extra="forbid"):
     """Random changes of a batch; amounts are half-widths, 0 switches one off.
 
     Attributes:
+        flip: mirror left and right in every second sample; `both`: upside down too, by a draw of its own.
+        quarter_turns: turn by 0, 90, 180 or 270 degrees.
         crop: side of a random crop, pixels; None keeps the size.
         crop_area: with `crop`, cut a piece of this share of the image's area, its sides apart by at most a third, and
             bring it to `crop` pixels (Szegedy et al., 2015); None cuts pixels as they are.
@@ -34,7 +39,7 @@ class AugmentBlock(BaseModel, extra="forbid"):
             band; where left out 0 and 255 for 8-bit bands, three deviations about the mean for others.
     """
 
-    flip: bool = True
+    flip: Flip = True
     quarter_turns: bool = True
     crop: int | None = None
     crop_area: tuple[float, float] | None = None

@@ -14,6 +14,16 @@ def images(count: int = 32, side: int = 16) -> torch.Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1)) * 200 + 20
 
 
+def test_both_flips_are_drawn_each_by_itself():
+    images = torch.arange(9.0).reshape(1, 1, 3, 3).repeat(400, 1, 1, 1)
+    config = AugmentBlock(flip="both", quarter_turns=False)
+    found, _ = augment(images, torch.zeros(400), config, randomness.generator(0, "flips"))
+    upright = images[0, 0]
+    kinds = [upright, upright.flip(1), upright.flip(0), upright.flip(0, 1)]
+    counts = [sum(torch.equal(one[0], kind) for one in found) for kind in kinds]
+    assert sum(counts) == 400 and min(counts) > 70
+
+
 def test_symmetries_are_exact_and_all_eight_occur():
     batch = torch.arange(16.0).view(1, 1, 4, 4).repeat(200, 1, 1, 1)
     out, _ = augment(batch, torch.zeros(200, dtype=torch.int64), AugmentBlock(), torch.Generator().manual_seed(0))

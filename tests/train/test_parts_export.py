@@ -192,6 +192,14 @@ def test_a_method_without_labels_gives_embeddings_and_what_has_no_parts_is_refus
         parts_of(stack)
 
 
+def test_the_card_tells_of_classes_that_are_never_an_answer(pairs: Path, tmp_path: Path) -> None:
+    run = trained("supcon", pairs, tmp_path / "run", "trainer.max_steps=1", "method.ignore=[texture 3]")
+    export(run, tmp_path / "model.onnx", facts=CardFacts(name="x"), tell=lambda line: None)
+    card = read_card(tmp_path / "model.onnx")
+    assert any("Never answers texture 3" in caution for caution in card.cautions)
+    assert len(card.outputs[0].classes) == 4
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("scenario", ["fused", "unfused"])
 def test_a_run_of_supcon_says_its_classes_by_sensor(pairs: Path, scenario: str) -> None:

@@ -331,7 +331,9 @@ def test_from_catalog_to_scores_and_on(pairs: Path, tmp_path: Path) -> None:
     facts = json.loads((run / "report/metrics.json").read_text())
     assert {"accuracy", "macro F1", "mean recall"} <= {one["name"] for one in facts["metrics"]}
     assert np.sum(facts["confusion"][3]) == 0 and np.sum(facts["confusion"], axis=0)[3] == 0
-    assert facts["metrics"][0]["n"] == 36
+    assert facts["metrics"][0]["n"] == 36 and facts["unlabelled_samples"] == 0 and facts["ignored_samples"] == 12
+    page = (run / "report/index.html").read_text()
+    assert "12 are of classes that are ignored" in page and "have no label" not in page
     plain = ["method={cross_delta: 0, contrast: pairs}", "sensors={s2: {}}", f"encoder.init={run}"]
     said = typed(*asked, *(word for setting in plain for word in ("--set", setting)), "-o", tmp_path / "alone")
     assert "left out what is of s1 alone" in said and "Judge it on labelled samples" in said
@@ -357,3 +359,9 @@ def test_from_catalog_to_scores_and_on(pairs: Path, tmp_path: Path) -> None:
         compared = subject.members[0].compared(samples, [n for n, sensor in enumerate(owners) if sensor == number])
         torch.testing.assert_close(torch.from_numpy(compared), parts[:, number].detach())
     assert subject.members[0].compared(samples, None).shape == (len(ROWS), 8)
+
+
+@pytest.mark.parametrize(("name", "degrees"), [("supcon-meterml", 0), ("supcon-dfc", 20)])
+def test_recipes_of_the_reference_flip_and_turn_by_no_quarter(name: str, degrees: float) -> None:
+    change = load_recipe(name, [], recipe_kind("supcon")).augment
+    assert (change.flip, change.quarter_turns, change.rotate) == ("both", False, degrees)

@@ -33,7 +33,7 @@ from rsgeo_train.evaluate.protocol import (
 )
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of
+from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of, informed_of
 from rsgeo_train.evaluate.truth import OneClass, Truth
 from rsgeo_train.widening import WidenedSamples, known_places, shared_bands
 
@@ -75,6 +75,7 @@ class Findings:
         truth: their labels.
         retrieval: what was found when samples were looked for; None where that was not asked.
         cautions: subject name → what a reader of its scores must know.
+        informed: names of subjects that have met judged samples with their labels.
     """
 
     subjects: list[Subject]
@@ -98,6 +99,7 @@ class Findings:
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     retrieval: RetrievalFindings | None = None
     cautions: dict[str, str] = field(default_factory=dict)
+    informed: list[str] = field(default_factory=list)
 
 
 class Examination:
@@ -143,6 +145,7 @@ class Examination:
             self.truth,
             notes=list(self.judging.notes),
             cautions=cautions_of(subjects, self.rows[self.design.judged]),
+            informed=informed_of(subjects, self.rows[self.design.judged]),
         )
 
     @property

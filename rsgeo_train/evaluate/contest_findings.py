@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from rsgeo_train.contest import Contest
 from rsgeo_train.evaluate.class_examination import Findings
@@ -68,6 +68,11 @@ class Standing:
         low = self.apart(one, other).low
         return low is not None and low > 0
 
+    def without(self, names: Collection[str]) -> Standing:
+        """The standing of the other methods."""
+        scores = {m: {name: e for name, e in row.items() if name not in names} for m, row in self.scores.items()}
+        return replace(self, scores=scores, ranked=[name for name in self.ranked if name not in names])
+
     @property
     def floors(self) -> list[str]:
         """What the methods stand beside, the highest first."""
@@ -75,14 +80,28 @@ class Standing:
         return sorted(set(scores) - set(self.ranked), key=lambda name: -scores[name].value)
 
 
-def sentences(standing: Standing, contest: Contest, called: Mapping[str, str]) -> list[str]:
-    """The findings, the main one first.
+def sentences(
+    standing: Standing, contest: Contest, called: Mapping[str, str], informed: Collection[str] = ()
+) -> list[str]:
+    """The findings: who cannot be ranked, then the main one.
 
     Args:
         standing: who stands where.
         contest: who took part.
         called: subject → method.
+        informed: subjects that have met judged samples with their labels.
     """
+    out = [called[name] for name in standing.ranked if name in informed]
+    caution = (
+        f"Not ranked: {' and '.join(out)} learned from the labels of samples that are judged here; such scores are not "
+        "those of new samples. Where a test or val split judges, all are ranked."
+    )
+    standing = standing.without(informed)
+    return [*([caution] if out else []), *(_ranking(standing, contest, called) if standing.ranked else [])]
+
+
+def _ranking(standing: Standing, contest: Contest, called: Mapping[str, str]) -> list[str]:
+    """Who leads, and who is clear of whom."""
     scores, ranked = standing.scores[standing.main], standing.ranked
     best = ranked[0]
     budget = f"{contest.budget:,} samples each"

@@ -63,7 +63,7 @@ class ContestPage:
         names = ", ".join(entrant.name for entrant in self.contest.entrants)
         page = Page(f"{names} on {self.catalog.header.name}")
         save = Pictures(page, self.contest.folder)
-        for words in sentences(standing, self.contest, self._apart(methods)):
+        for words in sentences(standing, self.contest, self._apart(methods), found.informed):
             page.text(words)
         page.text(self._design(found))
         for words in found.cautions.values():

@@ -39,7 +39,7 @@ from rsgeo_train.evaluate.protocol import (
 from rsgeo_train.evaluate.retrieval_findings import RetrievalFindings
 from rsgeo_train.evaluate.scores import class_scores
 from rsgeo_train.evaluate.store import Store
-from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of, random_columns
+from rsgeo_train.evaluate.subjects import Member, Subject, cautions_of, informed_of, random_columns
 from rsgeo_train.evaluate.truth import excluded_numbers
 from rsgeo_train.learner import Learner
 from rsgeo_train.normalisation import Normalise
@@ -73,6 +73,7 @@ class DenseFindings:
         bands: number of bands → subject → mean IoU, of one seed, the mean of several draws.
         retrieval: what was found when samples were looked for; None where that was not asked.
         cautions: subject name → what a reader of its scores must know.
+        informed: names of subjects that have met judged samples with their labels.
     """
 
     design: str
@@ -88,6 +89,7 @@ class DenseFindings:
     bands: dict[int, dict[str, Estimate]]
     retrieval: RetrievalFindings | None = None
     cautions: dict[str, str] = field(default_factory=dict)
+    informed: list[str] = field(default_factory=list)
 
 
 class DenseExamination:
@@ -174,6 +176,7 @@ class DenseExamination:
             answers,
             bands,
             cautions=cautions_of(self.subjects, judged),
+            informed=informed_of(self.subjects, judged),
         )
 
     def _fractions(self) -> list[float]:

@@ -106,6 +106,11 @@ def cautions_of(subjects: Sequence[Subject], rows: NDArray[np.int64]) -> dict[st
     return {subject.name: words for subject in subjects if (words := subject.caution(rows))}
 
 
+def informed_of(subjects: Sequence[Subject], rows: NDArray[np.int64]) -> list[str]:
+    """Subjects that have met some of these rows with their labels."""
+    return [subject.name for subject in subjects if subject.knows_labels and np.isin(rows, subject.met).any()]
+
+
 def of_runs(runs: Sequence[Path], catalog: Catalog, layers: Sequence[str] = ()) -> list[Subject]:
     """The encoders of runs; runs of one recipe and catalog that differ by seed alone are one subject.
 

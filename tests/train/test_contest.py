@@ -144,6 +144,13 @@ def test_a_run_that_is_there_is_taken_in_place_of_training(
         line for line in scores if line.startswith(("measure,", "linear,", '"linear, macro F1"'))
     ]
     assert "<td>24</td>" in (tmp_path / "taken/index.html").read_text()
+    crossed = compare(eurosat_catalog, tmp_path / "crossed", "--protocol", "linear", "--set", "judge=crossval", *runs)
+    assert crossed.exit_code == 0, crossed.output
+    page = (tmp_path / "crossed/index.html").read_text()
+    first = re.findall(r"<p>(.*?)</p>", page)
+    assert first[0].startswith("Not ranked: supervised learned from the labels of samples that are judged here")
+    assert "csf has the highest accuracy" in first[1] and "supervised 0" not in first[1]
+    assert "Not ranked" not in (tmp_path / "taken/index.html").read_text()
     wrong = compare(eurosat_catalog, tmp_path / "wrong", "--from", f"csf={whole / 'runs/supervised'}")
     assert wrong.exit_code == 2 and "is a run of classification; expected one of csf" in wrong.output
 

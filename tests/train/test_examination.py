@@ -436,7 +436,7 @@ def test_wrong_requests_are_told(runs: list[Path], pairs: Path, eurosat_catalog:
         judge(runs[0], judge="split")
     with pytest.raises(DatasetError, match="12 sample"):
         judge(runs[0], folds=13)
-    with pytest.raises(RecipeError, match=r"no class texture 9.*\nDid you mean texture"):
+    with pytest.raises(RecipeError, match=r'no class "texture 9".*\nDid you mean texture'):
         judge(runs[0], exclude=["texture 9"])
     with pytest.raises(RecipeError, match=r"leaves 1 class"):
         judge(runs[0], exclude=["texture 0", "texture 1", "texture 2"])

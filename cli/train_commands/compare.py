@@ -12,7 +12,6 @@ import rich_click as click
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, existing
 from rsgeo_cli.train_commands.evaluate import examination_options, examine_runs
-from rsgeo_train.methods.registry import DEMO_SETTINGS
 
 _DEMO_BUDGET, _DEMO_BATCH = 6400, 32  # as many as `pretrain` takes of the demo
 
@@ -94,6 +93,8 @@ def command(
 
 def _demo_changes(name: str) -> tuple[str, ...]:
     """What differs of a method's usual recipe on the small demo."""
+    from rsgeo_train.methods.registry import DEMO_SETTINGS
+
     return f"data.batch_size={_DEMO_BATCH}", *DEMO_SETTINGS.get(name, ())
 
 

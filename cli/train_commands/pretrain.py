@@ -9,16 +9,18 @@ import rich_click as click
 
 from rsgeo_cli.progress import shown
 from rsgeo_cli.train_commands.data_option import DEMO, data_option, existing
-from rsgeo_train.methods.registry import DEMO_SETTINGS, METHODS
 
 if TYPE_CHECKING:
     from rsgeo_train.catalog import Catalog
     from rsgeo_train.learner import Learner
     from rsgeo_train.recipe import Recipe
 
+METHODS = ("csf", "csmae", "multitask", "simclr", "supcon", "vicreg")
+"""Those of `rsgeo_train.methods.registry`, which takes long to import."""
+
 
 @click.command()
-@click.option("--method", type=click.Choice(list(METHODS)), required=True, help="What is learned.")
+@click.option("--method", type=click.Choice(METHODS), required=True, help="What is learned.")
 @data_option
 @click.option("--recipe", help="A YAML file or a shipped recipe.  [default: METHOD-small]")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change one setting; repeatable.")
@@ -44,6 +46,8 @@ def command(
     if recipe is None:
         recipe, few = f"{method}-small", ""
         if str(catalog) == DEMO:  # a hundred samples, some minutes
+            from rsgeo_train.methods.registry import DEMO_SETTINGS
+
             few = " with 200 steps of 32 samples"
             overrides = ("trainer.max_steps=200", "data.batch_size=32", *DEMO_SETTINGS.get(method, ()), *overrides)
         click.echo(f"No recipe was named: {recipe}{few} is used. Others are listed by: rsgeo-train methods")

@@ -113,6 +113,13 @@ def test_help_is_quick_and_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_pretrain_takes_every_method():
+    from rsgeo_cli.train_commands.pretrain import METHODS
+    from rsgeo_train.methods import registry
+
+    assert sorted(METHODS) == sorted(registry.METHODS)
+
+
 def test_a_reader_that_leaves_is_no_defect():
     """As in `rsgeo-train prepare scenes --help | head`."""
     line = [sys.executable, "-m", "rsgeo_cli.rsgeo_train", "prepare", "scenes", "--help"]

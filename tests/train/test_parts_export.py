@@ -196,7 +196,7 @@ def test_the_card_tells_of_classes_that_are_never_an_answer(pairs: Path, tmp_pat
     run = trained("supcon", pairs, tmp_path / "run", "trainer.max_steps=1", "method.ignore=[texture 3]")
     export(run, tmp_path / "model.onnx", facts=CardFacts(name="x"), tell=lambda line: None)
     card = read_card(tmp_path / "model.onnx")
-    assert any("Never answers texture 3" in caution for caution in card.cautions)
+    assert any('Never answers "texture 3"' in caution for caution in card.cautions)
     assert len(card.outputs[0].classes) == 4
 
 

@@ -268,7 +268,7 @@ def test_settings_that_cannot_work_are_refused(settings: list[str], words: str, 
 @pytest.mark.parametrize(
     ("ignored", "words"),
     [
-        ([0, 1, 2], "have texture 3 of the classes; two or more"),
+        ([0, 1, 2], 'have "texture 3" of the classes; two or more'),
         ([0, 1, 2, 3], "have none of the classes"),
         ([3], "no sample of the test split"),
     ],

@@ -83,10 +83,10 @@ def check(
     runs: int = 3,
     **options: Any,
 ) -> None:
-    """Hold the least peak of up to three runs over scenes of these heights to 0.5 MB a megapixel and to a tenth in all."""
+    """Hold the least peak of two or three runs over these heights to 0.5 MB a megapixel and to a tenth in all."""
     scenes = [sparse(folder / f"{height}.tif", height, width, count, striped=striped, data=data) for height in heights]
-    # Threads that meet otherwise hold a tile or two more in some runs, up to 40 MB, more than a tenth of such a small run;
-    # what grows with the scene does so in every run, and so in the least one.
+    # Threads that meet otherwise hold a tile or two more in some runs, up to 40 MB, more than a tenth of such a small
+    # run; what grows with the scene does so in every run, and so in the least one.
     met: list[list[float]] = []
     for _ in range(runs):
         met.append([peak(scene, model, **options) for scene in scenes])
